@@ -1,0 +1,22 @@
+import type { Signal } from '../wire/otlp.ts'
+
+/** What became of one request at one next hop. */
+export type SendOutcome =
+  /** The peer has it. `rejectedItems` comes from its partial_success; those are lost for good and counted. */
+  | { readonly kind: 'ok'; readonly rejectedItems: number; readonly message: string }
+  /** Not now. `afterMs` is the peer's own hint (RetryInfo, Retry-After) and wins over our back-off. */
+  | { readonly kind: 'retry'; readonly afterMs: number | undefined; readonly reason: string }
+  /** Never: the same bytes will be refused again. */
+  | { readonly kind: 'refused'; readonly reason: string }
+
+/** One next hop. Implementations: grpc, http, file, debug. */
+export interface Sender {
+  /** The id in the configuration, for example `otlp_grpc/primary`. */
+  readonly id: string
+  start(): Promise<void>
+  /** `body` is an encoded Export…ServiceRequest; it stays the caller's and must not change until the promise settles.
+   *  Settles with an outcome; rejects only on `abort`. */
+  send(signal: Signal, body: Uint8Array, abort: AbortSignal): Promise<SendOutcome>
+  /** Flushes and closes. Safe after a failed start, and twice. */
+  close(): Promise<void>
+}

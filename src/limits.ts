@@ -1,0 +1,38 @@
+// Every bound of the process in one file, with the reason for its value. Bounds that an operator may move are the
+// defaults of configuration; the others are fixed because moving them would weaken a promise.
+
+const MIB = 1024 * 1024
+
+/** Largest request body, before and after decompression, bytes. OTLP 1.11 recommends 64 MiB. */
+export const REQUEST_BYTES_MAX = 64 * MIB
+/** Bodies held in memory at once, over all receivers, bytes. Four of the largest. */
+export const IN_FLIGHT_BYTES_MAX = 256 * MIB
+/** Requests that may wait for a key or for room at once; each also counts its bytes against IN_FLIGHT_BYTES_MAX. */
+export const WAITING_REQUESTS_MAX = 4096
+/** How long a request without a deadline of its own may wait before it is refused, ms. Exporters time out at 10 s. */
+export const REQUEST_WAIT_MS_MAX = 8_000
+/** Nesting of AnyValue inside AnyValue. protobuf runtimes refuse messages deeper than 100; three levels are OTLP's own. */
+export const VALUE_DEPTH_MAX = 64
+/** Largest answer that we read from a next hop, bytes. OTLP 1.11 caps responses at 4 MiB. */
+export const RESPONSE_BYTES_MAX = 4 * MIB
+/** Connections and concurrent streams, per receiver. */
+export const CONNECTIONS_MAX = 1024
+export const STREAMS_PER_CONNECTION_MAX = 256
+/** Header and body read timeouts against slow senders, and idle connections, ms. */
+export const HEADERS_TIMEOUT_MS = 15_000
+export const BODY_TIMEOUT_MS = 60_000
+export const IDLE_TIMEOUT_MS = 120_000
+/** Queue on disk, bytes. */
+export const QUEUE_BYTES_MAX = 1024 * MIB
+/** Different tenants that one process serves; each holds keys, a stream and metrics. */
+export const TENANTS_MAX = 10_000
+/** Longest tenant id, bytes. It travels in encryption contexts, which services cap at 10 KB. */
+export const TENANT_ID_BYTES_MAX = 128
+/** Tenants that one metric may name before the rest is counted as "other". */
+export const TENANT_LABELS_MAX = 50
+/** How long SIGTERM may take before the process gives up flushing and leaves the rest to the queue on disk, ms. */
+export const SHUTDOWN_MS_MAX = 25_000
+/** A data key is replaced after so many sealed values (contract §3). GCM with a counter nonce allows far more. */
+export const DATA_KEY_USES_MAX = 2 ** 28
+/** … and after so many plaintext bytes. */
+export const DATA_KEY_BYTES_MAX = 2 ** 36
