@@ -1,4 +1,4 @@
-import type { Signal } from '../wire/otlp.ts'
+import type { Signal } from './wire/otlp.ts'
 
 /** One Export call, as a receiver hands it on. */
 export interface ExportRequest {
@@ -21,10 +21,3 @@ export interface ExportAccepted {
 
 /** Resolves only when OK may be said; rejects with a SidecarError otherwise. */
 export type Accept = (request: ExportRequest) => Promise<ExportAccepted>
-
-export interface Receiver {
-  start(): Promise<{ readonly host: string; readonly port: number }>
-  /** No new connections or requests; those under way finish. */
-  stopAccepting(): Promise<void>
-  close(): Promise<void>
-}
