@@ -75,5 +75,7 @@ export class SidecarError extends Error {
 
 /** What is not a SidecarError is our bug: INTERNAL, with the original kept as the cause for the log. */
 export function asSidecarError(thrown: unknown): SidecarError {
-  return thrown instanceof SidecarError ? thrown : new SidecarError('INTERNAL', 'internal error', { cause: thrown })
+  return thrown instanceof SidecarError
+    ? thrown
+    : new SidecarError('INTERNAL', 'internal error', { cause: thrown })
 }

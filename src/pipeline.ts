@@ -1,3 +1,14 @@
+// One Export request, top to bottom. The awaits are only where a request truly waits: for a key that is not at hand,
+// for room in the queue, and for its bytes to be durable. What stands between two awaits is synchronous, so the order
+// of statements in a stream is the order in which they reach the store.
+//
+//   body ─ tenants ─ redact ⟂ key? ─ room? ⟂ ─ sign ⟂ key? ─ deliver ⟂ ─ OK
+import type { Clock } from './clock.ts'
+import { asSidecarError } from './errors.ts'
+import type { ItemAccounts } from './pipeline/accounts.ts'
+import type { Delivery, NewRecord } from './pipeline/delivery.ts'
+import type { KeyDesk, SigningKeyAtHand, TenantKeysAtHand } from './pipeline/key-desk.ts'
+import type { PipelineMetrics } from './pipeline/metrics.ts'
 import type { Signal } from './wire/otlp.ts'
 
 /** One Export call, as a receiver hands it on. */
@@ -15,9 +26,114 @@ export interface ExportRequest {
 
 /** OK, with what OTLP's partial_success says: zero and empty leave it unset. */
 export interface ExportAccepted {
+  /** Spans, log records or data points in the request. */
+  readonly itemCount: number
   readonly rejectedItems: number
   readonly message: string
 }
 
 /** Resolves only when OK may be said; rejects with a SidecarError otherwise. */
 export type Accept = (request: ExportRequest) => Promise<ExportAccepted>
+
+/** A request after redaction. `missing` not empty: the body must not be used; load those keys and ask again. */
+export interface Redacted {
+  readonly body: Uint8Array
+  readonly itemCount: number
+  readonly missing: readonly { readonly tenant: string; readonly key: 'encryption' | 'pseudonym' }[]
+}
+
+/** A request with its evidence. `missing`: tenants whose signing key is needed first; no state has moved then. */
+export interface Signed {
+  readonly body: Uint8Array
+  readonly statements: readonly NewRecord[]
+  readonly refs: Uint8Array
+  readonly missing: readonly string[]
+}
+
+export interface PipelineParts {
+  readonly clock: Clock
+  readonly desk: KeyDesk
+  readonly delivery: Delivery
+  readonly accounts: ItemAccounts
+  readonly metrics: PipelineMetrics
+  /** The tenant of each resource group, in order. Throws TENANT_DENIED or MALFORMED. */
+  readonly tenantsOf: (request: ExportRequest) => readonly string[]
+  readonly redact: (signal: Signal, body: Uint8Array, keys: readonly TenantKeysAtHand[]) => Redacted
+  readonly sign: (
+    signal: Signal,
+    body: Uint8Array,
+    tenants: readonly string[],
+    keys: ReadonlyMap<string, SigningKeyAtHand>,
+  ) => Signed
+}
+
+const EMPTY_ACCEPTED: ExportAccepted = { itemCount: 0, rejectedItems: 0, message: '' }
+
+export class Pipeline {
+  readonly #parts: PipelineParts
+
+  constructor(parts: PipelineParts) {
+    this.#parts = parts
+  }
+
+  readonly accept: Accept = async (request) => {
+    if (request.body.length === 0) return EMPTY_ACCEPTED
+    const { accounts, clock, metrics } = this.#parts
+    const startedMs = clock.monotonicMs()
+    const entry = accounts.open(request.signal)
+    try {
+      const tenants = this.#parts.tenantsOf(request)
+      const redacted = await this.#redact(request, tenants)
+      entry.accepted(redacted.itemCount)
+      if (redacted.itemCount > 0) await this.#signAndDeliver(request, tenants, redacted)
+      entry.delivered()
+      return { itemCount: redacted.itemCount, rejectedItems: 0, message: '' }
+    } catch (thrown) {
+      const error = asSidecarError(thrown)
+      entry.rejected(error.code)
+      throw error
+    } finally {
+      metrics.observe('request', clock.monotonicMs() - startedMs)
+    }
+  }
+
+  /** Redacts, fetching what keys it turns out to need. The keys at hand are looked up again after every wait. */
+  async #redact(request: ExportRequest, tenants: readonly string[]): Promise<Redacted> {
+    const { desk, redact, clock, metrics } = this.#parts
+    const wait = desk.open(request)
+    for (;;) {
+      const startedMs = clock.monotonicMs()
+      const redacted = redact(request.signal, request.body, wait.tenantKeys(tenants))
+      metrics.observe('redact', clock.monotonicMs() - startedMs)
+      if (redacted.missing.length === 0) return redacted
+      await wait.load(redacted.missing)
+    }
+  }
+
+  async #signAndDeliver(
+    request: ExportRequest,
+    tenants: readonly string[],
+    redacted: Redacted,
+  ): Promise<void> {
+    const { desk, sign, delivery, clock, metrics } = this.#parts
+    const wait = desk.open(request)
+    for (;;) {
+      await delivery.room(redacted.body.length, request)
+      const startedMs = clock.monotonicMs()
+      const signed = sign(request.signal, redacted.body, tenants, wait.signingKeys(tenants))
+      if (signed.missing.length > 0) {
+        await wait.loadSigning(signed.missing)
+        continue
+      }
+      metrics.observe('sign', clock.monotonicMs() - startedMs)
+      const { signal } = request
+      const { itemCount } = redacted
+      await delivery.deliver(
+        { signal, itemCount, acceptedAtMs: clock.nowMs(), body: signed.body, refs: signed.refs },
+        signed.statements,
+      )
+      metrics.observe('deliver', clock.monotonicMs() - startedMs)
+      return
+    }
+  }
+}

@@ -32,7 +32,13 @@ async function createLogger(options: TelemetryOptions): Promise<Logger> {
   const { default: pretty } = await import('pino-pretty')
   return pino(
     settings,
-    pretty({ destination: 2, sync: true, colorize: process.stderr.isTTY === true, ignore: 'pid,hostname', singleLine: true }),
+    pretty({
+      destination: 2,
+      sync: true,
+      colorize: process.stderr.isTTY === true,
+      ignore: 'pid,hostname',
+      singleLine: true,
+    }),
   )
 }
 

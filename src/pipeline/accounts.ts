@@ -1,0 +1,98 @@
+// The equation that always holds, per signal: accepted + recovered = exported + queued + rejected + dropped + in flight.
+// Items are spans, log records and data points. `queued` is read from the store; the rest is counted here.
+import { Counter, Gauge, type Registry } from '../telemetry.ts'
+import type { Signal } from '../wire/otlp.ts'
+
+/** One request's account: opened when it arrives, closed by exactly one of `delivered` and `rejected`. */
+export interface OpenAccount {
+  /** The request was read to its end and holds so many items. */
+  accepted(itemCount: number): void
+  delivered(): void
+  /** Before `accepted` nothing is known of the items, and only the request is counted, by the receiver. */
+  rejected(reason: string): void
+}
+
+export class ItemAccounts {
+  readonly #accepted: Counter
+  readonly #exported: Counter
+  readonly #rejected: Counter
+  readonly #dropped: Counter
+  readonly #recovered: Counter
+  readonly #inFlight: Gauge
+
+  constructor(registry: Registry, queuedItems: () => ReadonlyMap<Signal, number>) {
+    const registers = [registry]
+    const counter = (name: string, help: string, labelNames: string[]): Counter =>
+      new Counter({ name, help, labelNames, registers })
+    this.#accepted = counter(
+      'betrace_items_accepted_total',
+      'Items of requests that were read to their end',
+      ['signal'],
+    )
+    this.#exported = counter(
+      'betrace_items_exported_total',
+      'Items that every exporter of their pipeline has delivered',
+      ['signal'],
+    )
+    this.#rejected = counter(
+      'betrace_items_rejected_total',
+      'Items that were read and then refused to the client',
+      ['signal', 'reason'],
+    )
+    this.#dropped = counter('betrace_items_dropped_total', 'Items that were accepted and later given up', [
+      'signal',
+      'reason',
+    ])
+    this.#recovered = counter('betrace_items_recovered_total', 'Items found in the queue at start', [
+      'signal',
+    ])
+    this.#inFlight = new Gauge({
+      name: 'betrace_items_in_flight',
+      help: 'Items between accepted and queued',
+      labelNames: ['signal'],
+      registers,
+    })
+    new Gauge({
+      name: 'betrace_items_queued',
+      help: 'Items in the queue on disk',
+      labelNames: ['signal'],
+      registers,
+      collect() {
+        for (const [signal, count] of queuedItems()) this.set({ signal }, count)
+      },
+    })
+    for (const signal of ['traces', 'logs', 'metrics']) {
+      for (const each of [this.#accepted, this.#exported, this.#recovered]) each.inc({ signal }, 0)
+      this.#inFlight.set({ signal }, 0)
+    }
+  }
+
+  open(signal: Signal): OpenAccount {
+    let itemsOpen = 0
+    return {
+      accepted: (itemCount) => {
+        itemsOpen = itemCount
+        this.#accepted.inc({ signal }, itemCount)
+        this.#inFlight.inc({ signal }, itemCount)
+      },
+      delivered: () => this.#inFlight.dec({ signal }, itemsOpen),
+      rejected: (reason) => {
+        if (itemsOpen === 0) return
+        this.#inFlight.dec({ signal }, itemsOpen)
+        this.#rejected.inc({ signal, reason }, itemsOpen)
+      },
+    }
+  }
+
+  recovered(signal: Signal, itemCount: number): void {
+    this.#recovered.inc({ signal }, itemCount)
+  }
+
+  exported(signal: Signal, itemCount: number): void {
+    this.#exported.inc({ signal }, itemCount)
+  }
+
+  dropped(signal: Signal, reason: string, itemCount: number): void {
+    this.#dropped.inc({ signal, reason }, itemCount)
+  }
+}

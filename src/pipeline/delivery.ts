@@ -1,0 +1,125 @@
+// How a finished request becomes somebody's responsibility: in the store (the default), or at the next hops when
+// there is no store. OK is said when `deliver` resolves, never before.
+import type { Clock } from '../clock.ts'
+import { asSidecarError, SidecarError } from '../errors.ts'
+import type { Signal } from '../wire/otlp.ts'
+import { pause } from './pause.ts'
+
+export interface NewEntry {
+  readonly signal: Signal
+  readonly itemCount: number
+  readonly acceptedAtMs: number
+  readonly body: Uint8Array
+  /** What evidence needs to sign a tombstone for this entry later; opaque here. */
+  readonly refs: Uint8Array
+}
+
+/** A statement on its way into the store's statement table. */
+export interface NewRecord {
+  readonly key: Uint8Array
+  readonly value: Uint8Array
+}
+
+export interface Waiting {
+  readonly deadlineMs: number
+  readonly abort: AbortSignal
+}
+
+export interface Delivery {
+  /** Resolves when a body of so many bytes will find room; at once when it does now. Rejects QUEUE_FULL at the deadline. */
+  room(bytes: number, waiting: Waiting): Promise<void> | void
+  /** Rejects retryably when the entry is not durable. Then its statements were handed to `onFailed`. */
+  deliver(entry: NewEntry, statements: readonly NewRecord[]): Promise<void>
+}
+
+/** The part of the store that delivery uses. */
+export interface QueueStore {
+  readonly queueBytesUsed: number
+  readonly queueBytesMax: number
+  append(
+    entry: NewEntry,
+    records: readonly { table: 'statements'; key: Uint8Array; value: Uint8Array }[],
+  ): {
+    readonly written: Promise<number>
+    readonly durable: Promise<number>
+  }
+  exported(sequence: number): Promise<void>
+}
+
+export type AckMode = 'durable' | 'enqueue' | 'exported'
+
+export interface StoredDeliveryParts {
+  readonly store: QueueStore
+  readonly ack: AckMode
+  readonly clock: Clock
+  /** How long until there is likely room, from the drain's measured rate, ms. */
+  readonly retryAfterMs: () => number
+  /** Statements that were signed but did not reach the store. Evidence puts them into the next commit. */
+  readonly onFailed: (statements: readonly NewRecord[]) => void
+  /** Called once the entry is in the queue, so that drains look. */
+  readonly onAppended: (signal: Signal) => void
+}
+
+const ROOM_POLL_MS = 20
+// Signing and sealing grow a request: a proof is about 900 bytes and a span seldom more than its double.
+const GROWTH_FACTOR = 2
+
+export class StoredDelivery implements Delivery {
+  readonly #parts: StoredDeliveryParts
+
+  constructor(parts: StoredDeliveryParts) {
+    this.#parts = parts
+  }
+
+  room(bytes: number, waiting: Waiting): Promise<void> | void {
+    if (!this.#hasRoom(bytes)) return this.#waitForRoom(bytes, waiting)
+  }
+
+  async deliver(entry: NewEntry, statements: readonly NewRecord[]): Promise<void> {
+    const { store, ack, onFailed, onAppended } = this.#parts
+    const records = statements.map(({ key, value }) => ({ table: 'statements' as const, key, value }))
+    try {
+      const { written, durable } = store.append(entry, records)
+      // Whichever promise is not awaited must still be heard of by nobody: the awaited one carries the verdict.
+      written.catch(() => undefined)
+      durable.catch(() => undefined)
+      const sequence = await (ack === 'enqueue' ? written : durable)
+      onAppended(entry.signal)
+      if (ack === 'exported') await store.exported(sequence)
+    } catch (thrown) {
+      onFailed(statements)
+      const error = asSidecarError(thrown)
+      if (error.isRetryable) throw error
+      throw new SidecarError('STORE_FAILED', 'store did not take the request', { cause: thrown })
+    }
+  }
+
+  #hasRoom(bytes: number): boolean {
+    const { store } = this.#parts
+    return store.queueBytesUsed + bytes * GROWTH_FACTOR <= store.queueBytesMax
+  }
+
+  async #waitForRoom(bytes: number, waiting: Waiting): Promise<void> {
+    const { clock, retryAfterMs } = this.#parts
+    while (clock.monotonicMs() < waiting.deadlineMs && !waiting.abort.aborted) {
+      await pause(ROOM_POLL_MS, waiting.abort)
+      if (this.#hasRoom(bytes)) return
+    }
+    throw new SidecarError('QUEUE_FULL', 'queue is full', { retryAfterMs: retryAfterMs() })
+  }
+}
+
+/** No store: OK means that every next hop said OK. */
+export class DirectDelivery implements Delivery {
+  readonly #send: (signal: Signal, body: Uint8Array) => Promise<void>
+
+  constructor(send: (signal: Signal, body: Uint8Array) => Promise<void>) {
+    this.#send = send
+  }
+
+  room(): void {}
+
+  async deliver(entry: NewEntry): Promise<void> {
+    await this.#send(entry.signal, entry.body)
+  }
+}
