@@ -1,7 +1,7 @@
 // A web shop. Its HTTP instrumentation records the whole URL, and the URL holds a card number and an e-mail address.
 import { SpanKind, SpanStatusCode } from '@opentelemetry/api'
 import { OTLPTraceExporter } from '@opentelemetry/exporter-trace-otlp-grpc'
-import { endpoint, ROUNDS, startTracing } from './tracing.ts'
+import { announce, endpoint, ROUNDS, startTracing } from './tracing.ts'
 
 const { tracer, flush, stop } = startTracing('checkout', new OTLPTraceExporter({ url: endpoint() }))
 const buyers = ['alice.martin', 'bob.stone', 'carol.diaz', 'dan.okafor']
@@ -22,6 +22,7 @@ for (let round = 0; round < ROUNDS; round++) {
     span.setStatus({ code: SpanStatusCode.ERROR, message: `mail to ${buyer}@example.com bounced` })
   }
   span.end()
+  if (round === 0) announce(span)
   await flush()
 }
 await stop()

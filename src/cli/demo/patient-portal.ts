@@ -1,6 +1,6 @@
 // A hospital's portal. It promises its auditors a record of every look at a patient's file: the compliance.* spans.
 import { OTLPTraceExporter } from '@opentelemetry/exporter-trace-otlp-proto'
-import { endpoint, ROUNDS, startTracing } from './tracing.ts'
+import { announce, endpoint, ROUNDS, startTracing } from './tracing.ts'
 
 const { tracer, flush, stop } = startTracing(
   'patient-portal',
@@ -20,6 +20,7 @@ for (let round = 0; round < ROUNDS; round++) {
   })
   span.addEvent('opened', { 'reader.email': `${doctors[round % doctors.length]}@clinic.example` })
   span.end()
+  if (round === 0) announce(span)
   await flush()
 }
 await stop()
