@@ -1,0 +1,112 @@
+import { describe, expect, test } from 'vitest'
+import type { Clock } from '../../../src/clock.ts'
+import { SidecarError } from '../../../src/errors.ts'
+import { type KeyCache, KeyDesk, type Sealer } from '../../../src/pipeline/key-desk.ts'
+
+const sealer: Sealer = { announcementKey: 'betrace.key.k', announcement: '{}', sealAll: () => [] }
+const realClock: Clock = { nowMs: Date.now, nowNs: () => 0n, monotonicMs: () => performance.now() }
+
+class KmsFailure extends SidecarError {
+  readonly kmsClass: string
+  constructor(kmsClass: string) {
+    super('KMS', 'key service refused')
+    this.kmsClass = kmsClass
+  }
+}
+
+/** A cache that answers after so many failures, and counts how often it was asked. */
+class FlakyKeys implements KeyCache {
+  calls = 0
+  #failures: SidecarError[]
+  #sealer: Sealer | undefined
+
+  constructor(failures: SidecarError[]) {
+    this.#failures = failures
+  }
+  sealer(): Sealer | undefined {
+    return this.#sealer
+  }
+  async loadSealer(): Promise<void> {
+    this.calls++
+    const failure = this.#failures.shift()
+    if (failure) throw failure
+    this.#sealer = sealer
+  }
+  pseudonymizer(): undefined {}
+  async loadPseudonymizer(): Promise<void> {
+    this.calls++
+    throw this.#failures.shift() ?? new KmsFailure('access_denied')
+  }
+  signingKey(): undefined {}
+  async loadSigningKey(): Promise<void> {}
+}
+
+function desk(
+  keys: KeyCache,
+  onKmsFailure: 'refuse' | 'mask',
+  waits: { open: number; most: number },
+): KeyDesk {
+  const startWaiting = (): (() => void) => {
+    waits.most = Math.max(waits.most, ++waits.open)
+    return () => void waits.open--
+  }
+  return new KeyDesk({ keys, clock: realClock, onKmsFailure, startWaiting })
+}
+
+const until = (ms: number): { deadlineMs: number; abort: AbortSignal } => ({
+  deadlineMs: performance.now() + ms,
+  abort: new AbortController().signal,
+})
+const missing = [{ tenant: '__proto__', key: 'encryption' as const }]
+
+describe('a request that needs a key', () => {
+  test('waits through throttling and gets its key', async () => {
+    const keys = new FlakyKeys([new KmsFailure('throttled'), new KmsFailure('timeout')])
+    const waits = { open: 0, most: 0 }
+    const wait = desk(keys, 'refuse', waits).open(until(5_000))
+    expect(wait.tenantKeys(['__proto__'])[0]!.sealer).toBeUndefined()
+    await wait.load(missing)
+    expect(wait.tenantKeys(['__proto__'])[0]!.sealer).toBe(sealer)
+    expect(keys.calls).toBe(3)
+    expect(waits).toEqual({ open: 0, most: 1 })
+  })
+
+  test('is refused retryably at its own deadline, not later', async () => {
+    const keys = new FlakyKeys(Array.from({ length: 100 }, () => new KmsFailure('network')))
+    const startedMs = performance.now()
+    const refusal = desk(keys, 'refuse', { open: 0, most: 0 }).open(until(200)).load(missing)
+    await expect(refusal).rejects.toMatchObject({ code: 'KEY_UNAVAILABLE', isRetryable: true })
+    expect(performance.now() - startedMs).toBeLessThan(2_000)
+  })
+
+  test('is refused at once when waiting cannot heal it', async () => {
+    const keys = new FlakyKeys([new KmsFailure('key_disabled')])
+    await expect(
+      desk(keys, 'refuse', { open: 0, most: 0 }).open(until(5_000)).load(missing),
+    ).rejects.toMatchObject({ code: 'KEY_UNAVAILABLE' })
+    expect(keys.calls).toBe(1)
+  })
+
+  test('is masked instead, only where the policy says so', async () => {
+    const keys = new FlakyKeys([new KmsFailure('key_disabled')])
+    const wait = desk(keys, 'mask', { open: 0, most: 0 }).open(until(5_000))
+    await wait.load(missing)
+    expect(wait.tenantKeys(['__proto__', 'other']).map(({ sealer: at }) => at)).toEqual(['mask', undefined])
+  })
+
+  test('a hash without its key becomes a mask, whatever the policy for encryption', async () => {
+    const wait = desk(new FlakyKeys([]), 'refuse', { open: 0, most: 0 }).open(until(5_000))
+    await wait.load([{ tenant: 'a', key: 'pseudonym' }])
+    expect(wait.tenantKeys(['a'])[0]!.pseudonymizer).toBe('mask')
+  })
+
+  test('stops when its client goes away', async () => {
+    const controller = new AbortController()
+    const keys = new FlakyKeys(Array.from({ length: 100 }, () => new KmsFailure('network')))
+    const load = desk(keys, 'refuse', { open: 0, most: 0 })
+      .open({ deadlineMs: performance.now() + 60_000, abort: controller.signal })
+      .load(missing)
+    controller.abort()
+    await expect(load).rejects.toMatchObject({ code: 'KEY_UNAVAILABLE' })
+  })
+})
