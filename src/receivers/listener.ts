@@ -1,0 +1,113 @@
+// What both transports need to open and close a listening socket, with errors that name the setting.
+import type { AddressInfo, Server, Socket } from 'node:net'
+import { SidecarError } from '../errors.ts'
+
+/** Where a receiver listens, with the real port. `host` and `address` are the same address. */
+export interface BoundAddress {
+  readonly host: string
+  readonly address: string
+  readonly port: number
+}
+
+/** What the service holds of each transport. */
+export interface Receiver {
+  /** Rejects CONFIG with one line that names the setting. */
+  start(): Promise<BoundAddress>
+  /** Closes the listening socket and sends connections away; requests under way go on. */
+  stopAccepting(): Promise<void>
+  /** Waits for requests under way, at most so long, then cuts. Stops accepting if nobody has. */
+  close(graceMs?: number): Promise<void>
+}
+
+/** How long `close` waits for requests under way, ms. */
+export const CLOSE_GRACE_MS = 10_000
+
+/** `host:port`, `[v6]:port` or `:port` (every interface). Throws CONFIG that names the setting. */
+export function parseEndpoint(endpoint: string, setting: string): { host: string | undefined; port: number } {
+  const match = /^(?:\[([0-9a-fA-F:.%\w]+)\]|([^:[\]\s]*)):(\d{1,5})$/.exec(endpoint)
+  const port = match ? Number(match[3]) : Number.NaN
+  if (!match || !(port <= 65_535)) throw new SidecarError('CONFIG', `${setting}.endpoint: must be host:port`)
+  const host = match[1] ?? match[2]
+  return { host: host === '' ? undefined : host, port }
+}
+
+/** Listens; rejects CONFIG when the address is in use, not ours, or not permitted. */
+export function listen(server: Server, endpoint: string, setting: string): Promise<BoundAddress> {
+  const { host, port } = parseEndpoint(endpoint, setting)
+  return new Promise((resolve, reject) => {
+    const onError = (cause: NodeJS.ErrnoException): void => {
+      reject(
+        new SidecarError(
+          'CONFIG',
+          `${setting}.endpoint: cannot listen on ${endpoint}: ${reasonOf(cause.code)}`,
+          { cause },
+        ),
+      )
+    }
+    server.once('error', onError)
+    server.listen(host === undefined ? { port } : { host, port }, () => {
+      server.removeListener('error', onError)
+      // A TCP server's address is an AddressInfo; the string form is for pipes.
+      const bound = server.address() as AddressInfo
+      resolve({ host: bound.address, address: bound.address, port: bound.port })
+    })
+  })
+}
+
+function reasonOf(code: string | undefined): string {
+  switch (code) {
+    case 'EADDRINUSE':
+      return 'address is in use'
+    case 'EADDRNOTAVAIL':
+      return 'address is not one of this host'
+    case 'EACCES':
+      return 'not permitted'
+    case 'ENOTFOUND':
+    case 'EAI_AGAIN':
+      return 'host name does not resolve'
+    default:
+      return 'the system refused'
+  }
+}
+
+/** Sockets that are open, so that `close` can cut the ones that stay. */
+export function trackSockets(server: Server): Set<Socket> {
+  const sockets = new Set<Socket>()
+  server.on('connection', (socket: Socket) => {
+    sockets.add(socket)
+    socket.once('close', () => sockets.delete(socket))
+  })
+  return sockets
+}
+
+/** Requests under way, and a promise for when there are none. */
+export class UnderWay {
+  #count = 0
+  #waiting: (() => void)[] = []
+
+  get count(): number {
+    return this.#count
+  }
+
+  begin(): void {
+    this.#count += 1
+  }
+
+  end(): void {
+    this.#count -= 1
+    if (this.#count > 0) return
+    for (const resolve of this.#waiting.splice(0)) resolve()
+  }
+
+  /** Resolves when nothing is under way, or after so long. */
+  async idle(withinMs: number): Promise<void> {
+    if (this.#count === 0) return
+    await new Promise<void>((resolve) => {
+      const timer = setTimeout(resolve, withinMs)
+      this.#waiting.push(() => {
+        clearTimeout(timer)
+        resolve()
+      })
+    })
+  }
+}
