@@ -1,0 +1,104 @@
+// Sources, weakest first: defaults, --config files in their order, --properties files, environment variables of the
+// seeds' names, --set. A later source wins; within one, maps merge and lists replace.
+import { readFile } from 'node:fs/promises'
+import { resolve } from 'node:path'
+import { checkTogether } from './cross-checks.ts'
+import type { Environment } from './environment.ts'
+import { readOverride } from './overrides.ts'
+import { readExporters } from './read-exporters.ts'
+import { readKms } from './read-kms.ts'
+import { type RuleChecks, readProcessors } from './read-processors.ts'
+import { readReceivers, readTenants } from './read-receivers.ts'
+import { readService, readStorage } from './read-service.ts'
+import type { KmsProviderName, SidecarConfig } from './schema.ts'
+import { type Effective, type Findings, Section } from './section.ts'
+import { readEnvironmentNames, readProperties } from './seed-names.ts'
+import { mergeTrees, type Origin, type Problem, problemAt, type Tree } from './tree.ts'
+import { readYaml } from './yaml-source.ts'
+
+export interface ConfigSources extends RuleChecks {
+  /** Paths of YAML files, relative to `cwd`. */
+  readonly files: readonly string[]
+  /** `a.b.c=value` each. */
+  readonly sets: readonly string[]
+  readonly env: Environment
+  readonly cwd: string
+  /** Paths of Java properties files with the seeds' names. */
+  readonly properties?: readonly string[]
+  /** Key services that this build can start; `local` alone when absent. */
+  readonly kmsProviders?: readonly KmsProviderName[]
+}
+
+export interface LoadedConfig {
+  /** `undefined` exactly when there are problems: half a configuration never starts anything. */
+  readonly config: SidecarConfig | undefined
+  /** Every setting with its value, defaults included, under the names of the YAML file. For `printConfig`. */
+  readonly effective: Effective
+  /** All of them, in the order of the files. */
+  readonly problems: readonly Problem[]
+  /** What is legal and perhaps not meant. */
+  readonly warnings: readonly Problem[]
+}
+
+/**
+ * Reads, merges and checks a configuration. Never rejects for what an operator wrote; that is a problem in the answer.
+ * Takes no AbortSignal: it reads a few local files once, at start.
+ */
+export async function loadConfig(sources: ConfigSources): Promise<LoadedConfig> {
+  const findings: Findings = { problems: [], warnings: [] }
+  const trees: Tree[] = []
+  for (const file of sources.files)
+    await addFile(file, (text) => readYaml(text, file, sources.env, findings.problems))
+  for (const file of sources.properties ?? [])
+    await addFile(file, (text) => readProperties(text, file, findings.problems))
+  add(readEnvironmentNames(sources.env, findings.problems))
+  for (const set of sources.sets) add(readOverride(set, findings.problems))
+
+  const origin: Origin = { file: sources.files.at(-1) ?? '', line: 0, column: 0 }
+  const tree = trees.reduce<Tree>(mergeTrees, { kind: 'map', entries: new Map(), origin })
+  const root = new Section('', tree, origin, findings)
+  const config = readAll(root, sources)
+  checkTogether({ config, tree, ...findings })
+  const isGood = findings.problems.length === 0
+  return { config: isGood ? config : undefined, effective: root.effective, ...findings }
+
+  function add(tree: Tree | undefined): void {
+    if (tree) trees.push(tree)
+  }
+
+  async function addFile(file: string, read: (text: string) => Tree | undefined): Promise<void> {
+    try {
+      add(read(await readFile(resolve(sources.cwd, file), 'utf8')))
+    } catch (error) {
+      findings.problems.push(
+        problemAt('', { file, line: 0, column: 0 }, `cannot be read: ${fileMistake(error)}`),
+      )
+    }
+  }
+}
+
+function readAll(root: Section, sources: ConfigSources): SidecarConfig {
+  const ambientRegion = sources.env.AWS_REGION ?? sources.env.AWS_DEFAULT_REGION
+  const config: SidecarConfig = {
+    receivers: root.section('receivers', readReceivers),
+    tenants: root.section('tenants', readTenants),
+    kms: root.section('kms', (kms) => readKms(kms, sources.kmsProviders ?? ['local'], ambientRegion)),
+    processors: root.section('processors', (processors) => readProcessors(processors, sources)),
+    storage: root.section('storage', readStorage),
+    exporters: root.section('exporters', readExporters),
+    service: root.section('service', readService),
+  }
+  root.close()
+  return config
+}
+
+const FILE_MISTAKES: ReadonlyMap<string, string> = new Map([
+  ['ENOENT', 'there is no such file'],
+  ['EACCES', 'permission denied'],
+  ['EISDIR', 'it is a folder'],
+])
+
+function fileMistake(error: unknown): string {
+  const code = error instanceof Error && 'code' in error ? String(error.code) : ''
+  return FILE_MISTAKES.get(code) ?? (code || 'unknown error')
+}

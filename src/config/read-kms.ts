@@ -1,0 +1,205 @@
+import { isTenantId } from './read-receivers.ts'
+import type {
+  AwsKmsConfig,
+  AzureKmsConfig,
+  BreakerConfig,
+  GcpKmsConfig,
+  KmsCacheConfig,
+  KmsConfig,
+  KmsProviderName,
+  KmsRequestConfig,
+  LocalKmsConfig,
+  RotationConfig,
+  VaultKmsConfig,
+} from './schema.ts'
+import type { Section } from './section.ts'
+
+export const KMS_PROVIDERS = [
+  'local',
+  'aws',
+  'vault',
+  'gcp',
+  'azure',
+] as const satisfies readonly KmsProviderName[]
+
+/** `kms:`. `builtin` are the providers that this build can start; another one is a problem, never a fallback. */
+export function readKms(
+  kms: Section,
+  builtin: readonly KmsProviderName[],
+  ambientRegion: string | undefined,
+): KmsConfig {
+  const provider = kms.choice('provider', KMS_PROVIDERS, 'local')
+  const tenantKeyMapping = kms.textMap('tenant_key_mapping')
+  if (![...tenantKeyMapping.keys()].every(isTenantId))
+    kms.problem('tenant_key_mapping', 'holds a key that is no tenant id')
+  const config: KmsConfig = {
+    provider,
+    local: kms.section('local', readLocal),
+    aws: kms.section('aws', (aws) => readAws(aws, ambientRegion)),
+    vault: kms.section('vault', readVault),
+    gcp: kms.section('gcp', readGcp),
+    azure: kms.section('azure', readAzure),
+    tenantKeyMapping,
+    replicas: kms.textList('replicas', []),
+    request: kms.section('request', readRequest),
+    cache: kms.section('cache', readCache),
+    rotation: kms.section('rotation', readRotation),
+    breaker: kms.section('breaker', readBreaker),
+  }
+  if (!builtin.includes(provider)) {
+    kms.problem(
+      'provider',
+      `names a provider that this build does not have; valid values: ${builtin.join(', ')}`,
+    )
+  }
+  for (const setting of missingSettings(config)) {
+    kms.problemBelow(
+      setting,
+      `is needed when kms.provider is ${provider}; valid providers: ${builtin.join(', ')}`,
+    )
+  }
+  return config
+}
+
+/** Settings without which the chosen provider cannot work, below `kms`. */
+function missingSettings(config: KmsConfig): (readonly string[])[] {
+  const { aws, vault, gcp, azure } = config
+  const needed: Record<KmsProviderName, readonly (readonly [string, string])[]> = {
+    local: [],
+    aws: [
+      ['aws.master_key_id', aws.masterKeyId],
+      ['aws.region', aws.region],
+    ],
+    vault: [
+      ['vault.address', vault.address],
+      ['vault.key_name', vault.keyName],
+    ],
+    gcp: [
+      ['gcp.project_id', gcp.projectId],
+      ['gcp.location', gcp.location],
+      ['gcp.key_ring', gcp.keyRing],
+      ['gcp.key_name', gcp.keyName],
+    ],
+    azure: [
+      ['azure.vault_uri', azure.vaultUri],
+      ['azure.key_name', azure.keyName],
+    ],
+  }
+  return needed[config.provider].flatMap(([name, value]) => (value === '' ? [name.split('.')] : []))
+}
+
+function readLocal(local: Section): LocalKmsConfig {
+  return {
+    keyFile: local.optionalText('key_file'),
+    allowInProduction: local.boolean('allow_in_production', false),
+  }
+}
+
+const KEY_ARN = /^arn:[a-z0-9-]+:kms:([a-z0-9-]+):\d{12}:(?:key|alias)\/.+$/
+
+function readAws(aws: Section, ambientRegion: string | undefined): AwsKmsConfig {
+  const masterKeyId = aws.text('master_key_id', '')
+  const arnRegion = KEY_ARN.exec(masterKeyId)?.[1]
+  const region = aws.text('region', arnRegion ?? ambientRegion ?? '')
+  if (masterKeyId.startsWith('arn:') && arnRegion === undefined) {
+    aws.problem(
+      'master_key_id',
+      'is not the ARN of a KMS key; one is arn:aws:kms:<region>:<account>:key/<id>',
+    )
+  } else if (arnRegion !== undefined && region !== arnRegion) {
+    aws.problem('region', 'differs from the region in the ARN of aws.master_key_id')
+  }
+  return { masterKeyId, region, endpoint: optionalUrl(aws, 'endpoint') }
+}
+
+function readVault(vault: Section): VaultKmsConfig {
+  const config: VaultKmsConfig = {
+    address: optionalUrl(vault, 'address') ?? '',
+    mount: vault.text('mount', 'transit'),
+    keyName: vault.text('key_name', ''),
+    namespace: vault.optionalText('namespace'),
+    token: vault.secret('token'),
+    roleId: vault.optionalText('role_id'),
+    secretId: vault.secret('secret_id'),
+    kubernetesRole: vault.optionalText('kubernetes_role'),
+    caFile: vault.optionalText('ca_file'),
+  }
+  if (config.secretId && config.roleId === undefined) vault.problem('role_id', 'is needed beside secret_id')
+  return config
+}
+
+function readGcp(gcp: Section): GcpKmsConfig {
+  return {
+    projectId: gcp.text('project_id', ''),
+    location: gcp.text('location', ''),
+    keyRing: gcp.text('key_ring', ''),
+    keyName: gcp.text('key_name', ''),
+    endpoint: gcp.optionalText('endpoint'),
+  }
+}
+
+function readAzure(azure: Section): AzureKmsConfig {
+  return {
+    vaultUri: optionalUrl(azure, 'vault_uri') ?? '',
+    keyName: azure.text('key_name', ''),
+    tenantId: azure.optionalText('tenant_id'),
+    clientId: azure.optionalText('client_id'),
+    clientSecret: azure.secret('client_secret'),
+  }
+}
+
+function readRequest(request: Section): KmsRequestConfig {
+  return {
+    connectTimeoutMs: request.duration('connect_timeout', '1s'),
+    timeoutMs: request.duration('timeout', '5s'),
+    attemptsMax: request.integer('max_attempts', 3, 1, 20),
+  }
+}
+
+function readCache(cache: Section): KmsCacheConfig {
+  return {
+    privateKeyTtlMs: cache.duration('private_key_ttl', '60m', 1_000),
+    publicKeyTtlMs: cache.duration('public_key_ttl', '24h', 1_000),
+    encryptionKeyTtlMs: cache.duration('encryption_key_ttl', '60m', 1_000),
+    sizeMax: cache.integer('max_size', 1_000, 1, 10_000_000),
+    staleGraceMs: cache.duration('stale_grace', '15m', 0),
+  }
+}
+
+// Quartz: seconds first, six or seven fields, and one of the two day fields is `?`.
+const CRON_FIELD = /^[0-9A-Za-z*?/,#-]+$/
+
+function readRotation(rotation: Section): RotationConfig {
+  const checkCron = rotation.text('check_cron', '0 0 2 * * ?')
+  const fields = checkCron.trim().split(/\s+/)
+  if (fields.length < 6 || fields.length > 7 || !fields.every((field) => CRON_FIELD.test(field))) {
+    rotation.problem('check_cron', 'must have six or seven fields, seconds first, such as 0 0 2 * * ?')
+  }
+  return {
+    enabled: rotation.boolean('enabled', true),
+    checkCron,
+    ageDaysMax: rotation.integer('max_age_days', 90, 1, 3_650),
+  }
+}
+
+function readBreaker(breaker: Section): BreakerConfig {
+  return {
+    requestsMin: breaker.integer('min_requests', 10, 1, 1_000_000),
+    failurePercent: breaker.integer('failure_percent', 50, 1, 100),
+    openMs: breaker.duration('open_duration', '5s', 100),
+    successesToClose: breaker.integer('successes_to_close', 3, 1, 1_000),
+  }
+}
+
+/** An http or https URL without credentials, which would show wherever a URL shows. */
+function optionalUrl(section: Section, key: string): string | undefined {
+  const text = section.optionalText(key)
+  if (text === undefined) return undefined
+  const url = URL.canParse(text) ? new URL(text) : undefined
+  if (!url || (url.protocol !== 'http:' && url.protocol !== 'https:')) {
+    section.problem(key, 'must be a URL that starts with http:// or https://')
+  } else if (url.username !== '' || url.password !== '') {
+    section.problem(key, 'must not hold user or password')
+  }
+  return text
+}

@@ -1,0 +1,69 @@
+import type { Signal } from '../wire/otlp.ts'
+import type { PipelineConfig, ServiceConfig, StorageConfig } from './schema.ts'
+import type { Section } from './section.ts'
+import { didYouMean } from './suggestion.ts'
+
+const MIB = 1024 * 1024
+export const SIGNALS = ['traces', 'logs', 'metrics'] as const satisfies readonly Signal[]
+
+/** `storage:`. */
+export function readStorage(storage: Section): StorageConfig {
+  const directory = storage.text('directory', './data')
+  if (directory === '') storage.problem('directory', 'must not be empty')
+  const queueBytesMax = storage.size('queue_bytes_max', '1024MiB', MIB)
+  const isAckWritten = storage.has('ack')
+  const enabled = storage.boolean('enabled', true)
+  const ack = storage.choice('ack', ['durable', 'enqueue', 'exported'], enabled ? 'durable' : 'exported')
+  if (!enabled && isAckWritten && ack !== 'exported') {
+    storage.problem('ack', 'needs storage.enabled: true; without storage only exported can be promised')
+  }
+  return { directory, queueBytesMax, ack, enabled }
+}
+
+/** `service:`. */
+export function readService(service: Section): ServiceConfig {
+  return {
+    pipelines: service.section('pipelines', readPipelines),
+    admin: service.section('admin', (admin) => ({
+      endpoint: admin.endpoint('endpoint', '127.0.0.1:8080'),
+      token: admin.secret('token'),
+    })),
+    limits: service.section('limits', (limits) => ({
+      inFlightBytesMax: limits.integer('in_flight_mib', 256, 1, 1_048_576) * MIB,
+      waitMsMax: limits.duration('wait_max', '8s', 0),
+      shutdownMsMax: limits.duration('shutdown_timeout', '25s'),
+    })),
+    telemetry: service.section('telemetry', (telemetry) => ({
+      logs: telemetry.section('logs', (logs) => ({
+        level: logs.choice('level', ['debug', 'info', 'warn', 'error'], 'info'),
+        encoding: logs.choice('encoding', ['console', 'json'], 'console'),
+      })),
+    })),
+  }
+}
+
+function readPipelines(pipelines: Section): ReadonlyMap<Signal, PipelineConfig> {
+  const configs = new Map<Signal, PipelineConfig>()
+  for (const key of pipelines.keys) {
+    const signal = SIGNALS.find((name) => name === key)
+    if (signal) {
+      configs.set(signal, pipelines.section(key, readPipeline))
+      continue
+    }
+    pipelines.ignore(key)
+    const isNamed = SIGNALS.some((name) => key.startsWith(`${name}/`))
+    const hint = isNamed
+      ? '; there is one pipeline per signal, and it may have several exporters'
+      : didYouMean(key, SIGNALS)
+    pipelines.problem(key, `must be one of ${SIGNALS.join(', ')}${hint}`)
+  }
+  return configs
+}
+
+function readPipeline(pipeline: Section): PipelineConfig {
+  return {
+    receivers: pipeline.textList('receivers', []),
+    processors: pipeline.textList('processors', []),
+    exporters: pipeline.textList('exporters', []),
+  }
+}

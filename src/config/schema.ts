@@ -1,0 +1,248 @@
+// What a configuration is once it has been checked: camelCase, milliseconds, bytes. `collector-config.yaml` documents
+// every setting; the readers beside this file hold the defaults.
+import type { Signal } from '../wire/otlp.ts'
+import type { Endpoint } from './quantity.ts'
+import type { Secret } from './secret.ts'
+
+export interface SidecarConfig {
+  /** By id, `type` or `type/name`. */
+  readonly receivers: ReadonlyMap<string, OtlpReceiverConfig>
+  readonly tenants: TenantsConfig
+  readonly kms: KmsConfig
+  readonly processors: ReadonlyMap<string, ProcessorConfig>
+  readonly storage: StorageConfig
+  readonly exporters: ReadonlyMap<string, ExporterConfig>
+  readonly service: ServiceConfig
+}
+
+export interface OtlpReceiverConfig {
+  readonly type: 'otlp'
+  /** A protocol that is absent does not listen; at least one is present. */
+  readonly grpc: GrpcReceiverConfig | undefined
+  readonly http: HttpReceiverConfig | undefined
+}
+
+export interface GrpcReceiverConfig {
+  readonly endpoint: Endpoint
+  readonly requestBytesMax: number
+  readonly concurrentStreamsMax: number
+  readonly tls: ServerTlsConfig | undefined
+  readonly bearerToken: Secret | undefined
+}
+
+export interface HttpReceiverConfig {
+  readonly endpoint: Endpoint
+  readonly requestBytesMax: number
+  readonly tls: ServerTlsConfig | undefined
+  readonly bearerToken: Secret | undefined
+}
+
+export interface ServerTlsConfig {
+  readonly certFile: string
+  readonly keyFile: string
+  /** Present: clients must show a certificate that this file's authorities signed. */
+  readonly clientCaFile: string | undefined
+}
+
+export interface TenantsConfig {
+  readonly default: string
+  /** `undefined`: no header names a tenant. Lower case. */
+  readonly header: string | undefined
+  /** `undefined`: no resource attribute names a tenant. */
+  readonly resourceAttribute: string | undefined
+  /** Empty: every tenant. */
+  readonly allow: readonly string[]
+  readonly unknown: 'deny' | 'default'
+  readonly max: number
+}
+
+export type KmsProviderName = 'local' | 'aws' | 'vault' | 'gcp' | 'azure'
+
+export interface KmsConfig {
+  readonly provider: KmsProviderName
+  readonly local: LocalKmsConfig
+  readonly aws: AwsKmsConfig
+  readonly vault: VaultKmsConfig
+  readonly gcp: GcpKmsConfig
+  readonly azure: AzureKmsConfig
+  /** Tenant → its own master key. */
+  readonly tenantKeyMapping: ReadonlyMap<string, string>
+  /** Master keys tried in this order when the primary fails. */
+  readonly replicas: readonly string[]
+  readonly request: KmsRequestConfig
+  readonly cache: KmsCacheConfig
+  readonly rotation: RotationConfig
+  readonly breaker: BreakerConfig
+}
+
+export interface LocalKmsConfig {
+  /** `undefined`: `local-kms.key` in the storage directory. */
+  readonly keyFile: string | undefined
+  readonly allowInProduction: boolean
+}
+
+export interface AwsKmsConfig {
+  readonly masterKeyId: string
+  readonly region: string
+  readonly endpoint: string | undefined
+}
+
+export interface VaultKmsConfig {
+  readonly address: string
+  readonly mount: string
+  readonly keyName: string
+  readonly namespace: string | undefined
+  readonly token: Secret | undefined
+  readonly roleId: string | undefined
+  readonly secretId: Secret | undefined
+  readonly kubernetesRole: string | undefined
+  readonly caFile: string | undefined
+}
+
+export interface GcpKmsConfig {
+  readonly projectId: string
+  readonly location: string
+  readonly keyRing: string
+  readonly keyName: string
+  readonly endpoint: string | undefined
+}
+
+export interface AzureKmsConfig {
+  readonly vaultUri: string
+  readonly keyName: string
+  readonly tenantId: string | undefined
+  readonly clientId: string | undefined
+  readonly clientSecret: Secret | undefined
+}
+
+export interface KmsRequestConfig {
+  readonly connectTimeoutMs: number
+  readonly timeoutMs: number
+  readonly attemptsMax: number
+}
+
+export interface KmsCacheConfig {
+  readonly privateKeyTtlMs: number
+  readonly publicKeyTtlMs: number
+  readonly encryptionKeyTtlMs: number
+  /** Entries, per kind of key. */
+  readonly sizeMax: number
+  readonly staleGraceMs: number
+}
+
+export interface RotationConfig {
+  readonly enabled: boolean
+  /** Quartz form: second minute hour day month weekday. */
+  readonly checkCron: string
+  readonly ageDaysMax: number
+}
+
+export interface BreakerConfig {
+  readonly requestsMin: number
+  readonly failurePercent: number
+  readonly openMs: number
+  readonly successesToClose: number
+}
+
+export type ProcessorConfig = PiiConfig | SigningConfig
+
+export interface PiiConfig {
+  readonly type: 'pii'
+  readonly packs: readonly string[]
+  readonly onKmsFailure: 'refuse' | 'mask'
+  readonly tenantSecret: boolean
+  /** As written, environment references expanded; redaction owns what they mean. */
+  readonly rules: readonly unknown[]
+}
+
+export interface SigningConfig {
+  readonly type: 'signing'
+  readonly select: 'compliance' | 'all' | readonly string[]
+  readonly algorithm: 'ed25519-merkle-v1' | 'hmac-sha256'
+  readonly proof: 'inline' | 'ledger'
+  readonly resourceAttributes: readonly string[]
+  readonly mutable: readonly string[]
+  /** 0: none. */
+  readonly heartbeatIntervalMs: number
+}
+
+export interface StorageConfig {
+  readonly enabled: boolean
+  readonly directory: string
+  readonly queueBytesMax: number
+  /** Always `exported` when storage is off. */
+  readonly ack: 'durable' | 'enqueue' | 'exported'
+}
+
+export type ExporterConfig = FileExporterConfig | OtlpExporterConfig | DebugExporterConfig
+
+export interface FileExporterConfig {
+  readonly type: 'file'
+  readonly path: string
+  readonly rotation: { readonly fileBytesMax: number; readonly backupsMax: number }
+}
+
+export interface OtlpExporterConfig {
+  readonly type: 'otlp_grpc' | 'otlp_http'
+  /** gRPC: `host:port`, with an `http://` or `https://` scheme allowed. HTTP: base URL; `/v1/<signal>` is appended. */
+  readonly endpoint: string
+  readonly compression: 'none' | 'gzip'
+  readonly headers: ReadonlyMap<string, Secret>
+  readonly tls: ClientTlsConfig
+  readonly timeoutMs: number
+  readonly retry: RetryConfig
+  /** Requests in flight. */
+  readonly consumerCount: number
+}
+
+export interface ClientTlsConfig {
+  /** Plaintext. For `otlp_http` the scheme of the endpoint decides and this is false. */
+  readonly insecure: boolean
+  readonly caFile: string | undefined
+  readonly certFile: string | undefined
+  readonly keyFile: string | undefined
+  readonly serverNameOverride: string | undefined
+}
+
+export interface RetryConfig {
+  readonly initialIntervalMs: number
+  readonly intervalMsMax: number
+  /** 0: for ever. */
+  readonly elapsedMsMax: number
+}
+
+export interface DebugExporterConfig {
+  readonly type: 'debug'
+  readonly verbosity: 'basic' | 'normal' | 'detailed'
+}
+
+export interface ServiceConfig {
+  readonly pipelines: ReadonlyMap<Signal, PipelineConfig>
+  readonly admin: AdminConfig
+  readonly limits: LimitsConfig
+  readonly telemetry: { readonly logs: LogsConfig }
+}
+
+/** Ids into `receivers`, `processors` and `exporters`; every one is declared. */
+export interface PipelineConfig {
+  readonly receivers: readonly string[]
+  readonly processors: readonly string[]
+  readonly exporters: readonly string[]
+}
+
+export interface AdminConfig {
+  readonly endpoint: Endpoint
+  /** `undefined`: every admin call is answered 401. */
+  readonly token: Secret | undefined
+}
+
+export interface LimitsConfig {
+  readonly inFlightBytesMax: number
+  readonly waitMsMax: number
+  readonly shutdownMsMax: number
+}
+
+export interface LogsConfig {
+  readonly level: 'debug' | 'info' | 'warn' | 'error'
+  readonly encoding: 'console' | 'json'
+}
