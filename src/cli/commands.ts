@@ -1,0 +1,183 @@
+// The commands: name → module, loaded only when it runs, so that `betrace --version` loads no gRPC.
+import { readFile } from 'node:fs/promises'
+import { didYouMean } from '../config/suggestion.ts'
+import { asSidecarError, type SidecarError } from '../errors.ts'
+import { printCommandHelp, printHelp } from './help.ts'
+import { type CommandIo, ExitCode, painter } from './terminal.ts'
+
+/** What a command is: 0 good, 1 failed, 2 cannot tell, 3 usage. */
+export type CommandFunction = (argv: string[], io: CommandIo) => Promise<number>
+
+export interface Command {
+  readonly name: string
+  readonly summary: string
+  /** After `betrace `. */
+  readonly usage: string
+  readonly options: readonly (readonly [option: string, meaning: string])[]
+  readonly load: () => Promise<CommandFunction>
+}
+
+const CONFIG_OPTIONS = [
+  ['--config, -c FILE', 'YAML; may be repeated, later files win. Default: ./collector-config.yaml'],
+  ['--set a.b.c=value', 'one setting over all files; may be repeated'],
+  ['--properties FILE', 'application.properties with the names of earlier BeTrace versions'],
+] as const
+
+const CONFIG_USAGE = '[--config FILE]… [--set a.b.c=value]… [--properties FILE]…'
+
+export const COMMANDS: readonly Command[] = [
+  {
+    name: 'run',
+    summary: 'start the sidecar (also when no command is given)',
+    usage: `[run] ${CONFIG_USAGE}`,
+    options: CONFIG_OPTIONS,
+    load: async () => (await import('./run.ts')).run,
+  },
+  {
+    name: 'validate',
+    summary: 'check a configuration: every problem at once, with path and line',
+    usage: `validate ${CONFIG_USAGE}`,
+    options: CONFIG_OPTIONS,
+    load: async () => (await import('./validate.ts')).validate,
+  },
+  {
+    name: 'print-config',
+    summary: 'print the effective configuration, secrets masked',
+    usage: `print-config ${CONFIG_USAGE}`,
+    options: CONFIG_OPTIONS,
+    load: async () => (await import('./print-config.ts')).printConfig,
+  },
+  {
+    name: 'components',
+    summary: 'list receivers, processors, exporters, detectors, key services',
+    usage: 'components [--json | --yaml]',
+    options: [
+      ['--json', 'for machines'],
+      ['--yaml', 'for machines'],
+    ],
+    load: async () => (await import('./components.ts')).components,
+  },
+  {
+    name: 'verify',
+    summary: 'check the signatures in exported files',
+    usage: 'verify [options] FILE…',
+    options: [],
+    load: async () => (await import('./verify.ts')).verify,
+  },
+  {
+    name: 'reveal',
+    summary: 'open sealed values, one or every one in a file',
+    usage: 'reveal [options] TOKEN | FILE',
+    options: [],
+    load: async () => (await import('./reveal.ts')).reveal,
+  },
+  {
+    name: 'keys',
+    summary: 'list and export public keys',
+    usage: 'keys [options] ACTION',
+    options: [],
+    load: async () => (await import('./keys.ts')).keys,
+  },
+  {
+    name: 'demo',
+    summary: 'see it work: three programs, sealed, signed, verified, revealed',
+    usage: 'demo [--keep]',
+    options: [['--keep', 'leave the sidecar running and its folder in place']],
+    load: async () => (await import('./demo.ts')).demo,
+  },
+]
+
+/** Runs what the command line says and answers the exit code. Never rejects: an error becomes one line. */
+export async function runCommand(
+  argv: readonly string[],
+  io: CommandIo,
+  commands: readonly Command[] = COMMANDS,
+): Promise<number> {
+  try {
+    return await dispatch(argv, io, commands)
+  } catch (error) {
+    return reportError(error, io)
+  }
+}
+
+async function dispatch(
+  argv: readonly string[],
+  io: CommandIo,
+  commands: readonly Command[],
+): Promise<number> {
+  const [first, ...rest] = argv
+  if (first === '--help' || first === '-h') return printHelp(io, commands)
+  if (first === '--version' || first === '-V') {
+    io.stdout.write(`betrace ${await packageVersion()}\n`)
+    return ExitCode.GOOD
+  }
+  const isHelp = first === 'help'
+  const name = isHelp ? rest[0] : first
+  if (isHelp && name === undefined) return printHelp(io, commands)
+  // Options without a command belong to run.
+  const isRun = name === undefined || name.startsWith('-')
+  const command = commands.find((candidate) => candidate.name === (isRun ? 'run' : name))
+  if (!command) return reportUnknown(name ?? 'run', io, commands)
+  const args = isRun ? [...argv] : rest
+  const wantsHelp = isHelp || beforeSeparator(args).some((arg) => arg === '--help' || arg === '-h')
+  // A command that lists no options here explains itself.
+  if (wantsHelp && command.options.length > 0) return printCommandHelp(io, command)
+  return (await command.load())(wantsHelp ? ['--help'] : args, io)
+}
+
+function beforeSeparator(args: readonly string[]): readonly string[] {
+  const separator = args.indexOf('--')
+  return separator < 0 ? args : args.slice(0, separator)
+}
+
+function reportUnknown(name: string, io: CommandIo, commands: readonly Command[]): number {
+  const names = commands.map((command) => command.name)
+  const hint = didYouMean(name, names) || `; commands: ${names.join(', ')}`
+  io.stderr.write(`betrace: there is no such command${hint}\n`)
+  return ExitCode.USAGE
+}
+
+/** Codes whose message is the whole story; anything else names its code as well. */
+const PLAIN_CODES: ReadonlySet<string> = new Set(['USAGE', 'CONFIG'])
+
+function reportError(thrown: unknown, io: CommandIo): number {
+  const error = isUsageError(thrown) ? undefined : asSidecarError(thrown)
+  const paint = painter(io.stderr, io.env)
+  io.stderr.write(
+    `${paint('red', 'betrace')}: ${error ? describe(error) : 'unknown or incomplete option; see --help'}\n`,
+  )
+  if (io.env.BETRACE_DEBUG === '1') io.stderr.write(`${stackOf(thrown)}\n`)
+  return !error || error.code === 'USAGE' ? ExitCode.USAGE : ExitCode.FAILED
+}
+
+function describe(error: SidecarError): string {
+  const head = PLAIN_CODES.has(error.code) ? error.message : `${error.message} [${error.code}]`
+  const hint = error.code === 'INTERNAL' ? '; BETRACE_DEBUG=1 shows where' : ''
+  return `${oneLine(head)}${systemCause(error)}${hint}`
+}
+
+// An operating system's code says more than our phrase and holds no data: EADDRINUSE, EACCES, ENOENT.
+function systemCause(error: SidecarError): string {
+  const { cause } = error
+  if (!(cause instanceof Error) || !('code' in cause) || typeof cause.code !== 'string') return ''
+  return /^[A-Z][A-Z0-9_]{1,40}$/.test(cause.code) ? ` (${cause.code})` : ''
+}
+
+function isUsageError(thrown: unknown): boolean {
+  return thrown instanceof Error && 'code' in thrown && String(thrown.code).startsWith('ERR_PARSE_ARGS_')
+}
+
+function stackOf(thrown: unknown): string {
+  if (!(thrown instanceof Error)) return 'thrown value is not an error'
+  const own = thrown.stack ?? thrown.message
+  return thrown.cause === undefined ? own : `${own}\ncaused by ${stackOf(thrown.cause)}`
+}
+
+const oneLine = (text: string): string => text.replace(/\s+/g, ' ')
+
+// package.json stands two folders up in the sources (src/cli) and in what is published (dist/cli).
+async function packageVersion(): Promise<string> {
+  const text = await readFile(new URL('../../package.json', import.meta.url), 'utf8')
+  // Our own file, which the build cannot do without.
+  return (JSON.parse(text) as { version: string }).version
+}

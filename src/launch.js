@@ -1,0 +1,90 @@
+#!/usr/bin/env node
+// Starts betrace on a Node that can run it. A published package has dist/main.js and needs Node 22.18; a checkout runs
+// src/main.ts directly and, where the host's Node is older, hands over to the Node 24 that npm ci has brought along.
+// This file itself has to parse on Node 14, or an old host would see a syntax error instead of the reason.
+import { spawn } from 'node:child_process'
+import { existsSync, realpathSync } from 'node:fs'
+import module from 'node:module'
+import os from 'node:os'
+import path from 'node:path'
+import { fileURLToPath, pathToFileURL } from 'node:url'
+
+const NEEDED = [22, 18]
+const source = path.dirname(realpathSync(fileURLToPath(import.meta.url)))
+const root = path.dirname(source)
+const inCheckout = path.join(source, 'main.ts')
+const isCheckout = existsSync(inCheckout)
+
+function isRecent(version) {
+  const parts = version.split('.').map(Number)
+  return parts[0] > NEEDED[0] || (parts[0] === NEEDED[0] && parts[1] >= NEEDED[1])
+}
+
+function bundledNode() {
+  const name = 'node-' + process.platform + '-' + process.arch
+  const file = path.join(root, 'node_modules', name, 'bin', 'node')
+  return isCheckout && existsSync(file) ? file : undefined
+}
+
+function handOver(node) {
+  const child = spawn(node, [path.join(source, 'launch.js')].concat(process.argv.slice(2)), {
+    stdio: 'inherit',
+  })
+  // A service manager signals this process and means the other one. Ctrl-C reaches both through the terminal; without
+  // a listener here it would end this one first and leave the other without its parent.
+  for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP', 'SIGUSR2']) {
+    process.on(signal, () => {
+      if (signal !== 'SIGINT' || !process.stdin.isTTY) child.kill(signal)
+    })
+  }
+  child.on('error', () => fail('the Node in node_modules cannot be started; run npm ci again'))
+  child.on('exit', (code, signal) => {
+    if (signal === null) process.exit(code)
+    // Die as the child did, so that the caller sees the same.
+    process.removeAllListeners(signal)
+    process.kill(process.pid, signal)
+  })
+}
+
+function fail(message) {
+  process.stderr.write('betrace: ' + message + '\n')
+  process.exit(1)
+}
+
+// Compiled code goes where only this user writes, never into the shared temporary folder.
+function enableCompileCache() {
+  if (typeof module.enableCompileCache !== 'function' || process.env.NODE_COMPILE_CACHE) return
+  const caches = process.env.XDG_CACHE_HOME || path.join(os.homedir(), '.cache')
+  module.enableCompileCache(
+    isCheckout ? path.join(root, 'node_modules', '.cache', 'betrace') : path.join(caches, 'betrace'),
+  )
+}
+
+function start(file) {
+  try {
+    enableCompileCache()
+  } catch {
+    // Without a home there is no cache; everything else works.
+  }
+  import(pathToFileURL(file).href).catch((error) => {
+    fail(
+      process.env.BETRACE_DEBUG === '1'
+        ? error.stack
+        : 'cannot be loaded: ' + String(error.message).split('\n')[0],
+    )
+  })
+}
+
+if (isRecent(process.versions.node)) {
+  start(isCheckout ? inCheckout : path.join(root, 'dist', 'main.js'))
+} else if (bundledNode()) {
+  handOver(bundledNode())
+} else {
+  fail(
+    'needs Node ' +
+      NEEDED.join('.') +
+      ' or later; this is ' +
+      process.versions.node +
+      (isCheckout ? '. npm ci brings one along' : ''),
+  )
+}
