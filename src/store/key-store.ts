@@ -1,0 +1,45 @@
+// The records of key management, kept in the `keys` table. Key: kind | 0 | tenant | 0 | id. A kind is a fixed word and an
+// id is ours, so neither holds a zero byte; a tenant comes from outside and is refused when it does.
+import { SidecarError } from '../errors.ts'
+import type { Store } from './store.ts'
+
+/** Durable records by kind, tenant and id. The shape that key management asks for. */
+export interface StoredKeys<Kind extends string> {
+  get(kind: Kind, tenant: string, id: string): Uint8Array | undefined
+  list(kind: Kind, tenant?: string): Iterable<{ tenant: string; id: string; record: Uint8Array }>
+  /** On disk when the promise settles. */
+  put(kind: Kind, tenant: string, id: string, record: Uint8Array): Promise<void>
+}
+
+export function storeKeyStore<Kind extends string>(store: Store): StoredKeys<Kind> {
+  const table = store.table('keys')
+  return {
+    get: (kind, tenant, id) => table.get(recordKey(kind, tenant, id)),
+    *list(kind, tenant) {
+      const prefix = tenant === undefined ? joined([kind, '']) : joined([kind, tenant, ''])
+      for (const { key, value } of table.range({ start: prefix, end: after(prefix) })) {
+        const [, owner, id] = Buffer.from(key).toString('utf8').split('\0')
+        yield { tenant: owner, id, record: value }
+      }
+    },
+    put: (kind, tenant, id, record) => table.put(recordKey(kind, tenant, id), record),
+  }
+}
+
+function recordKey(kind: string, tenant: string, id: string): Buffer {
+  return joined([kind, tenant, id])
+}
+
+function joined(parts: readonly string[]): Buffer {
+  for (const part of parts) {
+    if (part.includes('\0')) throw new SidecarError('TENANT_DENIED', 'a name holds a zero byte')
+  }
+  return Buffer.from(parts.join('\0'), 'utf8')
+}
+
+/** The first key after all that start with `prefix`, which ends in a zero byte. */
+function after(prefix: Buffer): Buffer {
+  const end = Buffer.from(prefix)
+  end[end.length - 1] = 1
+  return end
+}
