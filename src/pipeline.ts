@@ -71,28 +71,47 @@ const EMPTY_ACCEPTED: ExportAccepted = { itemCount: 0, rejectedItems: 0, message
 
 export class Pipeline {
   readonly #parts: PipelineParts
+  #underWayCount = 0
 
   constructor(parts: PipelineParts) {
     this.#parts = parts
   }
 
-  readonly accept: Accept = async (request) => {
+  /** Requests between their arrival and their answer. */
+  get underWayCount(): number {
+    return this.#underWayCount
+  }
+
+  /** The way in for one transport; `onItems` hears how many items were accepted or refused, once that is known. */
+  acceptFrom(onItems: (outcome: 'accepted' | 'refused', signal: Signal, itemCount: number) => void): Accept {
+    return (request) => this.#accept(request, onItems)
+  }
+
+  async #accept(
+    request: ExportRequest,
+    onItems: (outcome: 'accepted' | 'refused', signal: Signal, itemCount: number) => void,
+  ): Promise<ExportAccepted> {
     if (request.body.length === 0) return EMPTY_ACCEPTED
     const { accounts, clock, metrics } = this.#parts
+    const { signal } = request
     const startedMs = clock.monotonicMs()
-    const entry = accounts.open(request.signal)
+    const entry = accounts.open(signal)
+    this.#underWayCount++
     try {
       const tenants = this.#parts.tenantsOf(request)
       const redacted = await this.#redact(request, tenants)
-      entry.accepted(redacted.itemCount)
-      if (redacted.itemCount > 0) await this.#signAndDeliver(request, tenants, redacted)
+      const { itemCount } = redacted
+      entry.accepted(itemCount)
+      if (itemCount > 0) await this.#signAndDeliver(request, tenants, redacted)
       entry.delivered()
-      return { itemCount: redacted.itemCount, rejectedItems: 0, message: '' }
+      onItems('accepted', signal, itemCount)
+      return { itemCount, rejectedItems: 0, message: '' }
     } catch (thrown) {
       const error = asSidecarError(thrown)
-      entry.rejected(error.code)
+      onItems('refused', signal, entry.rejected(error.code))
       throw error
     } finally {
+      this.#underWayCount--
       metrics.observe('request', clock.monotonicMs() - startedMs)
     }
   }

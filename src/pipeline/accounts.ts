@@ -8,8 +8,8 @@ export interface OpenAccount {
   /** The request was read to its end and holds so many items. */
   accepted(itemCount: number): void
   delivered(): void
-  /** Before `accepted` nothing is known of the items, and only the request is counted, by the receiver. */
-  rejected(reason: string): void
+  /** The items that were refused; 0 before `accepted`, when only the request is counted, by the receiver. */
+  rejected(reason: string): number
 }
 
 export class ItemAccounts {
@@ -77,9 +77,10 @@ export class ItemAccounts {
       },
       delivered: () => this.#inFlight.dec({ signal }, itemsOpen),
       rejected: (reason) => {
-        if (itemsOpen === 0) return
+        if (itemsOpen === 0) return 0
         this.#inFlight.dec({ signal }, itemsOpen)
         this.#rejected.inc({ signal, reason }, itemsOpen)
+        return itemsOpen
       },
     }
   }

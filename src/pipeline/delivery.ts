@@ -40,8 +40,8 @@ export interface QueueStore {
     entry: NewEntry,
     records: readonly { table: 'statements'; key: Uint8Array; value: Uint8Array }[],
   ): {
-    readonly written: Promise<number>
-    readonly durable: Promise<number>
+    readonly written: Promise<number | undefined>
+    readonly durable: Promise<number | undefined>
   }
   exported(sequence: number): Promise<void>
 }
@@ -56,8 +56,6 @@ export interface StoredDeliveryParts {
   readonly retryAfterMs: () => number
   /** Statements that were signed but did not reach the store. Evidence puts them into the next commit. */
   readonly onFailed: (statements: readonly NewRecord[]) => void
-  /** Called once the entry is in the queue, so that drains look. */
-  readonly onAppended: (signal: Signal) => void
 }
 
 const ROOM_POLL_MS = 20
@@ -76,7 +74,7 @@ export class StoredDelivery implements Delivery {
   }
 
   async deliver(entry: NewEntry, statements: readonly NewRecord[]): Promise<void> {
-    const { store, ack, onFailed, onAppended } = this.#parts
+    const { store, ack, onFailed } = this.#parts
     const records = statements.map(({ key, value }) => ({ table: 'statements' as const, key, value }))
     try {
       const { written, durable } = store.append(entry, records)
@@ -84,8 +82,7 @@ export class StoredDelivery implements Delivery {
       written.catch(() => undefined)
       durable.catch(() => undefined)
       const sequence = await (ack === 'enqueue' ? written : durable)
-      onAppended(entry.signal)
-      if (ack === 'exported') await store.exported(sequence)
+      if (ack === 'exported' && sequence !== undefined) await store.exported(sequence)
     } catch (thrown) {
       onFailed(statements)
       const error = asSidecarError(thrown)

@@ -35,7 +35,6 @@ function delivery(over: QueueStore, ack: AckMode = 'durable', failed: NewRecord[
     clock: systemClock,
     retryAfterMs: () => 1234,
     onFailed: (statements) => void failed.push(...statements),
-    onAppended: () => undefined,
   })
 }
 
