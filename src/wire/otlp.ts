@@ -1,5 +1,5 @@
-// What OTLP says, as tables: the signals, the places where attributes and text live, and the value types.
-// Owner: wire.
+// What OTLP says, in words: the signals, the places where attributes and text live, and the value types. The messages
+// and their field numbers are in `schema.ts`.
 
 export type Signal = 'traces' | 'logs' | 'metrics'
 
@@ -36,7 +36,16 @@ export const Place = {
 export type Place = (typeof Place)[keyof typeof Place]
 
 /** Field numbers of AnyValue's oneof, used as the type of a value. 0 is an AnyValue with nothing set. */
-export const ValueType = { EMPTY: 0, STRING: 1, BOOL: 2, INT: 3, DOUBLE: 4, ARRAY: 5, KVLIST: 6, BYTES: 7 } as const
+export const ValueType = {
+  EMPTY: 0,
+  STRING: 1,
+  BOOL: 2,
+  INT: 3,
+  DOUBLE: 4,
+  ARRAY: 5,
+  KVLIST: 6,
+  BYTES: 7,
+} as const
 export type ValueType = (typeof ValueType)[keyof typeof ValueType]
 
 /** Messages whose opening and closing a visitor hears of. ITEM is a span, a log record or a data point. */

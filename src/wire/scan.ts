@@ -1,0 +1,343 @@
+// One strict pass over an Export request, driven by the tables of `schema.ts`. The bet: offsets and small integers
+// only; no object, string or closure per message or attribute. `bench/wire.ts` holds it to that.
+import { SidecarError } from '../errors.ts'
+import { VALUE_DEPTH_MAX } from '../limits.ts'
+import { absentField, Edits } from './edits.ts'
+import { type Frame, type Place, type Signal, ValueType } from './otlp.ts'
+import { contentStart, fieldEnd, malformed, readLength, readTag, varintEnd } from './reader.ts'
+import {
+  ARGUMENT_SHIFT,
+  FRAME_OF,
+  messageIndex,
+  ONCE_SHIFT,
+  Op,
+  SCAN_TABLE,
+  SLOTS,
+  WIRE_SHIFT,
+} from './scan-table.ts'
+import { REQUEST_OF, Wire } from './schema.ts'
+
+/** What a scan reports. All positions are offsets into the scanned buffer. */
+export interface Visitor {
+  /** A message begins; [start, end) is its content. */
+  enter(frame: Frame, start: number, end: number): void
+  /** It ends, with the same range. It is still open for edits: an insert at `end` appends to it. */
+  leave(frame: Frame, start: number, end: number): void
+  /** Content of a free-text field. */
+  text(place: Place, start: number, end: number): void
+  /**
+   * One KeyValue. [fieldStart, end) is the whole field with its tag, so what a drop removes. [valueStart, valueEnd) is
+   * the content of its AnyValue, 0-length when there is none. `depth` 0 is an attribute, more is an entry of a kvlist.
+   * Return true to take the value whole: what is inside is then checked, not reported.
+   */
+  attribute(
+    place: Place,
+    depth: number,
+    fieldStart: number,
+    end: number,
+    keyStart: number,
+    keyEnd: number,
+    valueStart: number,
+    valueEnd: number,
+  ): boolean
+  /**
+   * A scalar in a value that was not taken. [start, end) is its payload (content of a string or bytes, the varint, the
+   * 8 bytes), [valueStart, valueEnd) the AnyValue that holds it. Arrays and kvlists come as their scalars; an AnyValue
+   * with nothing set is not reported.
+   */
+  scalar(
+    place: Place,
+    type: ValueType,
+    start: number,
+    end: number,
+    valueStart: number,
+    valueEnd: number,
+  ): void
+  /** After the scalars and entries inside `attribute` of the same depth, once for each. */
+  attributeEnd(depth: number): void
+}
+
+/** protobuf runtimes refuse messages nested deeper below the request than this. */
+const MESSAGE_DEPTH_MAX = 100
+
+const KEY_TAG = 0x0a
+const VALUE_TAG = 0x12
+const STRING_TAG = 0x0a
+
+const KEY_VALUE = messageIndex('KeyValue')
+const ANY_VALUE = messageIndex('AnyValue')
+
+/** Keeps the stack of open frames for scans without edits, where nobody reads it. */
+const unusedEdits = new Edits()
+
+/**
+ * Reads an encoded Export request of `signal` once, front to back, and calls `visitor`. With `edits`, these are reset
+ * and the visitor may edit while the scan runs. Throws MALFORMED or TOO_DEEP; what the visitor did until then is to be
+ * thrown away. Accepts nothing that another protobuf runtime would refuse or read differently, save that strings need
+ * not be UTF-8.
+ */
+export function scan(buf: Uint8Array, signal: Signal, visitor: Visitor, edits: Edits = unusedEdits): void {
+  edits.reset(buf.length)
+  new Scan(buf, visitor, edits).walk(0, buf.length, messageIndex(REQUEST_OF[signal]))
+}
+
+class Scan {
+  readonly buf: Uint8Array
+  readonly visitor: Visitor
+  readonly edits: Edits
+  /** Where the attribute or value stands that the walk is in. */
+  place: Place = 0
+
+  constructor(buf: Uint8Array, visitor: Visitor, edits: Edits) {
+    // A plain view, whatever the caller has: a Buffer has another hidden class and would make the walk polymorphic.
+    this.buf = new Uint8Array(buf.buffer, buf.byteOffset, buf.length)
+    this.visitor = visitor
+    this.edits = edits
+  }
+
+  /** The fields of one message, other than KeyValue, AnyValue and what is inside those. */
+  walk(pos: number, end: number, message: number): void {
+    const { buf, edits } = this
+    const row = message * SLOTS
+    let seen = 0
+    while (pos < end) {
+      const fieldStart = pos
+      let tag = buf[pos]
+      if (tag > 7 && tag < 0x80) pos++
+      else {
+        tag = readTag(buf, pos, end)
+        pos = varintEnd(buf, pos, end)
+      }
+      const entry = tag < SLOTS * 8 ? SCAN_TABLE[row + (tag >>> 3)] : 0
+      if ((entry & 0xf) <= Op.PACKABLE) {
+        seen = once(seen, entry)
+        pos = plainField(buf, pos, end, tag & 7, entry)
+        continue
+      }
+      if ((tag & 7) !== Wire.LENGTH) throw malformed('field has the wrong wire type')
+      seen = once(seen, entry)
+      const lengthAt = pos
+      if (pos >= end) throw malformed('length is cut off')
+      let length = buf[pos++]
+      if (length >= 0x80) {
+        length = readLength(buf, lengthAt, end)
+        pos = varintEnd(buf, lengthAt, end)
+      }
+      const stop = pos + length
+      if (stop > end) throw malformed('field overruns its parent')
+      edits.openFrame(lengthAt, pos, stop)
+      this.content(fieldStart, pos, stop, entry)
+      edits.closeFrames(1)
+      pos = stop
+    }
+  }
+
+  /** What is in an open frame, by its entry in the table. */
+  content(fieldStart: number, start: number, end: number, entry: number): void {
+    const argument = (entry >>> ARGUMENT_SHIFT) & 0xff
+    switch (entry & 0xf) {
+      case Op.ATTRIBUTE:
+        this.place = argument as Place // the table holds places for this operation, and for the next two
+        this.attribute(fieldStart, start, end, 0, 0, true)
+        break
+      case Op.TEXT:
+        this.visitor.text(argument as Place, start, end)
+        break
+      case Op.VALUE:
+        this.place = argument as Place
+        this.value(start, end, 0, 1, true)
+        break
+      default:
+        this.message(start, end, argument)
+    }
+  }
+
+  message(start: number, end: number, message: number): void {
+    const frame = FRAME_OF[message]
+    if (frame < 0) {
+      this.walk(start, end, message)
+      return
+    }
+    this.visitor.enter(frame as Frame, start, end) // FRAME_OF holds frames and -1
+    this.walk(start, end, message)
+    this.visitor.leave(frame as Frame, start, end)
+  }
+
+  /** One KeyValue, whose frame is open. `values` is how many AnyValues are around it. */
+  attribute(
+    fieldStart: number,
+    start: number,
+    end: number,
+    depth: number,
+    values: number,
+    isReported: boolean,
+  ): void {
+    const { buf, edits } = this
+    // The usual shape: a key, then a value that ends with the KeyValue, both with lengths of one byte.
+    let keyStart = start + 2
+    let keyEnd = keyStart < end ? keyStart + buf[start + 1] : end
+    let valueStart = keyEnd + 2
+    let valueEnd = end
+    const isUsual =
+      valueStart <= end &&
+      buf[start] === KEY_TAG &&
+      buf[start + 1] < 0x80 &&
+      buf[keyEnd] === VALUE_TAG &&
+      buf[keyEnd + 1] < 0x80 &&
+      valueStart + buf[keyEnd + 1] === end
+    if (isUsual) {
+      edits.openFrame(keyEnd + 1, valueStart, valueEnd)
+      edits.openFrame(start + 1, keyStart, keyEnd)
+    } else {
+      locate(buf, start, end)
+      keyStart = located.keyStart
+      keyEnd = located.keyEnd
+      valueStart = located.valueStart
+      valueEnd = located.valueEnd
+      openLocated(edits)
+    }
+    const isTaken =
+      !isReported ||
+      this.visitor.attribute(this.place, depth, fieldStart, end, keyStart, keyEnd, valueStart, valueEnd)
+    edits.closeFrames(1)
+    this.value(valueStart, valueEnd, depth, values + 1, !isTaken)
+    edits.closeFrames(1)
+    if (isReported) this.visitor.attributeEnd(depth)
+  }
+
+  /** Content of one AnyValue, whose frame is open. `values` is how many AnyValues it is deep. */
+  value(start: number, end: number, depth: number, values: number, isReported: boolean): void {
+    if (start === end) return
+    const { buf, edits } = this
+    if (
+      buf[start] === STRING_TAG &&
+      start + 1 < end &&
+      start + 2 + buf[start + 1] === end &&
+      buf[start + 1] < 0x80
+    ) {
+      if (!isReported) return
+      edits.openFrame(start + 1, start + 2, end)
+      this.visitor.scalar(this.place, ValueType.STRING, start + 2, end, start, end)
+      edits.closeFrames(1)
+      return
+    }
+    this.unusualValue(start, end, depth, values, isReported)
+  }
+
+  unusualValue(start: number, end: number, depth: number, values: number, isReported: boolean): void {
+    const { buf, edits } = this
+    let seen = 0
+    let pos = start
+    while (pos < end) {
+      const tag = readTag(buf, pos, end)
+      const lengthAt = varintEnd(buf, pos, end)
+      pos = fieldEnd(buf, lengthAt, end, tag & 7)
+      const entry = tag < SLOTS * 8 ? SCAN_TABLE[ANY_VALUE * SLOTS + (tag >>> 3)] : 0
+      if (entry === 0) continue
+      if (((entry >>> WIRE_SHIFT) & 7) !== (tag & 7)) throw malformed('field has the wrong wire type')
+      seen = once(seen, entry)
+      // What the scan calls INT is any varint; a `stringValueStrindex` is one, so it is reported and can be removed.
+      const type = tag >>> 3 > ValueType.BYTES ? ValueType.INT : ((tag >>> 3) as ValueType)
+      if ((tag & 7) !== Wire.LENGTH) {
+        if (isReported) this.visitor.scalar(this.place, type, lengthAt, pos, start, end)
+        continue
+      }
+      const inner = contentStart(buf, lengthAt, end)
+      edits.openFrame(lengthAt, inner, pos)
+      if (type === ValueType.ARRAY || type === ValueType.KVLIST) {
+        this.list(inner, pos, type, depth, values, isReported)
+      } else if (isReported) {
+        this.visitor.scalar(this.place, type, inner, pos, start, end)
+      }
+      edits.closeFrames(1)
+    }
+  }
+
+  /** Content of an ArrayValue or KeyValueList: field 1, repeated, in both. */
+  list(
+    start: number,
+    end: number,
+    type: ValueType,
+    depth: number,
+    values: number,
+    isReported: boolean,
+  ): void {
+    const { buf, edits } = this
+    // An entry opens three messages more at most: a KeyValue, its AnyValue, and the list in that.
+    const isTooDeep = values >= VALUE_DEPTH_MAX || edits.openFrameCount > MESSAGE_DEPTH_MAX - 3
+    let pos = start
+    while (pos < end) {
+      const fieldStart = pos
+      const tag = readTag(buf, pos, end)
+      const lengthAt = varintEnd(buf, pos, end)
+      pos = fieldEnd(buf, lengthAt, end, tag & 7)
+      if (tag >>> 3 !== 1) continue
+      if (isTooDeep) throw new SidecarError('TOO_DEEP', 'values are nested too deep')
+      if ((tag & 7) !== Wire.LENGTH) throw malformed('field has the wrong wire type')
+      const inner = contentStart(buf, lengthAt, end)
+      edits.openFrame(lengthAt, inner, pos)
+      if (type === ValueType.KVLIST) this.attribute(fieldStart, inner, pos, depth + 1, values, isReported)
+      else this.value(inner, pos, depth, values + 1, isReported)
+      edits.closeFrames(1)
+    }
+  }
+}
+
+/** Adds a field to those seen. Throws MALFORMED when it, or another member of its oneof, was there before. */
+function once(seen: number, entry: number): number {
+  const bit = (entry >>> ONCE_SHIFT) & 31
+  if (bit === 0) return seen
+  if ((seen & (1 << bit)) !== 0) throw malformed('field is repeated')
+  return seen | (1 << bit)
+}
+
+/** An unknown field, or numbers. Returns the position after it. */
+function plainField(buf: Uint8Array, pos: number, end: number, wireType: number, entry: number): number {
+  const stop = fieldEnd(buf, pos, end, wireType)
+  const expected = (entry >>> WIRE_SHIFT) & 7
+  if (entry === 0 || wireType === expected) return stop
+  if ((entry & 0xf) !== Op.PACKABLE || wireType !== Wire.LENGTH)
+    throw malformed('field has the wrong wire type')
+  for (let at = contentStart(buf, pos, end); at < stop; ) at = fieldEnd(buf, at, stop, expected)
+  return stop
+}
+
+/** Result of `locate`, overwritten by the next call: an object per attribute would cost more than the walk. */
+const located = { keyLengthAt: 0, keyStart: 0, keyEnd: 0, valueLengthAt: 0, valueStart: 0, valueEnd: 0 }
+
+/** Finds key and value of a KeyValue in whatever order and between whatever unknown fields they stand. */
+function locate(buf: Uint8Array, start: number, end: number): void {
+  // A key or value that is not there is an empty range, at the start and at the end, where an edit still creates it.
+  located.keyLengthAt = absentField(KEY_TAG)
+  located.keyStart = located.keyEnd = start
+  located.valueLengthAt = absentField(VALUE_TAG)
+  located.valueStart = located.valueEnd = end
+  let seen = 0
+  let pos = start
+  while (pos < end) {
+    const tag = readTag(buf, pos, end)
+    const lengthAt = varintEnd(buf, pos, end)
+    pos = fieldEnd(buf, lengthAt, end, tag & 7)
+    const entry = tag < SLOTS * 8 ? SCAN_TABLE[KEY_VALUE * SLOTS + (tag >>> 3)] : 0
+    if (entry === 0) continue
+    if (((entry >>> WIRE_SHIFT) & 7) !== (tag & 7)) throw malformed('field has the wrong wire type')
+    seen = once(seen, entry)
+    if (tag === KEY_TAG) {
+      located.keyLengthAt = lengthAt
+      located.keyStart = contentStart(buf, lengthAt, end)
+      located.keyEnd = pos
+    } else if (tag === VALUE_TAG) {
+      located.valueLengthAt = lengthAt
+      located.valueStart = contentStart(buf, lengthAt, end)
+      located.valueEnd = pos
+    }
+  }
+}
+
+/** Opens key and value. The last one opened gets the edits at a place that both touch: a value that is not there. */
+function openLocated(edits: Edits): void {
+  const isAbsent = located.valueLengthAt < 0
+  if (isAbsent) edits.openFrame(located.keyLengthAt, located.keyStart, located.keyEnd)
+  edits.openFrame(located.valueLengthAt, located.valueStart, located.valueEnd)
+  if (!isAbsent) edits.openFrame(located.keyLengthAt, located.keyStart, located.keyEnd)
+}

@@ -1,0 +1,55 @@
+// A second reader of OTLP: protobufjs over the .proto files of a pinned development dependency. Those are older than
+// OTLP 1.11; what was added since is added here by name.
+import { createRequire } from 'node:module'
+import { dirname, join } from 'node:path'
+import protobuf from 'protobufjs'
+import type { Signal } from '../../../src/wire/otlp.ts'
+
+const home = dirname(createRequire(import.meta.url).resolve('@elastic/mockotlpserver/package.json'))
+
+function load(): protobuf.Root {
+  const root = new protobuf.Root()
+  root.resolvePath = (_origin, target) => join(home, target)
+  root.loadSync(
+    ['trace', 'logs', 'metrics'].map(
+      (name) => `opentelemetry/proto/collector/${name}/v1/${name}_service.proto`,
+    ),
+  )
+  const common = root.lookup('opentelemetry.proto.common.v1') as protobuf.Namespace
+  const entity = new protobuf.Type('EntityRef')
+  entity.add(new protobuf.Field('schemaUrl', 1, 'string'))
+  entity.add(new protobuf.Field('type', 2, 'string'))
+  entity.add(new protobuf.Field('idKeys', 3, 'string', 'repeated'))
+  entity.add(new protobuf.Field('descriptionKeys', 4, 'string', 'repeated'))
+  common.add(entity)
+  root
+    .lookupType('opentelemetry.proto.resource.v1.Resource')
+    .add(new protobuf.Field('entityRefs', 3, 'opentelemetry.proto.common.v1.EntityRef', 'repeated'))
+  root.lookupType('opentelemetry.proto.logs.v1.LogRecord').add(new protobuf.Field('eventName', 12, 'string'))
+  common.lookupType('KeyValue').add(new protobuf.Field('keyStrindex', 3, 'int32'))
+  const anyValue = common.lookupType('AnyValue')
+  const strindex = new protobuf.Field('stringValueStrindex', 8, 'int32')
+  anyValue.oneofs.value.add(strindex)
+  root.resolveAll()
+  return root
+}
+
+export const root: protobuf.Root = load()
+
+export const requestType: Readonly<Record<Signal, protobuf.Type>> = {
+  traces: root.lookupType('opentelemetry.proto.collector.trace.v1.ExportTraceServiceRequest'),
+  logs: root.lookupType('opentelemetry.proto.collector.logs.v1.ExportLogsServiceRequest'),
+  metrics: root.lookupType('opentelemetry.proto.collector.metrics.v1.ExportMetricsServiceRequest'),
+}
+
+/** What protobufjs reads, as plain data. Throws where it refuses. */
+export function read(signal: Signal, bytes: Uint8Array): Record<string, unknown> {
+  const type = requestType[signal]
+  return type.toObject(type.decode(bytes), { longs: String, bytes: String, enums: Number })
+}
+
+/** What protobufjs writes. */
+export function encode(signal: Signal, content: Record<string, unknown>): Uint8Array {
+  const type = requestType[signal]
+  return type.encode(type.fromObject(content)).finish()
+}
