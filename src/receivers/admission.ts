@@ -165,8 +165,14 @@ export class Admission {
       const waiter: Waiter = {
         bytes,
         isGrowing,
-        resolve: () => (settle(), resolve()),
-        reject: (error) => (settle(), reject(error)),
+        resolve() {
+          settle()
+          resolve()
+        },
+        reject(error) {
+          settle()
+          reject(error)
+        },
       }
       const onAbort = (): void => this.#leave(waiter, 'client went away while it waited for memory')
       const timer = setTimeout(

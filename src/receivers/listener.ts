@@ -9,16 +9,6 @@ export interface BoundAddress {
   readonly port: number
 }
 
-/** What the service holds of each transport. */
-export interface Receiver {
-  /** Rejects CONFIG with one line that names the setting. */
-  start(): Promise<BoundAddress>
-  /** Closes the listening socket and sends connections away; requests under way go on. */
-  stopAccepting(): Promise<void>
-  /** Waits for requests under way, at most so long, then cuts. Stops accepting if nobody has. */
-  close(graceMs?: number): Promise<void>
-}
-
 /** How long `close` waits for requests under way, ms. */
 export const CLOSE_GRACE_MS = 10_000
 

@@ -1,0 +1,187 @@
+// One gRPC Export call from its headers to its answer. grpc-js buffers a whole message before any handler runs and
+// inflates it unaccounted, so memory is admitted one level below: this listens to the HTTP/2 stream, reads the length
+// in the five bytes before the message (gRPC over HTTP/2, "Length-Prefixed-Message"), and pauses the stream while there
+// is no room; HTTP/2 flow control then holds the client back. Compression is ours too (`grpc.ts` hides the header from
+// grpc-js), so inflation stops at the limit, is accounted, and zstd works.
+import type { ServerHttp2Stream } from 'node:http2'
+import { constants } from 'node:http2'
+import { Readable } from 'node:stream'
+import { SidecarError } from '../errors.ts'
+import type { Signal } from '../wire/otlp.ts'
+import type { Admission, Lease } from './admission.ts'
+import { ADMIT_BYTES_STEP, type Encoding, readBody } from './body.ts'
+
+const PREFIX_BYTES = 5
+
+export interface IntakeOptions {
+  readonly signal: Signal
+  readonly startMs: number
+  readonly deadlineMs: number
+  readonly bytesMax: number
+  readonly bodyTimeoutMs: number
+  readonly admission: Admission
+  /** The metric, once per call. */
+  onEnd(code: string): void
+}
+
+export class Intake {
+  readonly options: IntakeOptions
+  readonly #stream: ServerHttp2Stream
+  readonly #gone = new AbortController()
+  readonly #timer: NodeJS.Timeout
+  // grpc-encoding as it came; parsed when a message says that it is compressed.
+  encoding: Encoding | SidecarError = 'identity'
+  #refuse: ((error: unknown) => void) | undefined
+  #prefix: Uint8Array = new Uint8Array(0)
+  #isCompressed = false
+  #bytesExpected = 0
+  #bytesSeen = 0
+  #lease: Lease | undefined
+  #waiting: Promise<void> | undefined
+  #isHandled = false
+  #isEnded = false
+
+  constructor(stream: ServerHttp2Stream, options: IntakeOptions) {
+    this.options = options
+    this.#stream = stream
+    this.#timer = setTimeout(() => {
+      this.fail(new SidecarError('OVERLOADED', 'request body took too long to arrive'))
+    }, options.bodyTimeoutMs).unref()
+    // Ahead of grpc-js's listener, which sees each chunk after us in the same emit.
+    stream.on('data', (chunk: Uint8Array) => this.#onData(chunk))
+    stream.once('close', () => this.#onClose())
+  }
+
+  get abort(): AbortSignal {
+    return this.#gone.signal
+  }
+
+  /** Names the way to answer before a handler runs. */
+  onRefuse(refuse: (error: unknown) => void): void {
+    this.#refuse = refuse
+  }
+
+  /** Answers an error before the handler runs, and stops what the client still sends. */
+  fail(error: unknown): void {
+    if (this.#isEnded || this.#isHandled) return
+    this.#refuse?.(error)
+    this.end(error instanceof SidecarError ? error.code : 'INTERNAL')
+    this.stopSending()
+  }
+
+  /** Tells the client to send no more (RFC 9113 §8.1: NO_ERROR after a complete answer). */
+  stopSending(): void {
+    setImmediate(() => {
+      if (!this.#stream.closed && !this.#stream.readableEnded) this.#stream.close(constants.NGHTTP2_NO_ERROR)
+    })
+  }
+
+  /** The message, admitted and inflated, and nobody else's. Rejects as `readBody` and `Admission.admit`. */
+  async body(message: Buffer): Promise<Uint8Array> {
+    // grpc-js runs the handler also of a call that was answered while its body arrived.
+    if (this.#isEnded) throw new SidecarError('OVERLOADED', 'call has ended')
+    this.#isHandled = true
+    clearTimeout(this.#timer)
+    await this.#waiting
+    const lease = this.#lease
+    if (!lease) throw new SidecarError('MALFORMED', 'request holds no message')
+    if (!this.#isCompressed) return exclusive(message)
+    if (typeof this.encoding !== 'string') throw this.encoding
+    const { bytesMax } = this.options
+    const body = await readBody(
+      Readable.from([message]),
+      this.encoding,
+      { bytesMax, bytesDeclared: undefined },
+      lease,
+    )
+    lease.shrink(message.byteLength)
+    return body
+  }
+
+  /** The call is over: gives the memory back and counts, once. */
+  end(code: string): void {
+    if (this.#isEnded) return
+    this.#isEnded = true
+    clearTimeout(this.#timer)
+    this.#lease?.release()
+    this.options.onEnd(code)
+  }
+
+  #onData(chunk: Uint8Array): void {
+    if (this.#isEnded) return
+    let content = chunk.byteLength
+    if (this.#prefix.byteLength < PREFIX_BYTES) {
+      const taken = Math.min(PREFIX_BYTES - this.#prefix.byteLength, chunk.byteLength)
+      this.#prefix = Buffer.concat([this.#prefix, chunk.subarray(0, taken)])
+      content -= taken
+      if (this.#prefix.byteLength < PREFIX_BYTES) return
+      this.#onPrefix()
+      if (this.#isEnded) return
+    }
+    this.#bytesSeen += content
+    if (this.#bytesSeen > this.#bytesExpected) {
+      this.fail(new SidecarError('MALFORMED', 'an export call has one message'))
+    } else if (!this.#waiting) this.#cover(this.#bytesSeen)
+  }
+
+  #onPrefix(): void {
+    this.#isCompressed = this.#prefix[0] === 1
+    this.#bytesExpected = Buffer.from(this.#prefix).readUInt32BE(1)
+    const { admission, deadlineMs, bytesMax } = this.options
+    const bytes = Math.min(this.#bytesExpected, ADMIT_BYTES_STEP)
+    try {
+      if (this.#bytesExpected > bytesMax) throw new SidecarError('TOO_LARGE', 'request body is larger than the limit')
+      if (this.#isCompressed && typeof this.encoding !== 'string') throw this.encoding
+      this.#lease = admission.tryAdmit(bytes, deadlineMs, this.abort)
+    } catch (error) {
+      this.fail(error)
+      return
+    }
+    if (this.#lease) return
+    this.#pause(async () => {
+      this.#lease = await admission.admit(bytes, deadlineMs, this.abort)
+    })
+  }
+
+  #cover(bytes: number): void {
+    const lease = this.#lease
+    if (!lease || bytes <= lease.bytes) return
+    const more = Math.min(this.#bytesExpected, bytes + ADMIT_BYTES_STEP) - lease.bytes
+    if (!lease.tryGrow(more)) this.#pause(() => lease.grow(more))
+  }
+
+  // Nobody else resumes the stream in the middle of a message; grpc-js does so only when it has a whole one, and then
+  // the handler waits in `body`.
+  #pause(wait: () => Promise<void>): void {
+    this.#stream.pause()
+    this.#waiting = wait().then(
+      () => {
+        this.#waiting = undefined
+        // The client left while we waited; `end` found no lease to release.
+        if (this.#isEnded) this.#lease?.release()
+        else this.#stream.resume()
+      },
+      (error: unknown) => {
+        if (this.#isHandled) throw error
+        this.fail(error)
+      },
+    )
+    // `body` awaits it too; until then a refusal must not count as unhandled.
+    this.#waiting.catch(() => {})
+  }
+
+  #onClose(): void {
+    clearTimeout(this.#timer)
+    if (this.#isEnded) return
+    this.#gone.abort()
+    // A handler that runs answers nobody, but holds the body until it is done.
+    if (!this.#isHandled) this.end('CANCELLED')
+  }
+}
+
+// grpc-js joins pieces into a buffer of exactly the message and its prefix, except for small ones, which lie in node's
+// pool among the bytes of others.
+function exclusive(message: Buffer): Uint8Array {
+  if (message.buffer.byteLength > message.byteLength + PREFIX_BYTES) return new Uint8Array(message)
+  return new Uint8Array(message.buffer, message.byteOffset, message.byteLength)
+}

@@ -1,0 +1,231 @@
+// OTLP/HTTP. On node:http and not on our HTTP library: an answer must be possible before the body is read (413 by
+// declared size, 401, 415, Expect: 100-continue), reading must stop when memory runs out, and a refused body must not
+// be parsed. With three fixed paths a framework would only stand in between.
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import { createServer as createTlsServer } from 'node:https'
+import type { TLSSocket } from 'node:tls'
+import { SidecarError } from '../errors.ts'
+import {
+  BODY_TIMEOUT_MS,
+  CONNECTIONS_MAX,
+  HEADERS_TIMEOUT_MS,
+  IDLE_TIMEOUT_MS,
+  REQUEST_BYTES_MAX,
+  REQUEST_WAIT_MS_MAX,
+} from '../limits.ts'
+import type { ExportAccepted } from '../pipeline.ts'
+import type { Signal } from '../wire/otlp.ts'
+import type { Lease } from './admission.ts'
+import { type Authenticate, type AuthOptions, authDefaults, createAuthenticate } from './auth.ts'
+import { ADMIT_BYTES_STEP, parseEncoding, readBody } from './body.ts'
+import { HttpAnswer, mediaTypeOf } from './http-answer.ts'
+import { transportTenant } from './identity.ts'
+import { jsonToProtobuf } from './json-later.ts'
+import { type BoundAddress, CLOSE_GRACE_MS, listen, parseEndpoint, UnderWay } from './listener.ts'
+import type { Receiver, ReceiverContext } from './receiver.ts'
+import { type TlsServerOptions, type TlsWatch, tlsServerOptions, watchTlsFiles } from './tls.ts'
+
+export interface HttpReceiverOptions {
+  readonly endpoint: string
+  /** Before and after decompression, bytes. */
+  readonly maxRequestBodySizeBytes: number
+  readonly tls: TlsServerOptions | undefined
+  readonly auth: AuthOptions
+  readonly connectionsMax: number
+  readonly headersTimeoutMs: number
+  readonly bodyTimeoutMs: number
+  readonly idleTimeoutMs: number
+  /** How long a request may wait for memory and keys. */
+  readonly waitMsMax: number
+}
+
+export const httpReceiverDefaults: HttpReceiverOptions = {
+  endpoint: '127.0.0.1:4318',
+  maxRequestBodySizeBytes: REQUEST_BYTES_MAX,
+  tls: undefined,
+  auth: authDefaults,
+  connectionsMax: CONNECTIONS_MAX,
+  headersTimeoutMs: HEADERS_TIMEOUT_MS,
+  bodyTimeoutMs: BODY_TIMEOUT_MS,
+  idleTimeoutMs: IDLE_TIMEOUT_MS,
+  waitMsMax: REQUEST_WAIT_MS_MAX,
+}
+
+const SETTING = 'receivers.otlp.protocols.http'
+const SIGNALS: ReadonlyMap<string, Signal> = new Map([
+  ['/v1/traces', 'traces'],
+  ['/v1/logs', 'logs'],
+  ['/v1/metrics', 'metrics'],
+])
+
+export class HttpReceiver implements Receiver {
+  readonly #options: HttpReceiverOptions
+  readonly #context: ReceiverContext
+  readonly #authenticate: Authenticate
+  readonly #server: Server
+  readonly #underWay = new UnderWay()
+  #tlsWatch: TlsWatch | undefined
+  #isStopping = false
+
+  /** Throws CONFIG when the endpoint, the token or the TLS files are unusable. */
+  constructor(options: HttpReceiverOptions, context: ReceiverContext) {
+    this.#options = options
+    this.#context = context
+    parseEndpoint(options.endpoint, SETTING)
+    this.#authenticate = createAuthenticate(options.auth)
+    this.#server = createHttpServer(options)
+    this.#server.on('request', (request, response) => void this.#serve(request, response, false))
+    this.#server.on('checkContinue', (request, response) => void this.#serve(request, response, true))
+  }
+
+  async start(): Promise<BoundAddress> {
+    const bound = await listen(this.#server, this.#options.endpoint, SETTING)
+    const { tls } = this.#options
+    // With TLS the server is https's, which is a tls.Server.
+    if (tls)
+      this.#tlsWatch = watchTlsFiles(
+        this.#server as Server & import('node:tls').Server,
+        tls,
+        `${SETTING}.tls`,
+        this.#context.log,
+      )
+    return bound
+  }
+
+  async stopAccepting(): Promise<void> {
+    if (this.#isStopping) return
+    this.#isStopping = true
+    this.#tlsWatch?.stop()
+    if (!this.#server.listening) return
+    // Closes idle connections too; the others hear `Connection: close` with their answer.
+    this.#server.close()
+  }
+
+  async close(graceMs: number = CLOSE_GRACE_MS): Promise<void> {
+    await this.stopAccepting()
+    await this.#underWay.idle(graceMs)
+    this.#server.closeAllConnections()
+  }
+
+  async #serve(request: IncomingMessage, response: ServerResponse, isExpecting: boolean): Promise<void> {
+    const startMs = this.#context.clock.monotonicMs()
+    const signal = SIGNALS.get(pathOf(request.url))
+    const answer = new HttpAnswer(request, response, this.#options.maxRequestBodySizeBytes)
+    // Refused before it was told to continue, the client may or may not send its body: nothing can follow it.
+    if (this.#isStopping || isExpecting) response.shouldKeepAlive = false
+    this.#underWay.begin()
+    try {
+      const code = signal
+        ? await this.#export(request, response, answer, signal, startMs, isExpecting)
+        : answer.notFound()
+      const seconds = (this.#context.clock.monotonicMs() - startMs) / 1_000
+      this.#context.metrics.recordRequest('http', signal ?? 'none', code, seconds)
+    } catch (error) {
+      // Nothing above throws but a bug; the connection must not hang on it.
+      this.#context.log.error({ err: error }, 'HTTP request failed')
+      request.destroy()
+    } finally {
+      this.#underWay.end()
+    }
+  }
+
+  async #export(
+    request: IncomingMessage,
+    response: ServerResponse,
+    answer: HttpAnswer,
+    signal: Signal,
+    startMs: number,
+    isExpecting: boolean,
+  ): Promise<string> {
+    const media = mediaTypeOf(request.headers['content-type'])
+    if (request.method !== 'POST') return answer.methodNotAllowed()
+    const gone = new AbortController()
+    response.once('close', () => {
+      if (!response.writableFinished) gone.abort()
+    })
+    let lease: Lease | undefined
+    try {
+      this.#authenticate(request.headersDistinct.authorization ?? [])
+      if (!media) return answer.unsupportedMediaType()
+      if (this.#isStopping) throw new SidecarError('SHUTTING_DOWN', 'shutting down')
+      const encoding = parseEncoding(request.headers['content-encoding'])
+      const tenant = this.#tenantOf(request)
+      const bytesDeclared = declaredBytes(request, this.#options.maxRequestBodySizeBytes)
+      const deadlineMs = startMs + this.#options.waitMsMax
+      lease = await this.#context.admission.admit(
+        Math.min(bytesDeclared ?? 0, ADMIT_BYTES_STEP),
+        deadlineMs,
+        gone.signal,
+      )
+      if (isExpecting) {
+        response.writeContinue()
+        response.shouldKeepAlive = !this.#isStopping
+      }
+      const bounds = { bytesMax: this.#options.maxRequestBodySizeBytes, bytesDeclared }
+      const raw = await readBody(request, encoding, bounds, lease)
+      const body = media === 'json' ? await toProtobuf(raw, signal, lease) : raw
+      const accepted: ExportAccepted = await this.#context.accept({
+        signal,
+        body,
+        tenant,
+        deadlineMs,
+        abort: gone.signal,
+      })
+      return answer.accepted(signal, media, accepted)
+    } catch (error) {
+      if (gone.signal.aborted) return 'CANCELLED'
+      return answer.refused(error, media, this.#context.log)
+    } finally {
+      lease?.release()
+    }
+  }
+
+  #tenantOf(request: IncomingMessage): string | undefined {
+    const { tenants } = this.#context
+    const { header, certificate } = tenants.options
+    const claimed = header === '' ? [] : (request.headersDistinct[header.toLowerCase()] ?? [])
+    if (certificate === 'none') return transportTenant(tenants, claimed, undefined)
+    // Without TLS there is no such method, and no certificate.
+    const socket = request.socket as Partial<TLSSocket>
+    const peer = socket.authorized === true ? socket.getPeerCertificate?.() : undefined
+    return transportTenant(tenants, claimed, peer)
+  }
+}
+
+function createHttpServer(options: HttpReceiverOptions): Server {
+  const settings = {
+    headersTimeout: options.headersTimeoutMs,
+    requestTimeout: options.headersTimeoutMs + options.bodyTimeoutMs,
+    keepAliveTimeout: options.idleTimeoutMs,
+    connectionsCheckingInterval: Math.min(1_000, options.headersTimeoutMs),
+  }
+  const server = options.tls
+    ? createTlsServer({ ...settings, ...tlsServerOptions(options.tls, `${SETTING}.tls`, 'http/1.1') })
+    : createServer(settings)
+  server.maxConnections = options.connectionsMax
+  // A connection on which nobody ever sends a byte has no request that could time out.
+  server.setTimeout(options.idleTimeoutMs)
+  return server
+}
+
+function pathOf(url: string | undefined): string {
+  const query = url?.indexOf('?') ?? -1
+  return (query < 0 ? url : url?.slice(0, query)) ?? ''
+}
+
+function declaredBytes(request: IncomingMessage, bytesMax: number): number | undefined {
+  const header = request.headers['content-length']
+  if (header === undefined) return request.headers['transfer-encoding'] === undefined ? 0 : undefined
+  const bytes = Number(header)
+  if (bytes > bytesMax) throw new SidecarError('TOO_LARGE', 'request body is larger than the limit')
+  return bytes
+}
+
+async function toProtobuf(json: Uint8Array, signal: Signal, lease: Lease): Promise<Uint8Array> {
+  // Both forms are held at once; protobuf is never the larger one.
+  const bytes = json.byteLength
+  if (!lease.tryGrow(bytes)) await lease.grow(bytes)
+  const body = jsonToProtobuf(json, signal)
+  lease.shrink(2 * bytes - body.byteLength)
+  return body
+}
