@@ -21,7 +21,7 @@ function isRecent(version) {
 }
 
 function bundledNode() {
-  const name = 'node-' + process.platform + '-' + process.arch
+  const name = `node-${process.platform}-${process.arch}`
   const file = path.join(root, 'node_modules', name, 'bin', 'node')
   return isCheckout && existsSync(file) ? file : undefined
 }
@@ -47,7 +47,7 @@ function handOver(node) {
 }
 
 function fail(message) {
-  process.stderr.write('betrace: ' + message + '\n')
+  process.stderr.write(`betrace: ${message}\n`)
   process.exit(1)
 }
 
@@ -70,7 +70,7 @@ function start(file) {
     fail(
       process.env.BETRACE_DEBUG === '1'
         ? error.stack
-        : 'cannot be loaded: ' + String(error.message).split('\n')[0],
+        : `cannot be loaded: ${String(error.message).split('\n')[0]}`,
     )
   })
 }

@@ -62,7 +62,7 @@ export function table(rows: readonly (readonly string[])[], indent = '', columns
   }
   let text = ''
   for (const row of rows) {
-    const lead = row.slice(0, -1).map((cell, index) => cell.padEnd(widths[index]!) + '  ')
+    const lead = row.slice(0, -1).map((cell, index) => `${cell.padEnd(widths[index]!)}  `)
     const first = indent + lead.join('')
     text += `${wrap(row.at(-1) ?? '', ' '.repeat(first.length), first, columns).trimEnd()}\n`
   }

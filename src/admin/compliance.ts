@@ -1,0 +1,57 @@
+import type { FastifyInstance } from 'fastify'
+import { SidecarError } from '../errors.ts'
+import { TENANT_ID_BYTES_MAX } from '../limits.ts'
+import type { AdminProbes, PublicKeyView } from './options.ts'
+
+/**
+ * What a stranger needs to check evidence: public keys, and a verdict on spans. Open to everybody, as both only say
+ * what the holder of an exported span can find out alone.
+ */
+export function addCompliance(
+  app: FastifyInstance,
+  publicKeys: AdminProbes['publicKeys'],
+  verifySpan: AdminProbes['verifySpan'],
+): void {
+  app.register(async (open) => {
+    // The verifier takes the bytes as they came: a JSON parser in between would change numbers it cannot hold.
+    open.removeAllContentTypeParsers()
+    open.addContentTypeParser('application/json', { parseAs: 'buffer' }, (_request, body, done) =>
+      done(null, body),
+    )
+
+    open.get<{ Params: { id: string } }>('/api/tenants/:id/public-keys', async ({ params }) => {
+      const tenantId = params.id
+      const keys = Buffer.byteLength(tenantId) <= TENANT_ID_BYTES_MAX ? publicKeys(tenantId) : undefined
+      if (!keys) throw new NotFound('no keys of such a tenant')
+      return { tenantId, keys: keys.map(keyAnswer) }
+    })
+
+    open.post('/api/compliance/verify/span', async (request) => {
+      if (!Buffer.isBuffer(request.body) || request.body.length === 0) {
+        throw new SidecarError('MALFORMED', 'an otlp/json trace request is needed')
+      }
+      const abort = new AbortController()
+      request.raw.once('close', () => {
+        if (request.raw.readableAborted) abort.abort()
+      })
+      return verifySpan(request.body, abort.signal)
+    })
+  })
+}
+
+/** Has a status and no data; the server answers it as 404. */
+export class NotFound extends Error {
+  readonly statusCode = 404
+}
+
+function keyAnswer(key: PublicKeyView): object {
+  return {
+    keyId: key.keyId,
+    algorithm: key.algorithm,
+    publicKey: Buffer.from(key.publicKey).toString('base64'),
+    createdAt: new Date(key.createdAtMs).toISOString(),
+    notAfter: key.notAfterMs === undefined ? null : new Date(key.notAfterMs).toISOString(),
+    status: key.status,
+    endorsedBy: key.endorsedBy ?? null,
+  }
+}
