@@ -1,0 +1,167 @@
+// One pass over a value for all detectors. Most bytes cannot begin or betray anything and cost one table lookup; a byte
+// that can (a digit, an @, a colon, …) is handed to the detectors that care about it. The bet: in telemetry such bytes
+// are rare. It is lost on values made of nothing else, and then the work per byte is bounded, since every detector
+// reads a bounded stretch around its byte or consumes what it read.
+import type { Matches } from '../matches.ts'
+import { detectAuthorization } from './authorization.ts'
+import { ALNUM, ALPHA, CLASS, DIGIT, percentByte } from './bytes.ts'
+import { detectEmail } from './email.ts'
+import { detectIban } from './iban.ts'
+import { detectIpv4 } from './ipv4.ts'
+import { detectIpv6 } from './ipv6.ts'
+import { detectJwt } from './jwt.ts'
+import { detectPaymentCard } from './payment-card.ts'
+import { detectInternationalPhone, detectNorthAmericanPhone, isAfterPlus } from './phone.ts'
+import { Detector } from './registry.ts'
+import { detectSecretParameter } from './secret-parameter.ts'
+import { detectUrlCredentials } from './url-credentials.ts'
+import { detectUsSsn } from './us-ssn.ts'
+
+const EMAIL = 1 << Detector.EMAIL
+const CARD = 1 << Detector.PAYMENT_CARD
+const SSN = 1 << Detector.US_SSN
+const IPV4 = 1 << Detector.IPV4
+const IPV6 = 1 << Detector.IPV6
+const PHONE = 1 << Detector.PHONE
+const IBAN = 1 << Detector.IBAN
+const JWT = 1 << Detector.JWT
+const AUTHORIZATION = (1 << Detector.BEARER) | (1 << Detector.BASIC)
+const URL_CREDENTIALS = 1 << Detector.URL_CREDENTIALS
+const PARAMETER = 1 << Detector.SECRET_PARAMETER
+const NUMERIC = CARD | SSN | IPV4 | PHONE | IBAN
+
+const AT = 0x40
+const PERCENT = 0x25
+const COLON = 0x3a
+const EQUALS = 0x3d
+const SPACE = 0x20
+const PLUS = 0x2b
+const CAPITAL_J = 0x4a
+
+/** Which bytes stop the pass for the detectors in `mask`: 1 a digit, 2 anything else. */
+export function stopTable(mask: number): Uint8Array {
+  const table = new Uint8Array(256)
+  if ((mask & NUMERIC) !== 0) table.fill(1, 0x30, 0x3a)
+  const stop = (byte: number, detectors: number): void => {
+    if ((mask & detectors) !== 0) table[byte] = 2
+  }
+  stop(AT, EMAIL)
+  stop(PERCENT, EMAIL | PARAMETER | AUTHORIZATION)
+  stop(COLON, IPV6 | URL_CREDENTIALS)
+  stop(EQUALS, PARAMETER)
+  stop(SPACE, AUTHORIZATION)
+  stop(PLUS, AUTHORIZATION)
+  stop(CAPITAL_J, JWT)
+  return table
+}
+
+/** Adds what the detectors in `mask` find in [start, end) to `matches`. `stops` is `stopTable(mask)`. */
+export function scanText(
+  buf: Uint8Array,
+  start: number,
+  end: number,
+  mask: number,
+  stops: Uint8Array,
+  matches: Matches,
+): void {
+  for (let i = start; i < end; ) {
+    const stop = stops[buf[i]]
+    if (stop === 0) i++
+    else if (stop === 1) i = atDigits(buf, start, end, i, mask, matches)
+    else {
+      atMark(buf, start, end, i, mask, matches)
+      i++
+    }
+  }
+}
+
+/** `at` begins a run of digits. Returns where to go on. */
+function atDigits(
+  buf: Uint8Array,
+  start: number,
+  end: number,
+  at: number,
+  mask: number,
+  matches: Matches,
+): number {
+  let runEnd = at + 1
+  while (runEnd < end && (CLASS[buf[runEnd]] & DIGIT) !== 0) runEnd++
+  const length = runEnd - at
+  const next = runEnd < end ? buf[runEnd] : 0
+  if (at > start) {
+    const before = buf[at - 1]
+    if (
+      (before === PLUS || before === 0x42 || before === 0x62) &&
+      (mask & PHONE) !== 0 &&
+      isAfterPlus(buf, start, at)
+    ) {
+      detectInternationalPhone(buf, start, end, at, matches)
+    }
+    if ((CLASS[before] & ALPHA) !== 0 && length >= 2 && (mask & IBAN) !== 0 && at - 2 >= start) {
+      if ((CLASS[buf[at - 2]] & ALPHA) !== 0) detectIban(buf, start, end, at, matches)
+    }
+  }
+  if (length <= 3 && next === 0x2e && (mask & IPV4) !== 0) detectIpv4(buf, start, end, at, matches)
+  if (length === 3 && (CLASS[next] & ALNUM) === 0) {
+    if ((mask & SSN) !== 0) detectUsSsn(buf, start, end, at, matches)
+    if ((mask & PHONE) !== 0) detectNorthAmericanPhone(buf, start, end, at, matches)
+  }
+  if (length >= 4 && (mask & CARD) !== 0) {
+    const cardEnd = detectPaymentCard(buf, start, end, at, runEnd, matches)
+    if (cardEnd > 0) return cardEnd
+  }
+  return runEnd
+}
+
+function atMark(
+  buf: Uint8Array,
+  start: number,
+  end: number,
+  at: number,
+  mask: number,
+  matches: Matches,
+): void {
+  switch (buf[at]) {
+    case AT:
+      detectEmail(buf, start, end, at, matches)
+      return
+    case COLON:
+      if ((mask & URL_CREDENTIALS) !== 0) detectUrlCredentials(buf, start, end, at, matches)
+      if ((mask & IPV6) !== 0) detectIpv6(buf, start, end, at, matches)
+      return
+    case EQUALS:
+      detectSecretParameter(buf, start, end, at, matches)
+      return
+    case SPACE:
+    case PLUS:
+      detectAuthorization(buf, start, end, at, mask, matches)
+      return
+    case CAPITAL_J:
+      detectJwt(buf, start, end, at, matches)
+      return
+    default:
+      atPercent(buf, start, end, at, mask, matches)
+  }
+}
+
+function atPercent(
+  buf: Uint8Array,
+  start: number,
+  end: number,
+  at: number,
+  mask: number,
+  matches: Matches,
+): void {
+  switch (percentByte(buf, at, end)) {
+    case AT:
+      if ((mask & EMAIL) !== 0) detectEmail(buf, start, end, at, matches)
+      return
+    case EQUALS:
+      if ((mask & PARAMETER) !== 0) detectSecretParameter(buf, start, end, at, matches)
+      return
+    case SPACE:
+      if ((mask & AUTHORIZATION) !== 0) detectAuthorization(buf, start, end, at, mask, matches)
+      return
+    default:
+  }
+}
