@@ -1,0 +1,221 @@
+// Keys of one kind, per tenant. lru-cache holds the entries and their bound; their ages are kept here, because its own ttl
+// deletes an expired entry when it is looked at, and that entry is what serves while the key service is down.
+//
+//   loaded ──────────── refreshAt ───── expires ───────── staleUntil
+//   served              served, and     served only while  never served
+//                       loaded anew     loading fails
+//
+// Evicting drops references and never wipes: values hold KeyObjects, whose bytes are not in our memory, and whoever still
+// seals with an evicted key must not find it zeroed.
+import { LRUCache } from 'lru-cache'
+import type { Clock } from '../clock.ts'
+import { asSidecarError, SidecarError } from '../errors.ts'
+import { KmsError } from './kms.ts'
+
+export interface KeyCacheOptions<V> {
+  readonly sizeMax: number
+  readonly ttlMs: number
+  /** How long after its expiry an entry still serves while loading fails. */
+  readonly staleGraceMs: number
+  /** A load that has not settled by then has failed, whatever the provider does. */
+  readonly loadMsMax: number
+  /** Rejects with a SidecarError. Its signal aborts after `loadMsMax`, never because one caller gave up. */
+  readonly load: (tenant: string, signal: AbortSignal) => Promise<V>
+  /** Whether a value must not serve again, whatever its age. */
+  readonly isSpent?: (value: V) => boolean
+  /** Whether its successor should be loaded already. */
+  readonly isNearlySpent?: (value: V) => boolean
+  /** Told of each entry that leaves other than by being replaced. */
+  readonly onEvict?: (cause: EvictionCause) => void
+  readonly clock: Clock
+  /** In [0, 1). */
+  readonly random: () => number
+}
+
+export type EvictionCause = 'capacity' | 'expired' | 'flushed'
+
+interface Entry<V> {
+  readonly value: V
+  readonly refreshAtMs: number
+  readonly expiresAtMs: number
+  readonly staleUntilMs: number
+  /** Loading its successor failed, in a way that a bounded wait may heal. */
+  mayServeStale: boolean
+}
+
+interface Failure {
+  readonly error: SidecarError
+  readonly retryAtMs: number
+  readonly count: number
+}
+
+const FAILURE_MS_MIN = 500
+const FAILURE_MS_MAX = 4_000
+const REFRESH_SHARE_MIN = 0.75
+const REFRESH_SHARE_JITTER = 0.15
+
+export class KeyCache<V> {
+  readonly #options: KeyCacheOptions<V>
+  readonly #entries: LRUCache<string, Entry<V>>
+  readonly #flights = new Map<string, Promise<V>>()
+  readonly #failures: LRUCache<string, Failure>
+  /** Why the entry that is being deleted leaves; lru-cache only says that it does. */
+  #leaving: EvictionCause = 'flushed'
+
+  constructor(options: KeyCacheOptions<V>) {
+    this.#options = options
+    this.#failures = new LRUCache({ max: options.sizeMax })
+    this.#entries = new LRUCache({
+      max: options.sizeMax,
+      dispose: (_entry, _tenant, reason) => {
+        if (reason === 'evict') options.onEvict?.('capacity')
+        else if (reason === 'delete') options.onEvict?.(this.#leaving)
+      },
+    })
+  }
+
+  get size(): number {
+    return this.#entries.size
+  }
+
+  /** The value at hand, or `undefined`. Never waits; starts loading the successor of a value that gets old. */
+  get(tenant: string): V | undefined {
+    const entry = this.#entries.get(tenant)
+    if (entry === undefined) return undefined
+    if (this.#options.clock.monotonicMs() < entry.refreshAtMs && !this.#isNearlySpent(entry))
+      return entry.value
+    return this.#getOld(tenant, entry)
+  }
+
+  /**
+   * The value, loaded if need be; all who ask for a tenant at once share one load. Rejects with the load's error, or with
+   * KEY_UNAVAILABLE when this caller's own signal aborts; the others go on waiting.
+   */
+  async load(tenant: string, signal: AbortSignal): Promise<V> {
+    const atHand = this.get(tenant)
+    if (atHand !== undefined) return atHand
+    const flight = this.#flights.get(tenant)
+    if (flight !== undefined) return settledOrAborted(flight, signal)
+    const failure = this.#failures.get(tenant)
+    if (failure !== undefined && this.#options.clock.monotonicMs() < failure.retryAtMs) throw failure.error
+    return settledOrAborted(this.#start(tenant), signal)
+  }
+
+  /** Forgets a tenant. A load under way still answers its callers, but its value is not kept. */
+  delete(tenant: string): void {
+    this.#leaving = 'flushed'
+    this.#entries.delete(tenant)
+    this.#failures.delete(tenant)
+    this.#flights.delete(tenant)
+  }
+
+  clear(): void {
+    for (const tenant of [...this.#entries.keys(), ...this.#flights.keys()]) this.delete(tenant)
+    this.#failures.clear()
+  }
+
+  /** Drops what may never serve again, so that keys of tenants who went away do not linger. */
+  purge(): void {
+    const nowMs = this.#options.clock.monotonicMs()
+    for (const [tenant, entry] of [...this.#entries.entries()]) {
+      if (nowMs >= entry.staleUntilMs) this.#drop(tenant)
+    }
+  }
+
+  #isNearlySpent(entry: Entry<V>): boolean {
+    return this.#options.isNearlySpent?.(entry.value) === true
+  }
+
+  #getOld(tenant: string, entry: Entry<V>): V | undefined {
+    const nowMs = this.#options.clock.monotonicMs()
+    if (nowMs >= entry.staleUntilMs) {
+      this.#drop(tenant)
+      return undefined
+    }
+    if (this.#options.isSpent?.(entry.value) === true) return undefined
+    if (nowMs >= entry.expiresAtMs && !entry.mayServeStale) return undefined
+    const failure = this.#failures.get(tenant)
+    if (!this.#flights.has(tenant) && (failure === undefined || nowMs >= failure.retryAtMs)) {
+      this.#start(tenant).catch(() => {}) // recorded as a failure; nobody waits for it
+    }
+    return entry.value
+  }
+
+  #drop(tenant: string): void {
+    this.#leaving = 'expired'
+    this.#entries.delete(tenant)
+  }
+
+  #start(tenant: string): Promise<V> {
+    const flight: Promise<V> = this.#loadOnce(tenant).then(
+      (value) => this.#landed(tenant, flight, value),
+      (thrown: unknown) => this.#failed(tenant, flight, asSidecarError(thrown)),
+    )
+    this.#flights.set(tenant, flight)
+    return flight
+  }
+
+  async #loadOnce(tenant: string): Promise<V> {
+    const { load, loadMsMax } = this.#options
+    const overdue = new AbortController()
+    const timer = setTimeout(() => overdue.abort(), loadMsMax)
+    try {
+      return await settledOrAborted(load(tenant, overdue.signal), overdue.signal, () => {
+        return new KmsError('timeout', 'load_key', `No response after ${loadMsMax}ms`)
+      })
+    } finally {
+      clearTimeout(timer)
+    }
+  }
+
+  #landed(tenant: string, flight: Promise<V>, value: V): V {
+    if (this.#flights.get(tenant) !== flight) return value
+    this.#flights.delete(tenant)
+    this.#failures.delete(tenant)
+    const { clock, random, ttlMs, staleGraceMs } = this.#options
+    const nowMs = clock.monotonicMs()
+    this.#entries.set(tenant, {
+      value,
+      refreshAtMs: nowMs + ttlMs * (REFRESH_SHARE_MIN + REFRESH_SHARE_JITTER * random()),
+      expiresAtMs: nowMs + ttlMs,
+      staleUntilMs: nowMs + ttlMs + staleGraceMs,
+      mayServeStale: false,
+    })
+    return value
+  }
+
+  #failed(tenant: string, flight: Promise<V>, error: SidecarError): V {
+    if (this.#flights.get(tenant) !== flight) throw error
+    this.#flights.delete(tenant)
+    const { clock, random, isSpent } = this.#options
+    const nowMs = clock.monotonicMs()
+    const count = (this.#failures.get(tenant)?.count ?? 0) + 1
+    const pauseMs = Math.min(FAILURE_MS_MIN * 2 ** (count - 1), FAILURE_MS_MAX) * (0.5 + random())
+    this.#failures.set(tenant, { error, count, retryAtMs: nowMs + pauseMs })
+    const entry = this.#entries.peek(tenant)
+    if (entry === undefined || nowMs >= entry.staleUntilMs || isSpent?.(entry.value) === true) throw error
+    // "Disabled" and "denied" are answers, not outages: a key withdrawn on purpose is gone when its time is up.
+    entry.mayServeStale = error.isRetryable
+    if (!entry.mayServeStale && nowMs >= entry.expiresAtMs) throw error
+    return entry.value
+  }
+}
+
+/** The promise's own outcome, unless the signal aborts first; the promise itself is left alone. */
+function settledOrAborted<V>(
+  promise: Promise<V>,
+  signal: AbortSignal,
+  failure: () => SidecarError = gaveUp,
+): Promise<V> {
+  return new Promise((resolve, reject) => {
+    const onAbort = (): void => reject(failure())
+    if (signal.aborted) onAbort()
+    else signal.addEventListener('abort', onAbort, { once: true })
+    const forget = (): void => signal.removeEventListener('abort', onAbort)
+    promise.then(resolve, reject).finally(forget)
+  })
+}
+
+function gaveUp(): SidecarError {
+  return new SidecarError('KEY_UNAVAILABLE', 'gave up waiting for a key')
+}

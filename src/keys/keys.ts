@@ -1,0 +1,316 @@
+// Every key that a request may need, per tenant: at once from a cache, or by waiting for the key service. The service is
+// met only on a miss or ahead of one; a hit never depends on whether it is up.
+import type { Clock } from '../clock.ts'
+import { asSidecarError, SidecarError } from '../errors.ts'
+import { DATA_KEY_BYTES_MAX, DATA_KEY_USES_MAX } from '../limits.ts'
+import type { Logger, Registry } from '../telemetry.ts'
+import { KeyCache, type KeyCacheOptions } from './cache.ts'
+import { KeyRecordError } from './key-record.ts'
+import type { KeyStore } from './keystore.ts'
+import { type Kms, KmsError } from './kms.ts'
+import { MeteredKms } from './metered-kms.ts'
+import { createKeysMetrics, type KeysMetrics, type KeyType } from './metrics.ts'
+import { loadPseudonymKey, type Pseudonymizer, type PseudonymKey } from './pseudonym.ts'
+import { PublicKeys } from './public-keys.ts'
+import { type Sealer, SealingKey } from './sealing-key.ts'
+import { loadSigningKey, type PublicKeyRecord, type SigningKey } from './signing-keys.ts'
+import type { StoredKeyParts } from './stored-key.ts'
+import { loadTenantSecret } from './tenant-secret.ts'
+
+export interface KeysOptions {
+  readonly privateKeyTtlMs: number
+  readonly publicKeyTtlMs: number
+  readonly encryptionKeyTtlMs: number
+  /** Tenants per kind of key. */
+  readonly sizeMax: number
+  readonly staleGraceMs: number
+  /** A load that takes longer has failed; three attempts of five seconds. */
+  readonly loadMsMax: number
+  readonly dataKeyUsesMax: number
+  readonly dataKeyBytesMax: number
+  /** The classes that the policy may seal, each `[A-Za-z0-9_-]{1,64}`; announced with every data key. */
+  readonly dataClasses: readonly string[]
+  /** Mix a secret that never travels into every data key. */
+  readonly tenantSecret: boolean
+  /** Bind sealed values to their trace. */
+  readonly traceBound: boolean
+}
+
+const MINUTE_MS = 60_000
+
+export const KEYS_DEFAULTS: Omit<KeysOptions, 'dataClasses'> = {
+  privateKeyTtlMs: 60 * MINUTE_MS,
+  publicKeyTtlMs: 24 * 60 * MINUTE_MS,
+  encryptionKeyTtlMs: 60 * MINUTE_MS,
+  sizeMax: 1_000,
+  staleGraceMs: 15 * MINUTE_MS,
+  loadMsMax: 15_000,
+  dataKeyUsesMax: DATA_KEY_USES_MAX,
+  dataKeyBytesMax: DATA_KEY_BYTES_MAX,
+  tenantSecret: false,
+  traceBound: false,
+}
+
+export interface KeysParts {
+  readonly kms: Kms
+  readonly store: KeyStore
+  readonly clock: Clock
+  readonly log: Logger
+  readonly registry: Registry
+  /** For jitter only; `Math.random` when absent. */
+  readonly random?: () => number
+}
+
+export interface KeyTypeStatus {
+  readonly size: number
+  readonly hits: number
+  readonly misses: number
+  readonly hitRatio: number
+}
+
+export interface KeysStatus {
+  readonly provider: string
+  readonly masterKeyId: string
+  readonly caches: Readonly<Record<KeyType, KeyTypeStatus>>
+  /** The last failed call to the key service, until one succeeds. */
+  readonly lastError:
+    | { readonly error: string; readonly operation: string; readonly runbook: string }
+    | undefined
+  /** Damaged records met so far, `kind/tenant/id`, the first hundred. */
+  readonly corruptRecords: readonly string[]
+}
+
+/** A successor is generated when this share of a data key's uses or bytes is gone. */
+const NEARLY_SPENT_SHARE = 0.9
+const PURGE_INTERVAL_MS = MINUTE_MS
+const CORRUPT_RECORDS_MAX = 100
+
+export class Keys {
+  readonly #parts: KeysParts
+  readonly #options: KeysOptions
+  readonly #metrics: KeysMetrics
+  readonly #kms: MeteredKms
+  readonly #encryption: KeyCache<SealingKey>
+  readonly #pseudonym: KeyCache<PseudonymKey>
+  readonly #signing: KeyCache<SigningKey>
+  readonly #public: PublicKeys
+  readonly #corruptRecords = new Set<string>()
+  readonly #purgeTimer: NodeJS.Timeout
+  #dataClasses: readonly string[]
+  #isClosed = false
+
+  constructor(parts: KeysParts, options: KeysOptions) {
+    this.#parts = parts
+    this.#options = options
+    this.#dataClasses = options.dataClasses
+    this.#metrics = createKeysMetrics(parts.registry, (type) => this.#sizeOf(type))
+    this.#kms = new MeteredKms(parts.kms, this.#metrics, parts.log)
+    const stored: StoredKeyParts = { kms: this.#kms, store: parts.store, clock: parts.clock }
+    const { dataKeyUsesMax: usesMax, dataKeyBytesMax: bytesMax } = options
+    this.#encryption = new KeyCache({
+      ...this.#cacheOptions('encryption', options.encryptionKeyTtlMs),
+      load: (tenant, signal) => this.#newDataKey(stored, tenant, signal),
+      isSpent: (key) => isUsed(key, usesMax, bytesMax),
+      isNearlySpent: (key) => isUsed(key, usesMax * NEARLY_SPENT_SHARE, bytesMax * NEARLY_SPENT_SHARE),
+    })
+    this.#pseudonym = new KeyCache({
+      ...this.#cacheOptions('pseudonym', options.privateKeyTtlMs),
+      load: (tenant, signal) => loadPseudonymKey(stored, tenant, signal),
+    })
+    this.#signing = new KeyCache({
+      ...this.#cacheOptions('signing', options.privateKeyTtlMs),
+      load: (tenant, signal) => this.#loadSigningKey(stored, tenant, signal),
+    })
+    this.#public = new PublicKeys({
+      store: parts.store,
+      clock: parts.clock,
+      sizeMax: options.sizeMax,
+      ttlMs: options.publicKeyTtlMs,
+      metrics: this.#metrics.byType.public,
+      onCorrupt: (error) => this.#noteCorrupt(error),
+    })
+    this.#purgeTimer = setInterval(() => this.purge(), PURGE_INTERVAL_MS).unref()
+  }
+
+  /** What seals a tenant's values now, if it is at hand. Ask once per request, not per value. */
+  sealer(tenant: string): Sealer | undefined {
+    return this.#hit('encryption', this.#encryption.get(tenant))
+  }
+
+  /** Rejects KEY_UNAVAILABLE, with the key service's error as its cause; so do the other two. */
+  loadSealer(tenant: string, signal: AbortSignal): Promise<Sealer> {
+    return this.#load('encryption', this.#encryption, tenant, signal)
+  }
+
+  pseudonymizer(tenant: string): Pseudonymizer | undefined {
+    return this.#hit('pseudonym', this.#pseudonym.get(tenant))
+  }
+
+  loadPseudonymizer(tenant: string, signal: AbortSignal): Promise<Pseudonymizer> {
+    return this.#load('pseudonym', this.#pseudonym, tenant, signal)
+  }
+
+  signingKey(tenant: string): SigningKey | undefined {
+    return this.#hit('signing', this.#signing.get(tenant))
+  }
+
+  loadSigningKey(tenant: string, signal: AbortSignal): Promise<SigningKey> {
+    return this.#load('signing', this.#signing, tenant, signal)
+  }
+
+  /** Every signing key that the tenant ever had, oldest first, as far as its record is whole. */
+  publicKeys(tenant: string): readonly PublicKeyRecord[] {
+    return this.#public.get(tenant)
+  }
+
+  /** The policy changed: data keys that do not announce all of these classes are replaced. */
+  setDataClasses(dataClasses: readonly string[]): void {
+    const announced = new Set(this.#dataClasses)
+    this.#dataClasses = dataClasses
+    if (!dataClasses.every((name) => announced.has(name))) this.#encryption.clear()
+  }
+
+  /** Forgets one tenant's cached keys, or all. Records and sealed values are untouched. */
+  flush(tenant?: string): void {
+    for (const cache of [this.#encryption, this.#pseudonym, this.#signing, this.#public]) {
+      if (tenant === undefined) cache.clear()
+      else cache.delete(tenant)
+    }
+  }
+
+  /** Drops keys that may never serve again; runs every minute by itself. */
+  purge(): void {
+    for (const cache of [this.#encryption, this.#pseudonym, this.#signing, this.#public]) cache.purge()
+  }
+
+  status(): KeysStatus {
+    const ofType = (type: KeyType): KeyTypeStatus => {
+      const { hits, misses, hitRatio } = this.#metrics.byType[type]
+      return { size: this.#sizeOf(type), hits, misses, hitRatio }
+    }
+    const { lastError } = this.#kms
+    return {
+      provider: this.#kms.provider,
+      masterKeyId: this.#kms.masterKeyId,
+      caches: {
+        signing: ofType('signing'),
+        public: ofType('public'),
+        encryption: ofType('encryption'),
+        pseudonym: ofType('pseudonym'),
+      },
+      lastError: lastError && {
+        error: lastError.kmsClass,
+        operation: lastError.operation,
+        runbook: lastError.runbook,
+      },
+      corruptRecords: [...this.#corruptRecords],
+    }
+  }
+
+  /** Asks the key service about the master key; for the readiness check, which must not ask more than once a minute. */
+  describe(signal: AbortSignal): ReturnType<Kms['describe']> {
+    return this.#kms.describe(signal)
+  }
+
+  /** Forgets every key and closes the key service. Raw bytes were zeroed when each key was made. */
+  async close(): Promise<void> {
+    this.#isClosed = true
+    clearInterval(this.#purgeTimer)
+    this.flush()
+    await this.#parts.kms.close()
+  }
+
+  #cacheOptions(
+    type: KeyType,
+    ttlMs: number,
+  ): Omit<KeyCacheOptions<never>, 'load' | 'isSpent' | 'isNearlySpent'> {
+    const { sizeMax, staleGraceMs, loadMsMax } = this.#options
+    return {
+      sizeMax,
+      ttlMs,
+      staleGraceMs,
+      loadMsMax,
+      clock: this.#parts.clock,
+      random: this.#parts.random ?? Math.random,
+      onEvict: (cause) => this.#metrics.byType[type].evicted(cause),
+    }
+  }
+
+  #sizeOf(type: KeyType): number {
+    const caches = {
+      encryption: this.#encryption,
+      pseudonym: this.#pseudonym,
+      signing: this.#signing,
+      public: this.#public,
+    }
+    return caches[type].size
+  }
+
+  #hit<V>(type: KeyType, value: V | undefined): V | undefined {
+    if (value !== undefined) this.#metrics.byType[type].hit()
+    return value
+  }
+
+  async #load<V>(type: KeyType, cache: KeyCache<V>, tenant: string, signal: AbortSignal): Promise<V> {
+    if (this.#isClosed) throw new SidecarError('SHUTTING_DOWN', 'keys are closed')
+    const atHand = this.#hit(type, cache.get(tenant))
+    if (atHand !== undefined) return atHand
+    const metrics = this.#metrics.byType[type]
+    metrics.miss()
+    const startMs = this.#parts.clock.monotonicMs()
+    try {
+      return await cache.load(tenant, signal)
+    } catch (thrown) {
+      throw this.#unavailable(asSidecarError(thrown))
+    } finally {
+      metrics.waited((this.#parts.clock.monotonicMs() - startMs) / 1_000)
+    }
+  }
+
+  #unavailable(error: SidecarError): SidecarError {
+    if (error instanceof KeyRecordError) this.#noteCorrupt(error)
+    if (error.code === 'KEY_UNAVAILABLE' || error.code === 'STORE_FAILED') return error
+    const retryAfterMs = error instanceof KmsError ? error.retryAfterMs : undefined
+    return new SidecarError('KEY_UNAVAILABLE', 'no usable key', {
+      cause: error,
+      ...(retryAfterMs === undefined ? {} : { retryAfterMs }),
+    })
+  }
+
+  #noteCorrupt(error: KeyRecordError): void {
+    if (this.#corruptRecords.has(error.record) || this.#corruptRecords.size >= CORRUPT_RECORDS_MAX) return
+    this.#corruptRecords.add(error.record)
+    this.#parts.log.error(
+      { code: error.code, record: error.record },
+      'key record is corrupt; other keys go on',
+    )
+  }
+
+  async #newDataKey(stored: StoredKeyParts, tenant: string, signal: AbortSignal): Promise<SealingKey> {
+    const secret = this.#options.tenantSecret ? await loadTenantSecret(stored, tenant, signal) : undefined
+    try {
+      const options = {
+        tenant,
+        dataClasses: this.#dataClasses,
+        traceBound: this.#options.traceBound,
+        tenantSecret: secret,
+        nowMs: this.#parts.clock.nowMs(),
+      }
+      const key = await SealingKey.generate(this.#kms, options, signal)
+      await stored.store.put('announcement', tenant, key.kid, Buffer.from(key.announcement))
+      return key
+    } finally {
+      secret?.bytes.fill(0)
+    }
+  }
+
+  async #loadSigningKey(stored: StoredKeyParts, tenant: string, signal: AbortSignal): Promise<SigningKey> {
+    const key = await loadSigningKey(stored, tenant, signal)
+    this.#public.delete(tenant) // it may be new
+    return key
+  }
+}
+
+function isUsed(key: SealingKey, usesMax: number, bytesMax: number): boolean {
+  return key.usesCount >= usesMax || key.bytesSealed >= bytesMax
+}

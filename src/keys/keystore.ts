@@ -1,0 +1,22 @@
+// Where wrapped keys and their public records are kept. Implemented over the embedded store by whoever assembles the
+// process; tests have one in memory.
+
+/**
+ * `announcement`: id is the kid, the record its text. `signing`, `pseudonym` and `secret`: a wrapped key with its public
+ * facts, see key-record.ts.
+ */
+export type KeyRecordKind = 'announcement' | 'signing' | 'pseudonym' | 'secret'
+
+export interface StoredKeyRecord {
+  readonly tenant: string
+  readonly id: string
+  readonly record: Uint8Array
+}
+
+export interface KeyStore {
+  get(kind: KeyRecordKind, tenant: string, id: string): Uint8Array | undefined
+  /** All of a kind, or those of one tenant. */
+  list(kind: KeyRecordKind, tenant?: string): Iterable<StoredKeyRecord>
+  /** Replaces. Durable when it resolves. */
+  put(kind: KeyRecordKind, tenant: string, id: string, record: Uint8Array): Promise<void>
+}

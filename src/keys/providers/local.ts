@@ -1,0 +1,163 @@
+// A key service in the process, for development: master keys in files of mode 0600. It makes the sidecar run with nothing
+// around it, and protects only against who cannot read those files.
+import {
+  createCipheriv,
+  createDecipheriv,
+  createHash,
+  createSecretKey,
+  type KeyObject,
+  randomBytes,
+} from 'node:crypto'
+import { dirname, join } from 'node:path'
+import { SidecarError } from '../../errors.ts'
+import type { Logger } from '../../telemetry.ts'
+import { type KmsContext, serialiseContext } from '../context.ts'
+import { type GeneratedDataKey, type Kms, type KmsDescription, KmsError, type WrappedKey } from '../kms.ts'
+import { loadKeyFile } from './local-key-file.ts'
+
+export interface LocalKmsOptions {
+  /** The default master key. Other keys stand beside it. */
+  readonly keyFile: string
+  /** With NODE_ENV=production the service refuses to start unless this is true. */
+  readonly allowInProduction: boolean
+  readonly nodeEnv: string | undefined
+  /** Tenant → name of a master key of its own, which stands in `local-kms-<name>.key` beside the default. */
+  readonly tenantKeyMapping: ReadonlyMap<string, string>
+  /** Makes key files that are not there. Who only reads old values leaves it off, so that a wrong path is an error. */
+  readonly create: boolean
+  readonly log: Logger
+}
+
+interface MasterKey {
+  readonly id: string
+  readonly key: KeyObject
+}
+
+const AAD_LABEL = 'betrace/local-kms/v1\0'
+const VERSION = 1
+const NONCE_BYTES = 12
+const TAG_BYTES = 16
+const HEADER_BYTES = 1 + NONCE_BYTES
+const WRAP_BYTES_MAX = 4_096
+const KEY_NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/
+
+/** Opens or makes the key files. Throws CONFIG with one line that names the setting. */
+export async function openLocalKms(options: LocalKmsOptions): Promise<Kms> {
+  if (options.nodeEnv === 'production' && !options.allowInProduction) {
+    throw new SidecarError(
+      'CONFIG',
+      'kms.provider: local is refused when NODE_ENV=production; choose aws, vault, gcp or azure, or set kms.local.allow_in_production: true',
+    )
+  }
+  options.log.info('Initializing KMS provider: local')
+  const fallback = await openMasterKey(options.keyFile, options.create)
+  const ofTenants = new Map<string, MasterKey>()
+  for (const [tenant, name] of options.tenantKeyMapping) {
+    if (!KEY_NAME.test(name)) {
+      throw new SidecarError(
+        'CONFIG',
+        'kms.tenant_key_mapping: a local key name is 1 to 64 letters, digits, dots, dashes or underscores',
+      )
+    }
+    const file = join(dirname(options.keyFile), `local-kms-${name}.key`)
+    ofTenants.set(tenant, await openMasterKey(file, options.create))
+  }
+  options.log.warn('Using LocalKmsAdapter - NOT FOR PRODUCTION USE')
+  return new LocalKms(fallback, ofTenants)
+}
+
+async function openMasterKey(path: string, create: boolean): Promise<MasterKey> {
+  const bytes = await loadKeyFile(path, create)
+  // The id is a hash of the key: a wrong file is "not found", not "does not decrypt", wherever the file was moved.
+  const id = `local:${createHash('sha256').update('betrace/local-kms-id/v1\0').update(bytes).digest('base64url').slice(0, 16)}`
+  const key = createSecretKey(bytes)
+  bytes.fill(0)
+  return { id, key }
+}
+
+class LocalKms implements Kms {
+  readonly provider = 'local'
+  readonly masterKeyId: string
+  readonly #fallback: MasterKey
+  readonly #ofTenants: ReadonlyMap<string, MasterKey>
+  readonly #byId = new Map<string, MasterKey>()
+
+  constructor(fallback: MasterKey, ofTenants: ReadonlyMap<string, MasterKey>) {
+    this.masterKeyId = fallback.id
+    this.#fallback = fallback
+    this.#ofTenants = ofTenants
+    for (const master of [fallback, ...ofTenants.values()]) this.#byId.set(master.id, master)
+  }
+
+  async generateDataKey(context: KmsContext, signal: AbortSignal): Promise<GeneratedDataKey> {
+    checkAbort(signal, 'generate_data_key')
+    const plaintext = randomBytes(32)
+    return { plaintext, ...this.#wrap(plaintext, context) }
+  }
+
+  async wrap(plaintext: Uint8Array, context: KmsContext, signal: AbortSignal): Promise<WrappedKey> {
+    checkAbort(signal, 'encrypt')
+    if (plaintext.length === 0 || plaintext.length > WRAP_BYTES_MAX) {
+      throw new KmsError('bad_request', 'encrypt', 'plaintext must be 1 to 4096 bytes')
+    }
+    return this.#wrap(plaintext, context)
+  }
+
+  async unwrap(
+    wrapped: Uint8Array,
+    masterKeyId: string,
+    context: KmsContext,
+    signal: AbortSignal,
+  ): Promise<Uint8Array> {
+    checkAbort(signal, 'decrypt')
+    const master = this.#byId.get(masterKeyId)
+    if (master === undefined) {
+      throw new KmsError('key_not_found', 'decrypt', 'no local key file holds this master key')
+    }
+    if (wrapped.length <= HEADER_BYTES + TAG_BYTES || wrapped[0] !== VERSION) throw invalidCiphertext()
+    const nonce = wrapped.subarray(1, HEADER_BYTES)
+    const decipher = createDecipheriv('aes-256-gcm', master.key, nonce, { authTagLength: TAG_BYTES })
+    decipher.setAAD(associatedData(context))
+    decipher.setAuthTag(wrapped.subarray(wrapped.length - TAG_BYTES))
+    const plaintext = decipher.update(wrapped.subarray(HEADER_BYTES, wrapped.length - TAG_BYTES))
+    try {
+      decipher.final()
+    } catch {
+      plaintext.fill(0)
+      throw invalidCiphertext()
+    }
+    return plaintext
+  }
+
+  async describe(signal: AbortSignal): Promise<KmsDescription> {
+    checkAbort(signal, 'describe_key')
+    return { enabled: true, masterKeyId: this.masterKeyId }
+  }
+
+  async close(): Promise<void> {}
+
+  // A random nonce, since several processes may share the file: good for 2^32 wraps under one master key.
+  #wrap(plaintext: Uint8Array, context: KmsContext): WrappedKey {
+    const master = this.#ofTenants.get(context.tenantId) ?? this.#fallback
+    const nonce = randomBytes(NONCE_BYTES)
+    const cipher = createCipheriv('aes-256-gcm', master.key, nonce)
+    cipher.setAAD(associatedData(context))
+    const ciphertext = cipher.update(plaintext)
+    cipher.final()
+    const wrapped = Buffer.concat([Buffer.of(VERSION), nonce, ciphertext, cipher.getAuthTag()])
+    return { wrapped, masterKeyId: master.id }
+  }
+}
+
+function associatedData(context: KmsContext): Uint8Array {
+  return Buffer.concat([Buffer.from(AAD_LABEL), serialiseContext(context)])
+}
+
+function invalidCiphertext(): KmsError {
+  return new KmsError('invalid_ciphertext', 'decrypt', 'wrapped key or context is not what was wrapped')
+}
+
+function checkAbort(signal: AbortSignal, operation: string): void {
+  if (signal.aborted)
+    throw new KmsError('timeout', operation, 'gave up before the call', { cause: signal.reason })
+}

@@ -1,0 +1,88 @@
+// The local key service over a key file of the test's own, with a door in front: it counts calls, and can be told to
+// fail, to hang or to wait. Behind the door everything is the real thing.
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll } from 'vitest'
+import type { KmsContext } from '../../../src/keys/context.ts'
+import { type Kms, KmsError } from '../../../src/keys/kms.ts'
+import { type LocalKmsOptions, openLocalKms } from '../../../src/keys/providers/local.ts'
+import { silentTelemetry } from '../../../src/telemetry.ts'
+
+const folders: string[] = []
+afterAll(() => {
+  for (const folder of folders) rmSync(folder, { recursive: true, force: true })
+})
+
+export function temporaryFolder(): string {
+  const folder = mkdtempSync(join(tmpdir(), 'betrace-keys-'))
+  folders.push(folder)
+  return folder
+}
+
+export function localOptions(overrides: Partial<LocalKmsOptions> = {}): LocalKmsOptions {
+  return {
+    keyFile: join(temporaryFolder(), 'local-kms.key'),
+    allowInProduction: false,
+    nodeEnv: undefined,
+    tenantKeyMapping: new Map(),
+    create: true,
+    log: silentTelemetry().log,
+    ...overrides,
+  }
+}
+
+export class DoorKms implements Kms {
+  readonly #kms: Kms
+  readonly calls: { operation: string; context?: KmsContext }[] = []
+  failure: KmsError | undefined
+  /** When set, every call waits for it first. */
+  gate: Promise<void> | undefined
+
+  private constructor(kms: Kms) {
+    this.#kms = kms
+  }
+
+  static async open(overrides: Partial<LocalKmsOptions> = {}): Promise<DoorKms> {
+    return new DoorKms(await openLocalKms(localOptions(overrides)))
+  }
+
+  get provider(): string {
+    return this.#kms.provider
+  }
+  get masterKeyId(): string {
+    return this.#kms.masterKeyId
+  }
+  count(operation: string): number {
+    return this.calls.filter((call) => call.operation === operation).length
+  }
+  fail(kmsClass: KmsError['kmsClass']): void {
+    this.failure = new KmsError(kmsClass, 'test', 'told to fail')
+  }
+
+  async generateDataKey(context: KmsContext, signal: AbortSignal): ReturnType<Kms['generateDataKey']> {
+    await this.#pass('generate_data_key', context)
+    return this.#kms.generateDataKey(context, signal)
+  }
+  async wrap(plaintext: Uint8Array, context: KmsContext, signal: AbortSignal): ReturnType<Kms['wrap']> {
+    await this.#pass('encrypt', context)
+    return this.#kms.wrap(plaintext, context, signal)
+  }
+  async unwrap(...args: Parameters<Kms['unwrap']>): ReturnType<Kms['unwrap']> {
+    await this.#pass('decrypt', args[2])
+    return this.#kms.unwrap(...args)
+  }
+  async describe(signal: AbortSignal): ReturnType<Kms['describe']> {
+    await this.#pass('describe_key')
+    return this.#kms.describe(signal)
+  }
+  async close(): Promise<void> {
+    await this.#kms.close()
+  }
+
+  async #pass(operation: string, context?: KmsContext): Promise<void> {
+    this.calls.push(context === undefined ? { operation } : { operation, context })
+    await this.gate
+    if (this.failure !== undefined) throw this.failure
+  }
+}

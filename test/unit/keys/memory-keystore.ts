@@ -1,0 +1,32 @@
+// A key store in memory: what it keeps is copied in and out, as from a disk. `failPuts` makes it refuse.
+import { SidecarError } from '../../../src/errors.ts'
+import type { KeyRecordKind, KeyStore, StoredKeyRecord } from '../../../src/keys/keystore.ts'
+
+interface Stored extends StoredKeyRecord {
+  readonly kind: KeyRecordKind
+}
+
+export class MemoryKeyStore implements KeyStore {
+  readonly #records = new Map<string, Stored>()
+  failPuts = false
+  putCount = 0
+
+  get(kind: KeyRecordKind, tenant: string, id: string): Uint8Array | undefined {
+    return this.#records.get(nameOf(kind, tenant, id))?.record.slice()
+  }
+
+  *list(kind: KeyRecordKind, tenant?: string): Iterable<StoredKeyRecord> {
+    for (const stored of this.#records.values()) {
+      if (stored.kind !== kind || (tenant !== undefined && stored.tenant !== tenant)) continue
+      yield { tenant: stored.tenant, id: stored.id, record: stored.record.slice() }
+    }
+  }
+
+  async put(kind: KeyRecordKind, tenant: string, id: string, record: Uint8Array): Promise<void> {
+    this.putCount++
+    if (this.failPuts) throw new SidecarError('STORE_FAILED', 'disk is full')
+    this.#records.set(nameOf(kind, tenant, id), { kind, tenant, id, record: Uint8Array.from(record) })
+  }
+}
+
+const nameOf = (...parts: string[]): string => JSON.stringify(parts)
