@@ -33,6 +33,9 @@ export interface LoadResult {
   readonly sentRequests: number
   readonly okRequests: number
   readonly okSpans: number
+  /** When the first request was due, milliseconds since the Unix epoch. */
+  readonly startedAtMs: number
+  /** From then until the last request had ended. */
   readonly seconds: number
   /** gRPC status (or -1) → requests that ended with it. */
   readonly refused: Readonly<Record<string, number>>
@@ -49,13 +52,14 @@ export async function generateLoad(options: LoadOptions): Promise<LoadResult> {
     Array.from({ length: options.connections ?? 2 }, () => OtlpClient.connect(options.port)),
   )
   const run = new Run(frames, clients)
+  const startedAtMs = Date.now()
   const startedMs = performance.now()
   if (options.rate === undefined)
     await closedLoop(run, options.inFlight ?? 8, startedMs + options.seconds * 1000)
   else await openLoop(run, options.rate / options.spans, options.seconds)
   const seconds = (performance.now() - startedMs) / 1000
   await Promise.all(clients.map((client) => client.close()))
-  return { ...run.result(), okSpans: run.okRequests * options.spans, seconds }
+  return { ...run.result(), okSpans: run.okRequests * options.spans, startedAtMs, seconds }
 }
 
 function prepareFrames(spans: number, seed: number): Buffer[] {
@@ -97,7 +101,7 @@ class Run {
     })
   }
 
-  result(): Omit<LoadResult, 'okSpans' | 'seconds'> {
+  result(): Omit<LoadResult, 'okSpans' | 'startedAtMs' | 'seconds'> {
     return {
       sentRequests: this.#sent,
       okRequests: this.okRequests,
