@@ -1,0 +1,388 @@
+// The canonical form of a span (proto/evidence.md §1): the same bytes for the same meaning, however the span travelled.
+// Written into one buffer that is reused for every span. Byte 0 is the leaf prefix of RFC 6962; the part that a whole
+// ScopeSpans shares (resource, scope) stands in front and is written once per ScopeSpans.
+import { hash } from 'node:crypto'
+import { SidecarError } from '../errors.ts'
+import { VALUE_DEPTH_MAX } from '../limits.ts'
+import { copy } from '../wire/edits.ts'
+import { malformed } from '../wire/reader.ts'
+import { Entries } from './entries.ts'
+import { field, nextField } from './field.ts'
+import type { Globs } from './globs.ts'
+import type { SpanParts } from './span-parts.ts'
+
+const LEAF_PREFIX = 0x00
+const FORM_VERSION = 0x01
+const BUFFER_BYTES_MIN = 64 * 1024
+/** A buffer that one huge span made larger than this is given back, bytes. */
+const BUFFER_BYTES_KEPT = 8 * 1024 * 1024
+
+/** Tags of AnyValue; the field number is also the tag of the canonical value. */
+const Value = {
+  STRING: 0x0a,
+  BOOL: 0x10,
+  INT: 0x18,
+  DOUBLE: 0x21,
+  ARRAY: 0x2a,
+  KVLIST: 0x32,
+  BYTES: 0x3a,
+} as const
+const ResourceTag = { ATTRIBUTE: 0x0a } as const
+const ScopeTag = { NAME: 0x0a, VERSION: 0x12 } as const
+const EventTag = { TIME: 0x09, NAME: 0x12, ATTRIBUTE: 0x1a } as const
+const LinkTag = { TRACE_ID: 0x0a, SPAN_ID: 0x12, TRACE_STATE: 0x1a, ATTRIBUTE: 0x22 } as const
+const REPEATED_MEMBER = 0x0a // `values` of ArrayValue and KeyValueList
+
+/** What a leaf covers beside the span itself. */
+export interface CoverageRules {
+  /** Keys of covered resource attributes. */
+  readonly resourceAttributes: readonly Uint8Array[]
+  readonly mutable: Globs
+}
+
+export class CanonicalForm {
+  readonly #rules: CoverageRules
+  readonly #entries = new Entries()
+  #out = new Uint8Array(BUFFER_BYTES_MIN)
+  #size = 0
+  #prefixSize = 0
+
+  constructor(rules: CoverageRules) {
+    this.#rules = rules
+  }
+
+  /** Begins the spans of one ScopeSpans: the contents of its Resource and InstrumentationScope, empty when absent. */
+  scope(
+    buf: Uint8Array,
+    resourceStart: number,
+    resourceEnd: number,
+    scopeStart: number,
+    scopeEnd: number,
+  ): void {
+    if (this.#out.length > BUFFER_BYTES_KEPT) this.#out = new Uint8Array(BUFFER_BYTES_MIN)
+    this.#out[0] = LEAF_PREFIX
+    this.#out[1] = FORM_VERSION
+    this.#size = 2
+    this.#entries.count = 0
+    for (let pos = resourceStart; pos < resourceEnd; ) {
+      pos = nextField(buf, pos, resourceEnd)
+      if (field.tag === ResourceTag.ATTRIBUTE) this.#pushResourceAttribute(buf, field.start, field.end)
+    }
+    this.#attributes(buf, 0, 0)
+    let nameStart = 0
+    let nameEnd = 0
+    let versionStart = 0
+    let versionEnd = 0
+    for (let pos = scopeStart; pos < scopeEnd; ) {
+      pos = nextField(buf, pos, scopeEnd)
+      if (field.tag === ScopeTag.NAME) {
+        nameStart = field.start
+        nameEnd = field.end
+      } else if (field.tag === ScopeTag.VERSION) {
+        versionStart = field.start
+        versionEnd = field.end
+      }
+    }
+    this.#bytes(buf, nameStart, nameEnd)
+    this.#bytes(buf, versionStart, versionEnd)
+    this.#prefixSize = this.#size
+  }
+
+  /** The leaf hash of a span of the present scope: 32 bytes as a latin1 string, which is what is cheapest to move. */
+  leaf(buf: Uint8Array, span: SpanParts): string {
+    this.#span(buf, span)
+    return hash('sha256', this.#out.subarray(0, this.#size), 'binary')
+  }
+
+  /** A copy of a span's canonical form, for tests and vectors. */
+  form(buf: Uint8Array, span: SpanParts): Uint8Array {
+    this.#span(buf, span)
+    return this.#out.slice(1, this.#size)
+  }
+
+  #span(buf: Uint8Array, span: SpanParts): void {
+    this.#size = this.#prefixSize
+    this.#id(buf, span.traceIdStart, span.traceIdEnd)
+    this.#id(buf, span.spanIdStart, span.spanIdEnd)
+    this.#id(buf, span.parentSpanIdStart, span.parentSpanIdEnd)
+    this.#bytes(buf, span.traceStateStart, span.traceStateEnd)
+    this.#bytes(buf, span.nameStart, span.nameEnd)
+    this.#u32(span.kind)
+    this.#fixed64(buf, span.startTimeAt)
+    this.#fixed64(buf, span.endTimeAt)
+    this.#u32(span.statusCode)
+    this.#bytes(buf, span.statusMessageStart, span.statusMessageEnd)
+    this.#spanAttributes(buf, span.attributes)
+    const { events, links } = span
+    this.#u32(events.count)
+    for (let i = 0; i < events.count; i++) this.#event(buf, events.start(i), events.end(i))
+    this.#u32(links.count)
+    for (let i = 0; i < links.count; i++) this.#link(buf, links.start(i), links.end(i))
+  }
+
+  #pushResourceAttribute(buf: Uint8Array, start: number, end: number): void {
+    const entries = this.#entries
+    entries.push(buf, start, end)
+    const entry = entries.count - 1
+    const keyStart = entries.keyStart(entry)
+    const keyEnd = entries.keyEnd(entry)
+    for (const key of this.#rules.resourceAttributes) if (equals(buf, keyStart, keyEnd, key)) return
+    entries.count = entry
+  }
+
+  #spanAttributes(buf: Uint8Array, attributes: Entries): void {
+    const entries = this.#entries
+    const { mutable } = this.#rules
+    entries.count = 0
+    for (let i = 0; i < attributes.count; i++) {
+      if (mutable.isEmpty || !mutable.match(buf, attributes.keyStart(i), attributes.keyEnd(i))) {
+        entries.pushFrom(attributes, i)
+      }
+    }
+    this.#attributes(buf, 0, 0, true)
+  }
+
+  #event(buf: Uint8Array, start: number, end: number): void {
+    const base = this.#entries.count
+    let timeAt = -1
+    let nameStart = 0
+    let nameEnd = 0
+    for (let pos = start; pos < end; ) {
+      pos = nextField(buf, pos, end)
+      if (field.tag === EventTag.ATTRIBUTE) this.#entries.push(buf, field.start, field.end)
+      else if (field.tag === EventTag.TIME) timeAt = field.start
+      else if (field.tag === EventTag.NAME) {
+        nameStart = field.start
+        nameEnd = field.end
+      }
+    }
+    this.#fixed64(buf, timeAt)
+    this.#bytes(buf, nameStart, nameEnd)
+    this.#attributes(buf, base, 0)
+  }
+
+  #link(buf: Uint8Array, start: number, end: number): void {
+    const base = this.#entries.count
+    let traceIdStart = 0
+    let traceIdEnd = 0
+    let spanIdStart = 0
+    let spanIdEnd = 0
+    let traceStateStart = 0
+    let traceStateEnd = 0
+    for (let pos = start; pos < end; ) {
+      pos = nextField(buf, pos, end)
+      if (field.tag === LinkTag.ATTRIBUTE) this.#entries.push(buf, field.start, field.end)
+      else if (field.tag === LinkTag.TRACE_ID) {
+        traceIdStart = field.start
+        traceIdEnd = field.end
+      } else if (field.tag === LinkTag.SPAN_ID) {
+        spanIdStart = field.start
+        spanIdEnd = field.end
+      } else if (field.tag === LinkTag.TRACE_STATE) {
+        traceStateStart = field.start
+        traceStateEnd = field.end
+      }
+    }
+    this.#id(buf, traceIdStart, traceIdEnd)
+    this.#id(buf, spanIdStart, spanIdEnd)
+    this.#bytes(buf, traceStateStart, traceStateEnd)
+    this.#attributes(buf, base, 0)
+  }
+
+  /** Writes the entries from `base` to the top, sorted, and takes them off the stack. */
+  #attributes(buf: Uint8Array, base: number, depth: number, isGuessable = false): void {
+    const entries = this.#entries
+    const count = entries.count - base
+    const hasTie = entries.sort(buf, base, isGuessable)
+    this.#u32(count)
+    const offsets: number[] | undefined = hasTie ? [] : undefined
+    for (let place = base; place < base + count; place++) {
+      if (offsets !== undefined) offsets.push(this.#size)
+      const entry = entries.at(place)
+      this.#bytes(buf, entries.keyStart(entry), entries.keyEnd(entry))
+      this.#value(buf, entries.valueStart(entry), entries.valueEnd(entry), depth)
+    }
+    if (offsets !== undefined) this.#sortTies(buf, base, offsets)
+    entries.count = base
+  }
+
+  /** Entries with equal keys are ordered by what was written of them: the keys are equal, so the values decide. */
+  #sortTies(buf: Uint8Array, base: number, offsets: number[]): void {
+    const entries = this.#entries
+    const count = offsets.length
+    offsets.push(this.#size)
+    for (let first = 0; first < count; ) {
+      let next = first + 1
+      while (next < count && entries.compare(buf, entries.at(base + first), entries.at(base + next)) === 0)
+        next++
+      if (next - first > 1) {
+        const written: Uint8Array[] = []
+        for (let i = first; i < next; i++) written.push(this.#out.slice(offsets[i], offsets[i + 1]))
+        written.sort(Buffer.compare)
+        let at = offsets[first]
+        for (const bytes of written) {
+          this.#out.set(bytes, at)
+          at += bytes.length
+        }
+      }
+      first = next
+    }
+  }
+
+  /** The AnyValue with content [start, end). */
+  #value(buf: Uint8Array, start: number, end: number, depth: number): void {
+    let tag = 0
+    let from = 0
+    let to = 0
+    for (let pos = start; pos < end; ) {
+      pos = nextField(buf, pos, end)
+      if (field.tag >>> 3 > 7) continue
+      if (tag !== 0) throw malformed('repeated value in one attribute')
+      tag = field.tag
+      from = field.start
+      to = field.end
+    }
+    this.#byte(tag >>> 3)
+    switch (tag) {
+      case 0:
+        return
+      case Value.STRING:
+      case Value.BYTES:
+        return this.#bytes(buf, from, to)
+      case Value.BOOL:
+        return this.#byte(isZeroVarint(buf, from, to) ? 0 : 1)
+      case Value.INT:
+        return this.#varint64(buf, from, to)
+      case Value.DOUBLE:
+        return this.#double(buf, from)
+      case Value.ARRAY:
+        return this.#array(buf, from, to, depth + 1)
+      case Value.KVLIST:
+        return this.#kvlist(buf, from, to, depth + 1)
+      default:
+        throw malformed('field has the wrong wire type')
+    }
+  }
+
+  #array(buf: Uint8Array, start: number, end: number, depth: number): void {
+    if (depth > VALUE_DEPTH_MAX) throw new SidecarError('TOO_DEEP', 'value is nested too deep')
+    let count = 0
+    const countAt = this.#size
+    this.#u32(0)
+    for (let pos = start; pos < end; ) {
+      pos = nextField(buf, pos, end)
+      if (field.tag !== REPEATED_MEMBER) continue
+      count++
+      this.#value(buf, field.start, field.end, depth)
+    }
+    putU32(this.#out, countAt, count)
+  }
+
+  #kvlist(buf: Uint8Array, start: number, end: number, depth: number): void {
+    if (depth > VALUE_DEPTH_MAX) throw new SidecarError('TOO_DEEP', 'value is nested too deep')
+    const base = this.#entries.count
+    for (let pos = start; pos < end; ) {
+      pos = nextField(buf, pos, end)
+      if (field.tag === REPEATED_MEMBER) this.#entries.push(buf, field.start, field.end)
+    }
+    this.#attributes(buf, base, depth)
+  }
+
+  /** An id of zero bytes only is the empty id. */
+  #id(buf: Uint8Array, start: number, end: number): void {
+    let i = start
+    while (i < end && buf[i] === 0) i++
+    this.#bytes(buf, i === end ? end : start, end)
+  }
+
+  #bytes(buf: Uint8Array, start: number, end: number): void {
+    const length = end - start
+    const at = this.#room(4 + length)
+    putU32(this.#out, at, length)
+    copy(buf, start, end, this.#out, at + 4)
+  }
+
+  #byte(byte: number): void {
+    const at = this.#room(1)
+    this.#out[at] = byte
+  }
+
+  #u32(value: number): void {
+    const at = this.#room(4)
+    putU32(this.#out, at, value)
+  }
+
+  /** Eight little-endian bytes at `from`, turned round; zero when `from` is -1. */
+  #fixed64(buf: Uint8Array, from: number): void {
+    const at = this.#room(8)
+    const out = this.#out
+    for (let i = 0; i < 8; i++) out[at + i] = from < 0 ? 0 : buf[from + 7 - i]
+  }
+
+  #varint64(buf: Uint8Array, start: number, end: number): void {
+    let low = 0
+    let high = 0
+    for (let i = start, shift = 0; i < end; i++, shift += 7) {
+      const bits = buf[i] & 0x7f
+      if (shift < 32) low |= bits << shift
+      if (shift === 28) high = bits >>> 4
+      else if (shift > 28) high |= bits << (shift - 32)
+    }
+    const at = this.#room(8)
+    putU32(this.#out, at, high)
+    putU32(this.#out, at + 4, low)
+  }
+
+  #double(buf: Uint8Array, from: number): void {
+    this.#fixed64(buf, from)
+    const out = this.#out
+    const at = this.#size - 8
+    const isSpecial = (out[at] & 0x7f) === 0x7f && out[at + 1] >= 0xf0
+    const isNaN = isSpecial && ((out[at + 1] & 0x0f) !== 0 || !isZero(out, at + 2, at + 8))
+    if (isNaN) {
+      out.fill(0, at, at + 8)
+      out[at] = 0x7f
+      out[at + 1] = 0xf8
+    } else if (out[at] === 0x80 && isZero(out, at + 1, at + 8)) {
+      out[at] = 0
+    }
+  }
+
+  /** Makes room for `bytes` more and returns where they go. */
+  #room(bytes: number): number {
+    const at = this.#size
+    this.#size = at + bytes
+    if (this.#size > this.#out.length) this.#grow(this.#size)
+    return at
+  }
+
+  #grow(bytes: number): void {
+    const larger = new Uint8Array(Math.max(bytes, this.#out.length * 2))
+    larger.set(this.#out)
+    this.#out = larger
+  }
+}
+
+function putU32(out: Uint8Array, at: number, value: number): void {
+  out[at] = value >>> 24
+  out[at + 1] = value >>> 16
+  out[at + 2] = value >>> 8
+  out[at + 3] = value
+}
+
+function equals(buf: Uint8Array, start: number, end: number, bytes: Uint8Array): boolean {
+  if (end - start !== bytes.length) return false
+  for (let i = 0; i < bytes.length; i++) if (buf[start + i] !== bytes[i]) return false
+  return true
+}
+
+function isZero(buf: Uint8Array, start: number, end: number): boolean {
+  for (let i = start; i < end; i++) if (buf[i] !== 0) return false
+  return true
+}
+
+/** A varint is zero when no byte has a bit besides the continuation bit. */
+function isZeroVarint(buf: Uint8Array, start: number, end: number): boolean {
+  for (let i = start; i < end; i++) if ((buf[i] & 0x7f) !== 0) return false
+  return true
+}
