@@ -45,6 +45,7 @@ export interface LoadResult {
 /** Requests kept ready, in bytes: enough for varied values without growing the process. */
 const PREPARED_BYTES_MAX = 8 * 1024 * 1024
 const PREPARED_COUNT_MAX = 256
+const REFUSED_PAUSE_MS = 50
 
 export async function generateLoad(options: LoadOptions): Promise<LoadResult> {
   const frames = prepareFrames(options.spans, options.seed ?? 1)
@@ -90,14 +91,14 @@ class Run {
   }
 
   /** `dueMs` is when the request should have left, on performance.now(). */
-  send(dueMs: number, ended: () => void): void {
+  send(dueMs: number, ended: (status: number) => void): void {
     const index = this.#sent++
     const client = this.#clients[index % this.#clients.length]!
     client.export(this.#frames[index % this.#frames.length]!, (status) => {
       this.#latenciesMs.push(performance.now() - dueMs)
       if (status === 0) this.okRequests++
       else this.#refused.set(status, (this.#refused.get(status) ?? 0) + 1)
-      ended()
+      ended(status)
     })
   }
 
@@ -116,8 +117,13 @@ function closedLoop(run: Run, inFlight: number, untilMs: number): Promise<void> 
     let open = inFlight
     const next = () => {
       const nowMs = performance.now()
-      if (nowMs < untilMs) run.send(nowMs, next)
+      if (nowMs < untilMs) run.send(nowMs, again)
       else if (--open === 0) done()
+    }
+    // A refusal costs its sender a pause, as it does with every real client; otherwise refusals are all we measure.
+    const again = (status: number) => {
+      if (status === 0) next()
+      else setTimeout(next, REFUSED_PAUSE_MS)
     }
     for (let slot = 0; slot < inFlight; slot++) next()
   })

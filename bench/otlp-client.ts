@@ -47,7 +47,7 @@ export class OtlpClient {
   /** Sends one Export call and calls back, once, with the gRPC status: 0 is OK, NO_STATUS a broken connection. */
   export(frame: Buffer, done: (status: number) => void): void {
     if (!this.isOpen) {
-      done(NO_STATUS)
+      setImmediate(done, NO_STATUS) // never before this call returns, or a caller that goes on at once recurses
       return
     }
     const stream = this.#session.request({

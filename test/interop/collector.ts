@@ -44,7 +44,12 @@ export class Collector {
       setup,
     )
     writeFileSync(collector.#configFile, JSON.stringify(collector.#config(), undefined, 2))
-    await collector.restart()
+    try {
+      await collector.restart()
+    } catch (error) {
+      rmSync(collector.directory, { recursive: true, force: true })
+      throw error
+    }
     return collector
   }
 

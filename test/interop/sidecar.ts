@@ -8,7 +8,7 @@ import { fileURLToPath } from 'node:url'
 import { type MetricSample, parseMetrics } from './metrics.ts'
 import { freePorts, ServiceProcess } from './service-process.ts'
 
-const MAIN = join(dirname(fileURLToPath(import.meta.url)), '../../src/main.ts')
+const LAUNCH = join(dirname(fileURLToPath(import.meta.url)), '../../src/launch.js')
 export const ADMIN_TOKEN = 'interop-admin-token'
 
 export interface SidecarSetup {
@@ -57,7 +57,12 @@ export class Sidecar {
     mkdirSync(sidecar.dataDirectory)
     // JSON is YAML.
     writeFileSync(sidecar.configFile, JSON.stringify(sidecar.#config(), undefined, 2))
-    await sidecar.restart()
+    try {
+      await sidecar.restart()
+    } catch (error) {
+      rmSync(directory, { recursive: true, force: true })
+      throw error
+    }
     return sidecar
   }
 
@@ -78,7 +83,7 @@ export class Sidecar {
   async restart(): Promise<void> {
     this.#process = new ServiceProcess({
       command: process.execPath,
-      args: [...(this.#setup.nodeArgs ?? []), MAIN, 'run', '--config', this.configFile],
+      args: [...(this.#setup.nodeArgs ?? []), LAUNCH, 'run', '--config', this.configFile],
       cwd: this.directory,
       env: { NODE_ENV: 'test', ...this.#setup.env },
       ...(this.#setup.cpu === undefined ? {} : { cpu: this.#setup.cpu }),
@@ -154,9 +159,14 @@ export interface CommandResult {
 /** Runs one `betrace` command to its end. */
 export function betrace(...args: readonly string[]): Promise<CommandResult> {
   return new Promise((done) => {
-    execFile(process.execPath, [MAIN, ...args], { maxBuffer: 256 * 1024 * 1024 }, (error, stdout, stderr) => {
-      // execFile's error holds the exit code as a number, or a string when the program could not start.
-      done({ code: error === null ? 0 : typeof error.code === 'number' ? error.code : -1, stdout, stderr })
-    })
+    execFile(
+      process.execPath,
+      [LAUNCH, ...args],
+      { maxBuffer: 256 * 1024 * 1024 },
+      (error, stdout, stderr) => {
+        // execFile's error holds the exit code as a number, or a string when the program could not start.
+        done({ code: error === null ? 0 : typeof error.code === 'number' ? error.code : -1, stdout, stderr })
+      },
+    )
   })
 }

@@ -1,0 +1,64 @@
+// Where the sidecar's CPU goes: one scenario under saturation with V8's profiler on, printed as a flat list.
+//
+//   node bench/profile.ts 'everything on' 512
+import { mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { join, sep } from 'node:path'
+import { runLoad, SinkProcess } from './harness.ts'
+import { inFlightFor, SCENARIO_NAMES, type ScenarioName, startSidecar } from './scenarios.ts'
+
+const FOLDER = join(import.meta.dirname, 'out/profile')
+const SECONDS = 8
+const ROWS = 40
+
+/** The part of a .cpuprofile file that is read here. */
+interface CpuProfile {
+  readonly nodes: readonly {
+    readonly id: number
+    readonly callFrame: { readonly functionName: string; readonly url: string; readonly lineNumber: number }
+  }[]
+  readonly samples: readonly number[]
+  readonly timeDeltas: readonly number[]
+}
+
+async function profile(name: ScenarioName, spans: number): Promise<CpuProfile> {
+  rmSync(FOLDER, { recursive: true, force: true })
+  mkdirSync(FOLDER, { recursive: true })
+  const sink = await SinkProcess.start()
+  const sidecar = await startSidecar(name, sink.port, ['--cpu-prof', `--cpu-prof-dir=${FOLDER}`])
+  try {
+    const load = { port: sidecar.ports.grpc, spans, inFlight: inFlightFor(spans), seconds: SECONDS }
+    const { okSpans, seconds } = await runLoad(load)
+    console.log(
+      `${name}, ${spans} spans a request: ${Math.round(okSpans / seconds)} spans/s with the profiler on`,
+    )
+  } finally {
+    await sidecar.remove() // the profile is written when the process exits
+    await sink.stop()
+  }
+  const file = readdirSync(FOLDER).find((each) => each.endsWith('.cpuprofile'))
+  if (file === undefined) throw new Error('the sidecar wrote no profile')
+  return JSON.parse(readFileSync(join(FOLDER, file), 'utf8')) as CpuProfile // V8's own format
+}
+
+function printSelfTime({ nodes, samples, timeDeltas }: CpuProfile): void {
+  const byId = new Map(nodes.map((node) => [node.id, node.callFrame]))
+  const selfUs = new Map<string, number>()
+  let busyUs = 0
+  samples.forEach((id, index) => {
+    const frame = byId.get(id)!
+    const us = timeDeltas[index]!
+    if (frame.functionName === '(idle)') return
+    busyUs += us
+    const place =
+      frame.url === '' ? '' : ` ${frame.url.split(sep).slice(-2).join('/')}:${frame.lineNumber + 1}`
+    const key = `${frame.functionName || '(anonymous)'}${place}`
+    selfUs.set(key, (selfUs.get(key) ?? 0) + us)
+  })
+  const rows = [...selfUs].sort((left, right) => right[1] - left[1]).slice(0, ROWS)
+  for (const [key, us] of rows) console.log(`${((us / busyUs) * 100).toFixed(1).padStart(5)} %  ${key}`)
+}
+
+const asked = process.argv[2] ?? 'everything on'
+const name = SCENARIO_NAMES.find((each) => each === asked)
+if (name === undefined) throw new Error(`no scenario ${asked}; there are: ${SCENARIO_NAMES.join(', ')}`)
+printSelfTime(await profile(name, Number(process.argv[3] ?? 512)))
