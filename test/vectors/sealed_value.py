@@ -1,0 +1,314 @@
+"""Second implementation of proto/sealed-value.md, from the page's rules alone.
+
+    sealed_value.py make  > sealed-value.json     makes the vectors
+    sealed_value.py check FILE                    opens and makes again vectors that another implementation wrote
+
+Needs the `cryptography` package. Exit code 1 when a vector does not agree.
+"""
+
+import base64
+import hashlib
+import hmac
+import json
+import re
+import struct
+import sys
+
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+CONTEXT_ORDER = ("tenantId", "purpose", "keyId")
+
+
+def u32(number):
+    return struct.pack(">I", number)
+
+
+def lp(data):
+    data = data.encode() if isinstance(data, str) else data
+    return u32(len(data)) + data
+
+
+def b64(data):
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
+
+
+def unb64(text):
+    data = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+    if b64(data) != text:
+        raise ValueError("not the canonical spelling")
+    return data
+
+
+def short_hash(label, data):
+    return b64(hashlib.sha256(label.encode() + b"\0" + data).digest())[:12]
+
+
+def serialised_context(context):
+    rows = sorted((name.encode(), value.encode()) for name, value in context.items())
+    return u32(len(rows)) + b"".join(lp(name) + lp(value) for name, value in rows)
+
+
+def derive(data_key, context, tenant_secret):
+    info = b"betrace/sealed-value/v1\0" + serialised_context(context)
+    okm = HKDF(hashes.SHA256(), 64, tenant_secret or None, info).derive(data_key)
+    return okm[:32], okm[32:]
+
+
+def tenant_secret_id(secret):
+    return short_hash("betrace/tenant-secret/v1", secret) if secret else ""
+
+
+def announce(case, commitment):
+    fields = {
+        "v": 1,
+        "provider": case["provider"],
+        "masterKeyId": case["masterKeyId"],
+        "context": {name: case["context"][name] for name in CONTEXT_ORDER if name in case["context"]},
+        "wrappedKey": b64(bytes.fromhex(case["wrappedKey"])),
+        "commitment": b64(commitment),
+        "created": case["created"],
+        "classes": case["classes"],
+        "traceBound": case["traceBound"],
+        "tenantSecretId": tenant_secret_id(bytes.fromhex(case["tenantSecret"])),
+    }
+    return json.dumps(fields, ensure_ascii=False, separators=(",", ":"))
+
+
+def kid_of(announcement):
+    return short_hash("betrace/key-announcement/v1", announcement.encode())
+
+
+def associated_data(tenant, data_class, attribute_key, trace_id):
+    return lp("betrace/sealed-value/v1") + lp(tenant) + lp(data_class) + lp(attribute_key) + lp(trace_id)
+
+
+def seal(key, kid, counter, plaintext, data):
+    nonce = u32(len(plaintext)) + struct.pack(">Q", counter)
+    return "enc.v1." + kid + "." + b64(nonce + AESGCM(key).encrypt(nonce, plaintext, data))
+
+
+HEAD = re.compile(r"enc\.v1\.([A-Za-z0-9_-]{12})\.([A-Za-z0-9_-]{16})")
+
+
+def find(text):
+    """Spans (start, end) of the tokens in a text."""
+    found, at = [], 0
+    while match := HEAD.search(text, at):
+        start = match.start(2)
+        length = struct.unpack(">I", base64.urlsafe_b64decode(match.group(2))[:4])[0]
+        end = start + -(-(12 + length + 16) * 4 // 3)
+        run = re.compile(r"[A-Za-z0-9_-]*").match(text, start)
+        if end <= run.end():
+            found.append((match.start(), end))
+            at = end
+        else:
+            at = match.start() + len("enc.v1.")
+    return found
+
+
+def open_token(token, announcement, data_key, secret, attribute_key, trace_id):
+    """Follows section 4's order of opening. Raises for anything that does not open."""
+    fields = json.loads(announcement)
+    if json.dumps(fields, ensure_ascii=False, separators=(",", ":")) != announcement:
+        raise ValueError("not canonical")
+    if find(token) != [(0, len(token))] or token[7:19] != kid_of(announcement):
+        raise ValueError("not a token of this key")
+    key, commitment = derive(data_key, fields["context"], secret)
+    if not hmac.compare_digest(commitment, unb64(fields["commitment"])):
+        raise ValueError("commitment")
+    payload = unb64(token[20:])
+    traces = [trace_id, b""] if fields["traceBound"] else [b""]
+    for data_class in fields["classes"]:
+        for trace in traces:
+            data = associated_data(fields["context"]["tenantId"], data_class, attribute_key, trace)
+            try:
+                return AESGCM(key).decrypt(payload[:12], payload[12:], data), data_class
+            except Exception:
+                continue
+    raise ValueError("does not open")
+
+
+def pseudonym(key, data_class, value, bits=128):
+    mac = hmac.new(key, lp("betrace/pseudonym/v1") + lp(data_class) + value, hashlib.sha256).digest()[:16]
+    head = "tok.v1." + data_class + "." + short_hash("betrace/pseudonym-key/v1", key) + "."
+    if bits >= 128:
+        return head + b64(mac)
+    kept = int.from_bytes(mac, "big") >> (128 - bits) << (128 - bits)
+    return head + b64(kept.to_bytes(16, "big"))[: -(-bits // 6)]
+
+
+# --- AnyValue, by hand: enough protobuf for the vectors ---------------------------------------------------------------
+
+
+def varint(number):
+    out = b""
+    while number > 127:
+        out += bytes([number & 127 | 128])
+        number >>= 7
+    return out + bytes([number])
+
+
+def field(number, data):
+    return varint(number << 3 | 2) + varint(len(data)) + data
+
+
+def string_value(text):
+    return field(1, text.encode())
+
+
+VALUES = {
+    "string": string_value("alice@example.com"),
+    "empty string": string_value(""),
+    "unicode string": string_value("Zoë 🦊"),
+    "true": b"\x10\x01",
+    "int -1": b"\x18" + varint((1 << 64) - 1),
+    "double 1.5": b"\x21" + struct.pack("<d", 1.5),
+    "array": field(5, field(1, string_value("a")) + field(1, b"\x18\x07")),
+    "kvlist": field(6, field(1, field(1, b"k") + field(2, string_value("v")))),
+    "bytes": field(7, bytes(range(16))),
+    "nothing set": b"",
+    "200 characters": string_value("x" * 200),
+}
+
+CASES = [
+    {
+        "name": "plain",
+        "provider": "local",
+        "masterKeyId": "local:example",
+        "context": {"tenantId": "acme", "purpose": "pii"},
+        "classes": ["email", "payment_card"],
+        "traceBound": False,
+        "tenantSecret": "",
+    },
+    {
+        "name": "tenant secret",
+        "provider": "aws",
+        "masterKeyId": "arn:aws:kms:us-east-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab",
+        "context": {"tenantId": "acme", "purpose": "pii"},
+        "classes": ["email"],
+        "traceBound": False,
+        "tenantSecret": "5e" * 32,
+    },
+    {
+        "name": "bound to a trace",
+        "provider": "vault",
+        "masterKeyId": "transit/keys/betrace",
+        "context": {"tenantId": "acme", "purpose": "pii"},
+        "classes": ["name", "email"],
+        "traceBound": True,
+        "tenantSecret": "",
+    },
+    {
+        "name": "awkward tenant",
+        "provider": "local",
+        "masterKeyId": "local:example",
+        "context": {"tenantId": '__proto__ "\\\n\u0001\u2028/é🦊', "purpose": "pii"},
+        "classes": ["a", "b", "c"],
+        "traceBound": False,
+        "tenantSecret": "",
+    },
+]
+
+ATTRIBUTE_KEYS = ["customer.email", "", "@span.name", "a.b.é", "k" * 300]
+
+
+def make_values(case, key, kid):
+    values = []
+    for counter, (name, plaintext) in enumerate(VALUES.items()):
+        attribute_key = ATTRIBUTE_KEYS[counter % len(ATTRIBUTE_KEYS)]
+        data_class = case["classes"][counter % len(case["classes"])]
+        trace_id = bytes(range(16)) if case["traceBound"] and counter % 2 == 0 else b""
+        data = associated_data(case["context"]["tenantId"], data_class, attribute_key, trace_id)
+        values.append(
+            {
+                "name": name,
+                "plaintext": plaintext.hex(),
+                "attributeKey": attribute_key,
+                "dataClass": data_class,
+                "traceId": trace_id.hex(),
+                "counter": counter,
+                "associatedData": data.hex(),
+                "token": seal(key, kid, counter, plaintext, data),
+            }
+        )
+    return values
+
+
+def make():
+    cases = []
+    for index, template in enumerate(CASES):
+        case = dict(template)
+        case["created"] = "2026-11-21T10:00:00.%03dZ" % index
+        case["dataKey"] = hashlib.sha256(b"data key %d" % index).hexdigest()
+        case["wrappedKey"] = (b"wrapped key %d " % index * 5).hex()
+        secret = bytes.fromhex(case["tenantSecret"])
+        key, commitment = derive(bytes.fromhex(case["dataKey"]), case["context"], secret)
+        case["serialisedContext"] = serialised_context(case["context"]).hex()
+        case["sealingKey"] = key.hex()
+        case["commitment"] = commitment.hex()
+        case["announcement"] = announce(case, commitment)
+        case["kid"] = kid_of(case["announcement"])
+        case["values"] = make_values(case, key, case["kid"])
+        cases.append(case)
+    token = cases[0]["values"][0]["token"]
+    other = cases[0]["values"][1]["token"]
+    texts = [token, "x" + token + "-_9", token + other, "a=" + token + "&b=" + other + ".", token[:-1], "enc.v1." + token]
+    pseudonym_key = hashlib.sha256(b"pseudonym key").digest()
+    rows = [("email", b"alice@example.com", 128), ("email", b"", 128), ("name", b"alice@example.com", 128)]
+    rows += [("email", b"alice@example.com", bits) for bits in (1, 6, 7, 16, 64, 127)]
+    return {
+        "cases": cases,
+        "find": [{"text": text, "tokens": [text[a:b] for a, b in find(text)]} for text in texts],
+        "pseudonymKey": pseudonym_key.hex(),
+        "pseudonyms": [
+            {"dataClass": c, "value": v.hex(), "bits": b, "token": pseudonym(pseudonym_key, c, v, b)} for c, v, b in rows
+        ],
+    }
+
+
+def check(document):
+    """Holds every derived field of a vectors file against what this implementation makes of its inputs."""
+    wrong = []
+    for case in document["cases"]:
+        data_key, secret = bytes.fromhex(case["dataKey"]), bytes.fromhex(case["tenantSecret"])
+        key, commitment = derive(data_key, case["context"], secret)
+        if announce(case, commitment) != case["announcement"]:
+            wrong.append(case["name"] + ": announcement")
+        for value in case["values"]:
+            name = case["name"] + ": " + value["name"]
+            trace_id, plaintext = bytes.fromhex(value["traceId"]), bytes.fromhex(value["plaintext"])
+            tenant = case["context"]["tenantId"]
+            data = associated_data(tenant, value["dataClass"], value["attributeKey"], trace_id)
+            if seal(key, case["kid"], value["counter"], plaintext, data) != value["token"]:
+                wrong.append(name + ": made again, differs")
+            try:
+                opened = open_token(value["token"], case["announcement"], data_key, secret, value["attributeKey"], trace_id)
+                if opened != (plaintext, value["dataClass"]):
+                    wrong.append(name + ": opens to something else")
+            except ValueError as error:
+                wrong.append(name + ": " + str(error))
+    for row in document["find"]:
+        if [row["text"][a:b] for a, b in find(row["text"])] != row["tokens"]:
+            wrong.append("find: " + row["text"][:40])
+    key = bytes.fromhex(document["pseudonymKey"])
+    for row in document["pseudonyms"]:
+        if pseudonym(key, row["dataClass"], bytes.fromhex(row["value"]), row["bits"]) != row["token"]:
+            wrong.append("pseudonym: " + row["token"])
+    return wrong
+
+
+if __name__ == "__main__":
+    if sys.argv[1:] == ["make"]:
+        json.dump(make(), sys.stdout, indent=1, ensure_ascii=True)
+        print()
+    elif len(sys.argv) == 3 and sys.argv[1] == "check":
+        with open(sys.argv[2], encoding="utf-8") as file:
+            problems = check(json.load(file))
+        for problem in problems:
+            print(problem)
+        print("all agree" if not problems else "%d do not agree" % len(problems))
+        sys.exit(1 if problems else 0)
+    else:
+        sys.exit(__doc__)
