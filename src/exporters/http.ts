@@ -1,0 +1,178 @@
+// OTLP over HTTP with protobuf bodies: POST <endpoint>/v1/<signal>. Redirects are refused: they would carry the headers,
+// and so the credentials, to an address that nobody configured.
+import {
+  type ClientRequest,
+  Agent as HttpAgent,
+  type IncomingMessage,
+  request as requestHttp,
+} from 'node:http'
+import { Agent as HttpsAgent, request as requestHttps } from 'node:https'
+import { promisify } from 'node:util'
+import { gzip } from 'node:zlib'
+import { SidecarError } from '../errors.ts'
+import { RESPONSE_BYTES_MAX } from '../limits.ts'
+import type { Signal } from '../wire/otlp.ts'
+import { loadClientTls } from './client-tls.ts'
+import { type HttpExporterOptions, OTLP_DEFAULTS } from './options.ts'
+import { readExportResponse } from './otlp-reply.ts'
+import type { Sender, SendOutcome } from './sender.ts'
+import { USER_AGENT } from './user-agent.ts'
+
+const compress = promisify(gzip)
+
+/** OTLP 1.11, "Failures": these and no other may be tried again. */
+const RETRYABLE: ReadonlySet<number> = new Set([429, 502, 503, 504])
+/** An idle connection is ours to close before most servers close it under a request, ms. */
+const IDLE_MS = 4_000
+
+interface Answer {
+  readonly status: number
+  readonly retryAfter: string | undefined
+  readonly isProtobuf: boolean
+  readonly body: Buffer
+}
+
+type Exchange =
+  | { readonly answer: Answer }
+  | { readonly failure: 'timeout' | 'too_large' | 'connection_lost' }
+
+export class HttpExporter implements Sender {
+  readonly id: string
+  readonly #options: HttpExporterOptions
+  readonly #timeoutMs: number
+  readonly #isCompressed: boolean
+  readonly #nowMs: () => number
+  #agent: HttpAgent | HttpsAgent | undefined
+  #headers: Record<string, string> = {}
+  #base: URL | undefined
+
+  /** `nowMs` is the wall clock, for a Retry-After that names a date. */
+  constructor(id: string, options: HttpExporterOptions, nowMs: () => number = Date.now) {
+    this.id = id
+    this.#options = options
+    this.#timeoutMs = options.timeoutMs ?? OTLP_DEFAULTS.timeoutMs
+    this.#isCompressed = (options.compression ?? OTLP_DEFAULTS.compression) === 'gzip'
+    this.#nowMs = nowMs
+  }
+
+  /** Reads the TLS files; connects when there is something to send. Rejects CONFIG. */
+  async start(): Promise<void> {
+    const { endpoint, tls, headers } = this.#options
+    if (!URL.canParse(endpoint) || !/^https?:$/.test(new URL(endpoint).protocol)) {
+      throw new SidecarError(
+        'CONFIG',
+        `exporters.${this.id}.endpoint: must be a URL that starts with http:// or https://`,
+      )
+    }
+    this.#base = new URL(endpoint)
+    this.#headers = { 'content-type': 'application/x-protobuf', 'user-agent': USER_AGENT }
+    if (this.#isCompressed) this.#headers['content-encoding'] = 'gzip'
+    for (const [name, value] of headers ?? []) this.#headers[name.toLowerCase()] = value.reveal()
+    const keep = { keepAlive: true, timeout: IDLE_MS, noDelay: true }
+    this.#agent =
+      this.#base.protocol === 'https:'
+        ? new HttpsAgent({ ...keep, ...loadClientTls(tls, `exporters.${this.id}.tls`) })
+        : new HttpAgent(keep)
+  }
+
+  async send(signal: Signal, body: Uint8Array, abort: AbortSignal): Promise<SendOutcome> {
+    abort.throwIfAborted()
+    if (!this.#base) return { kind: 'retry', afterMs: undefined, reason: 'not_started' }
+    const content = this.#isCompressed ? await compress(body, { level: 1 }) : body
+    abort.throwIfAborted()
+    const exchange = await this.#exchange(this.#base, signal, content, abort)
+    abort.throwIfAborted()
+    if ('failure' in exchange) {
+      return exchange.failure === 'too_large'
+        ? { kind: 'refused', reason: 'response_too_large' }
+        : { kind: 'retry', afterMs: undefined, reason: exchange.failure }
+    }
+    return outcomeOf(exchange.answer, this.#nowMs())
+  }
+
+  async close(): Promise<void> {
+    this.#agent?.destroy()
+    this.#agent = undefined
+    this.#base = undefined
+  }
+
+  #exchange(base: URL, signal: Signal, body: Uint8Array, abort: AbortSignal): Promise<Exchange> {
+    const { promise, resolve } = Promise.withResolvers<Exchange>()
+    const request = this.#request(base, signal, body.length)
+    let failure: 'timeout' | 'too_large' | 'connection_lost' = 'connection_lost'
+    const timer = setTimeout(() => {
+      failure = 'timeout'
+      request.destroy()
+    }, this.#timeoutMs)
+    const onAbort = () => request.destroy()
+    abort.addEventListener('abort', onAbort, { once: true })
+    request.on('response', (response) => {
+      readAnswer(response).then(
+        (answer) => {
+          if (answer) return resolve({ answer })
+          failure = 'too_large'
+          request.destroy()
+        },
+        () => request.destroy(),
+      )
+    })
+    // `close` always follows, and after a whole answer it changes nothing.
+    request.on('error', () => undefined)
+    request.on('close', () => resolve({ failure }))
+    request.end(body)
+    return promise.finally(() => {
+      clearTimeout(timer)
+      abort.removeEventListener('abort', onAbort)
+    })
+  }
+
+  #request(base: URL, signal: Signal, bytes: number): ClientRequest {
+    const isTls = base.protocol === 'https:'
+    return (isTls ? requestHttps : requestHttp)({
+      protocol: base.protocol,
+      host: base.hostname.replace(/^\[|\]$/g, ''),
+      port: base.port === '' ? (isTls ? 443 : 80) : Number(base.port),
+      path: `${base.pathname.replace(/\/+$/, '')}/v1/${signal}${base.search}`,
+      method: 'POST',
+      headers: { ...this.#headers, 'content-length': bytes },
+      agent: this.#agent,
+    })
+  }
+}
+
+/** `undefined` when the body is larger than an answer may be. */
+async function readAnswer(response: IncomingMessage): Promise<Answer | undefined> {
+  const chunks: Buffer[] = []
+  let bytes = 0
+  // Without an encoding set, a response yields Buffers.
+  for await (const chunk of response as AsyncIterable<Buffer>) {
+    bytes += chunk.length
+    if (bytes > RESPONSE_BYTES_MAX) return undefined
+    chunks.push(chunk)
+  }
+  return {
+    status: response.statusCode ?? 0,
+    retryAfter: response.headers['retry-after'],
+    isProtobuf: /^application\/x-protobuf\b/i.test(response.headers['content-type'] ?? ''),
+    body: Buffer.concat(chunks),
+  }
+}
+
+/** What the answer means, by OTLP's table of HTTP statuses. */
+export function outcomeOf(answer: Answer, nowMs: number): SendOutcome {
+  const { status } = answer
+  if (status >= 200 && status < 300) {
+    return answer.isProtobuf ? readExportResponse(answer.body) : { kind: 'ok', rejectedItems: 0, message: '' }
+  }
+  const reason = `http_${status}`
+  if (!RETRYABLE.has(status)) return { kind: 'refused', reason }
+  return { kind: 'retry', afterMs: retryAfterMs(answer.retryAfter, nowMs), reason }
+}
+
+/** RFC 9110 section 10.2.3: seconds, or a date. Anything else counts as absent. */
+export function retryAfterMs(value: string | undefined, nowMs: number): number | undefined {
+  if (value === undefined) return undefined
+  if (/^\d{1,9}$/.test(value.trim())) return Number(value) * 1000
+  const dateMs = Date.parse(value)
+  return Number.isNaN(dateMs) ? undefined : Math.max(0, dateMs - nowMs)
+}
