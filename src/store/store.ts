@@ -23,10 +23,10 @@ export interface StoreSurroundings {
   readonly registry?: Registry
 }
 
-/** `written` and `durable` resolve with the sequence, or `undefined` when there was no entry; see `Store.append`. */
-export interface Appended {
-  readonly written: Promise<number | undefined>
-  readonly durable: Promise<number | undefined>
+/** Both resolve with the sequence, or `undefined` when there was no entry; see `Store.append`. */
+export interface Appended<Sequence> {
+  readonly written: Promise<Sequence>
+  readonly durable: Promise<Sequence>
 }
 
 const SEQUENCE_KEY = Buffer.from('store/sequence')
@@ -129,13 +129,20 @@ export class Store {
     return this.#evidenceBytesUsed
   }
 
+  /** How long until `bytes` will have left the queue, by the measured rate, within 1 to 30 s. */
+  retryAfterMs(bytes = 1): number {
+    return this.#drainRate.retryAfterMs(bytes)
+  }
+
   /**
    * Puts one entry and its records into the next commit. The bytes are the store's from here on.
    * Throws QUEUE_FULL (with `retryAfterMs`), STORE_FAILED or SHUTTING_DOWN at once, and then nothing was taken.
    * `durable` resolves after fdatasync and the synced meta page; it rejects STORE_FAILED with nothing written. `written`
    * resolves at the same moment: lmdb has no point in between at which the data would survive the process alone.
    */
-  append(entry: NewEntry | undefined, records: readonly TableRecord[]): Appended {
+  append(entry: NewEntry, records: readonly TableRecord[]): Appended<number>
+  append(entry: undefined, records: readonly TableRecord[]): Appended<undefined>
+  append(entry: NewEntry | undefined, records: readonly TableRecord[]): Appended<number | undefined> {
     this.#admit(entry, records)
     const sequence = entry ? ++this.#sequence : undefined
     const writes: Write[] = records.map(({ table, key, value }) => ({ database: table, key, value }))
