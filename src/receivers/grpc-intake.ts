@@ -130,7 +130,8 @@ export class Intake {
     const { admission, deadlineMs, bytesMax } = this.options
     const bytes = Math.min(this.#bytesExpected, ADMIT_BYTES_STEP)
     try {
-      if (this.#bytesExpected > bytesMax) throw new SidecarError('TOO_LARGE', 'request body is larger than the limit')
+      if (this.#bytesExpected > bytesMax)
+        throw new SidecarError('TOO_LARGE', 'request body is larger than the limit')
       if (this.#isCompressed && typeof this.encoding !== 'string') throw this.encoding
       this.#lease = admission.tryAdmit(bytes, deadlineMs, this.abort)
     } catch (error) {

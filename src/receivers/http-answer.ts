@@ -110,7 +110,7 @@ export class HttpAnswer {
   }
 
   // What the client still sends is read and forgotten: closing at once would reset the connection, and the client
-  // would see that and not our answer. Beyond one body's worth it is cut all the same.
+  // would see that and not our answer. Beyond the bound it is cut all the same.
   #discard(): void {
     let bytesLeft = this.#discardBytesMax
     this.#request.on('data', (chunk: Uint8Array) => {

@@ -51,6 +51,9 @@ export const httpReceiverDefaults: HttpReceiverOptions = {
   waitMsMax: REQUEST_WAIT_MS_MAX,
 }
 
+/** Of a refused body, as much as this beyond the limit is read and forgotten before the connection is cut. */
+const DISCARD_BYTES_EXTRA = 1024 * 1024
+
 const SETTING = 'receivers.otlp.protocols.http'
 const SIGNALS: ReadonlyMap<string, Signal> = new Map([
   ['/v1/traces', 'traces'],
@@ -110,7 +113,11 @@ export class HttpReceiver implements Receiver {
   async #serve(request: IncomingMessage, response: ServerResponse, isExpecting: boolean): Promise<void> {
     const startMs = this.#context.clock.monotonicMs()
     const signal = SIGNALS.get(pathOf(request.url))
-    const answer = new HttpAnswer(request, response, this.#options.maxRequestBodySizeBytes)
+    const answer = new HttpAnswer(
+      request,
+      response,
+      DISCARD_BYTES_EXTRA + this.#options.maxRequestBodySizeBytes,
+    )
     // Refused before it was told to continue, the client may or may not send its body: nothing can follow it.
     if (this.#isStopping || isExpecting) response.shouldKeepAlive = false
     this.#underWay.begin()
