@@ -54,6 +54,11 @@ export async function loadConfig(sources: ConfigSources): Promise<LoadedConfig> 
   add(readEnvironmentNames(sources.env, findings.problems))
   for (const set of sources.sets) add(readOverride(set, findings.problems))
 
+  // Without a source that cannot be read, everything it declares would look missing.
+  if (findings.problems.some((problem) => problem.path === '')) {
+    return { config: undefined, effective: new Map(), ...findings }
+  }
+
   const origin: Origin = { file: sources.files.at(-1) ?? '', line: 0, column: 0 }
   const tree = trees.reduce<Tree>(mergeTrees, { kind: 'map', entries: new Map(), origin })
   const root = new Section('', tree, origin, findings)

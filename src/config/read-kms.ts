@@ -51,6 +51,7 @@ export function readKms(
       'provider',
       `names a provider that this build does not have; valid values: ${builtin.join(', ')}`,
     )
+    return config
   }
   for (const setting of missingSettings(config)) {
     kms.problemBelow(

@@ -47,9 +47,16 @@ export function readYaml(
     strict: true,
     uniqueKeys: true,
   })
-  for (const error of document.errors) {
+  // One mistake confuses the parser for the rest of its line; the first error is the one to mend.
+  const error = document.errors[0]
+  if (error) {
     const { line, col } = lines.linePos(error.pos[0])
-    problems.push(problemAt('', { file, line, column: col }, `is not valid YAML: ${yamlMistake(error.code)}`))
+    const hint = text.split('\n')[line - 1]?.includes('${')
+      ? `; inside { } or [ ] a \${…} must stand in quotes`
+      : ''
+    problems.push(
+      problemAt('', { file, line, column: col }, `is not valid YAML: ${yamlMistake(error.code)}${hint}`),
+    )
   }
   if (document.errors.length > 0 || document.contents === null) return undefined
   return convert(
