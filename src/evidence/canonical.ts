@@ -243,25 +243,14 @@ export class CanonicalForm {
       to = field.end
     }
     this.#byte(tag >>> 3)
-    switch (tag) {
-      case 0:
-        return
-      case Value.STRING:
-      case Value.BYTES:
-        return this.#bytes(buf, from, to)
-      case Value.BOOL:
-        return this.#byte(isZeroVarint(buf, from, to) ? 0 : 1)
-      case Value.INT:
-        return this.#varint64(buf, from, to)
-      case Value.DOUBLE:
-        return this.#double(buf, from)
-      case Value.ARRAY:
-        return this.#array(buf, from, to, depth + 1)
-      case Value.KVLIST:
-        return this.#kvlist(buf, from, to, depth + 1)
-      default:
-        throw malformed('field has the wrong wire type')
-    }
+    if (tag === 0) return
+    if (tag === Value.STRING || tag === Value.BYTES) this.#bytes(buf, from, to)
+    else if (tag === Value.INT) this.#varint64(buf, from, to)
+    else if (tag === Value.BOOL) this.#byte(isZeroVarint(buf, from, to) ? 0 : 1)
+    else if (tag === Value.DOUBLE) this.#double(buf, from)
+    else if (tag === Value.ARRAY) this.#array(buf, from, to, depth + 1)
+    else if (tag === Value.KVLIST) this.#kvlist(buf, from, to, depth + 1)
+    else throw malformed('field has the wrong wire type')
   }
 
   #array(buf: Uint8Array, start: number, end: number, depth: number): void {
@@ -338,8 +327,8 @@ export class CanonicalForm {
     const out = this.#out
     const at = this.#size - 8
     const isSpecial = (out[at] & 0x7f) === 0x7f && out[at + 1] >= 0xf0
-    const isNaN = isSpecial && ((out[at + 1] & 0x0f) !== 0 || !isZero(out, at + 2, at + 8))
-    if (isNaN) {
+    const isNotANumber = isSpecial && ((out[at + 1] & 0x0f) !== 0 || !isZero(out, at + 2, at + 8))
+    if (isNotANumber) {
       out.fill(0, at, at + 8)
       out[at] = 0x7f
       out[at + 1] = 0xf8

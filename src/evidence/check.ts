@@ -7,6 +7,7 @@ import { compileCoverage } from './policy.ts'
 import { fromBase64url, type Proof, parseProof, SignatureKey } from './proof.ts'
 import { macMessage, SPAN_MAC_TYPE } from './span-mac.ts'
 import type { SpanParts } from './span-parts.ts'
+import type { SpanContext } from './span-walk.ts'
 import { DEFAULT_COVERAGE, decodeStatement, Kind, pae, STATEMENT_TYPE, type Statement } from './statement.ts'
 
 export type Verdict = 'valid' | 'tampered' | 'unsigned' | 'unknown_key' | 'bad_proof'
@@ -68,25 +69,15 @@ export class SpanChecker {
     this.#statements.clear()
   }
 
-  check(
-    buf: Uint8Array,
-    parts: SpanParts,
-    resourceStart: number,
-    resourceEnd: number,
-    scopeStart: number,
-    scopeEnd: number,
-    tenant?: string,
-  ): SpanCheck {
+  /** `tenant` is whose span it should be, where that is known. */
+  check(span: SpanContext, tenant?: string): SpanCheck {
+    const { buf, parts } = span
     if (parts.signature.count === 0) return { verdict: 'unsigned', reason: 'no signature' }
     const texts = signatureTexts(buf, parts)
     if (texts === undefined) return badProof('signature attributes are not the ones expected, each once')
     const { algorithm, keyId } = texts
     if (algorithm === 'hmac-sha256') {
-      const leafOf = (): string => {
-        this.#macForm.scope(buf, resourceStart, resourceEnd, scopeStart, scopeEnd)
-        return this.#macForm.leaf(buf, parts)
-      }
-      return this.#checkMac(texts, leafOf, tenant)
+      return this.#checkMac(texts, () => leafOf(this.#macForm, span), tenant)
     }
     if (algorithm !== 'ed25519-merkle-v1') return { ...badProof('unknown algorithm'), ...idOf(keyId) }
     const proof = readProof(texts.proof)
@@ -96,8 +87,7 @@ export class SpanChecker {
     if (statement === undefined || form === undefined) return badProof('no statement')
     const found = { ...idOf(keyId), statement, index: proof.index }
     if (proof.path === undefined) return { ...badProof('audit path is in the ledger'), ...found }
-    form.scope(buf, resourceStart, resourceEnd, scopeStart, scopeEnd)
-    const leaf = Buffer.from(form.leaf(buf, parts), 'latin1')
+    const leaf = leafOf(form, span)
     const root = rootFromPath(leaf, proof.index, statement.leafCount ?? 0, proof.path)
     if (root === undefined) return { ...badProof('path does not fit index and leaf count'), ...found }
     if (Buffer.compare(root, statement.root ?? leaf) !== 0) {
@@ -151,7 +141,7 @@ export class SpanChecker {
     return form
   }
 
-  #checkMac(texts: SignatureTexts, leafOf: () => string, tenant: string | undefined): SpanCheck {
+  #checkMac(texts: SignatureTexts, leaf: () => Uint8Array, tenant: string | undefined): SpanCheck {
     const { keyId = '', timestamp = '', signature: signatureText, proof } = texts
     const signature = readBase64url(signatureText)
     if (proof !== undefined || signature === undefined || !isUint64(timestamp)) {
@@ -161,13 +151,18 @@ export class SpanChecker {
     if (key === undefined) return { verdict: 'unknown_key', reason: 'no secret of this id', keyId }
     if (key.isRevoked === true) return { verdict: 'unknown_key', reason: 'key is revoked', keyId }
     if (key.algorithm !== 'hmac-sha256') return { ...badProof('key is of another algorithm'), keyId }
-    const message = macMessage(keyId, BigInt(timestamp), Buffer.from(leafOf(), 'latin1'))
+    const message = macMessage(keyId, BigInt(timestamp), leaf())
     const mac = createHmac('sha256', key.key).update(pae(SPAN_MAC_TYPE, message)).digest()
     if (signature.length !== mac.length || !timingSafeEqual(signature, mac)) {
       return { verdict: 'tampered', reason: 'span differs from what was signed', keyId }
     }
     return { verdict: 'valid', reason: '', keyId }
   }
+}
+
+function leafOf(form: CanonicalForm, span: SpanContext): Uint8Array {
+  form.scope(span.buf, span.resourceStart, span.resourceEnd, span.scopeStart, span.scopeEnd)
+  return Buffer.from(form.leaf(span.buf, span.parts), 'latin1')
 }
 
 /** An Ed25519 public key from its 32 bytes. */

@@ -1,0 +1,193 @@
+// The verifier: one implementation for the command, the library and HTTP. No network, no key service. It takes OTLP
+// traces as protobuf and public keys, and says of each span what proto/evidence.md §6 says, and of the whole whether
+// it is good. What is missing of a batch is told, not judged: a file may hold a part of it.
+import { type KeyLookup, type SpanCheck, SpanChecker, type Verdict } from './check.ts'
+import { compileCoverage, Policy, type PolicyOptions } from './policy.ts'
+import { Selection } from './selection.ts'
+import { type SpanContext, type SpanHandler, SpanWalk } from './span-walk.ts'
+import type { Coverage, Statement } from './statement.ts'
+
+export type { KeyLookup, Verdict, VerifyingKey } from './check.ts'
+
+export interface VerifyOptions {
+  readonly keys: KeyLookup
+  /** Spans that this policy selects must be signed; `undefined`: no span must. */
+  readonly expected?: PolicyOptions['select'] | undefined
+  /** What signers of hmac-sha256 are configured to cover; the default coverage when absent. */
+  readonly macCoverage?: Coverage
+}
+
+export interface SpanVerdict {
+  readonly verdict: Verdict
+  /** A constant phrase; empty when valid. */
+  readonly reason: string
+  /** Unsigned although the expected policy selects it. */
+  readonly isMissingSignature: boolean
+  /** Lower-case hex. */
+  readonly traceId: string
+  readonly spanId: string
+  readonly name: string
+  readonly keyId?: string
+  readonly tenant?: string
+  /** Number of the batch in its stream, and the span's leaf in it. */
+  readonly batch?: number
+  readonly index?: number
+}
+
+export interface BatchFacts {
+  readonly tenant: string
+  readonly instanceId: string
+  /** Hex. */
+  readonly bootId: string
+  readonly number: number
+  readonly leafCount: number
+  readonly seenCount: number
+  /** Leaf indices that are not among the spans seen, as [first, last]; at most MISSING_RANGES_MAX. */
+  readonly missing: readonly (readonly [number, number])[]
+}
+
+export type Outcome = 'good' | 'bad' | 'unknown'
+
+export interface VerifySummary {
+  readonly outcome: Outcome
+  readonly spanCount: number
+  readonly counts: Readonly<Record<Verdict, number>>
+  /** Unsigned spans that should have been signed; part of `counts.unsigned`. */
+  readonly missingSignatureCount: number
+  /** Valid spans that were seen before, as after a repeated delivery. */
+  readonly repeatedCount: number
+  readonly batchCount: number
+  /** Batches of which leaves were not seen. */
+  readonly incomplete: readonly BatchFacts[]
+}
+
+const MISSING_RANGES_MAX = 100
+const PATH_IN_LEDGER = 'audit path is in the ledger'
+
+interface SeenBatch {
+  readonly statement: Statement
+  /** Leaf indices seen; `undefined` once all were. */
+  seen: Set<number> | undefined
+}
+
+/** Takes request after request; keeps counts and the batches seen, never spans. */
+export class Verifier implements SpanHandler {
+  readonly #walk = new SpanWalk(this)
+  readonly #checker: SpanChecker
+  readonly #selection: Selection | undefined
+  readonly #counts = { valid: 0, tampered: 0, unsigned: 0, unknown_key: 0, bad_proof: 0 }
+  readonly #batches = new Map<string, SeenBatch>()
+  #missingSignatureCount = 0
+  #repeatedCount = 0
+  #undecidedCount = 0
+  #verdicts: SpanVerdict[] = []
+
+  constructor({ keys, expected, macCoverage }: VerifyOptions) {
+    const coverage = macCoverage === undefined ? undefined : compileCoverage(macCoverage)
+    this.#checker = new SpanChecker(keys, coverage)
+    this.#selection = expected === undefined ? undefined : new Selection(new Policy({ select: expected }))
+  }
+
+  /** The verdicts on an encoded ExportTraceServiceRequest, in order. Throws MALFORMED or TOO_DEEP; see SidecarError. */
+  add(body: Uint8Array): SpanVerdict[] {
+    this.#verdicts = []
+    this.#walk.run(body)
+    for (const { verdict } of this.#verdicts) this.#counts[verdict]++
+    return this.#verdicts
+  }
+
+  summary(): VerifySummary {
+    const counts = { ...this.#counts }
+    const badProofs = counts.bad_proof - this.#undecidedCount
+    const isBad = counts.tampered + badProofs + this.#missingSignatureCount > 0
+    const isUnknown = counts.unknown_key + this.#undecidedCount > 0
+    return {
+      outcome: isBad ? 'bad' : isUnknown ? 'unknown' : 'good',
+      spanCount: Object.values(counts).reduce((sum, count) => sum + count, 0),
+      counts,
+      missingSignatureCount: this.#missingSignatureCount,
+      repeatedCount: this.#repeatedCount,
+      batchCount: this.#batches.size,
+      incomplete: [...this.#batches.values()].filter(({ seen }) => seen !== undefined).map(factsOf),
+    }
+  }
+
+  /** @internal called by the walk */
+  resource(span: SpanContext): void {
+    this.#selection?.resource(span)
+  }
+
+  /** @internal called by the walk */
+  scope(span: SpanContext): void {
+    this.#selection?.scope(span)
+  }
+
+  /** @internal called by the walk */
+  span(span: SpanContext): void {
+    const checked = this.#checker.check(span)
+    const isMissingSignature = checked.verdict === 'unsigned' && this.#selection?.selects(span) === true
+    if (isMissingSignature) this.#missingSignatureCount++
+    if (checked.verdict === 'bad_proof' && checked.reason === PATH_IN_LEDGER) this.#undecidedCount++
+    if (checked.verdict === 'valid' && checked.statement !== undefined) {
+      this.#see(checked.statement, checked.index ?? 0)
+    }
+    this.#verdicts.push(verdictOf(span, checked, isMissingSignature))
+  }
+
+  #see(statement: Statement, index: number): void {
+    const id = `${Buffer.from(statement.root ?? []).toString('latin1')}${statement.number} ${statement.tenant}`
+    let batch = this.#batches.get(id)
+    if (batch === undefined) {
+      batch = { statement, seen: new Set() }
+      this.#batches.set(id, batch)
+    }
+    if (batch.seen === undefined || batch.seen.has(index)) {
+      this.#repeatedCount++
+      return
+    }
+    batch.seen.add(index)
+    if (batch.seen.size === statement.leafCount) batch.seen = undefined
+  }
+}
+
+/** One request at once. Throws as `Verifier.add` does. */
+export function verifyTraces(
+  body: Uint8Array,
+  options: VerifyOptions,
+): { readonly spans: readonly SpanVerdict[]; readonly summary: VerifySummary } {
+  const verifier = new Verifier(options)
+  const spans = verifier.add(body)
+  return { spans, summary: verifier.summary() }
+}
+
+function verdictOf(span: SpanContext, checked: SpanCheck, isMissingSignature: boolean): SpanVerdict {
+  const { parts } = span
+  const { verdict, reason, keyId, statement, index } = checked
+  const text = (start: number, end: number, encoding: 'hex' | 'utf8'): string =>
+    Buffer.from(span.buf.buffer, span.buf.byteOffset + start, end - start).toString(encoding)
+  return {
+    verdict,
+    reason: isMissingSignature ? 'should be signed and is not' : reason,
+    isMissingSignature,
+    traceId: text(parts.traceIdStart, parts.traceIdEnd, 'hex'),
+    spanId: text(parts.spanIdStart, parts.spanIdEnd, 'hex'),
+    name: text(parts.nameStart, parts.nameEnd, 'utf8'),
+    ...(keyId === undefined ? {} : { keyId }),
+    ...(statement === undefined ? {} : { tenant: statement.tenant, batch: statement.number }),
+    ...(index === undefined ? {} : { index }),
+  }
+}
+
+function factsOf({ statement, seen = new Set() }: SeenBatch): BatchFacts {
+  const { tenant, instanceId, bootId, number, leafCount = 0 } = statement
+  const missing: [number, number][] = []
+  for (let i = 0; i < leafCount && missing.length <= MISSING_RANGES_MAX; i++) {
+    if (seen.has(i)) continue
+    const last = missing.at(-1)
+    if (last !== undefined && last[1] === i - 1) last[1] = i
+    else missing.push([i, i])
+  }
+  missing.length = Math.min(missing.length, MISSING_RANGES_MAX)
+  const hex = Buffer.from(bootId).toString('hex')
+  return { tenant, instanceId, bootId: hex, number, leafCount, seenCount: seen.size, missing }
+}
