@@ -58,7 +58,7 @@ export interface Visitor {
 }
 
 /** protobuf runtimes refuse messages nested deeper below the request than this. */
-const MESSAGE_DEPTH_MAX = 100
+export const MESSAGE_DEPTH_MAX = 100
 
 const KEY_TAG = 0x0a
 const VALUE_TAG = 0x12
@@ -126,22 +126,23 @@ class Scan {
       const stop = pos + length
       if (stop > end) throw malformed('field overruns its parent')
       edits.openFrame(lengthAt, pos, stop)
-      this.content(fieldStart, pos, stop, entry)
+      if ((entry & 0xf) === Op.ATTRIBUTE) {
+        this.place = ((entry >>> ARGUMENT_SHIFT) & 0xff) as Place // the table holds places for ATTRIBUTE
+        this.attribute(fieldStart, pos, stop, 0, 0, true)
+      } else {
+        this.content(pos, stop, entry)
+      }
       edits.closeFrames(1)
       pos = stop
     }
   }
 
   /** What is in an open frame, by its entry in the table. */
-  content(fieldStart: number, start: number, end: number, entry: number): void {
+  content(start: number, end: number, entry: number): void {
     const argument = (entry >>> ARGUMENT_SHIFT) & 0xff
     switch (entry & 0xf) {
-      case Op.ATTRIBUTE:
-        this.place = argument as Place // the table holds places for this operation, and for the next two
-        this.attribute(fieldStart, start, end, 0, 0, true)
-        break
       case Op.TEXT:
-        this.visitor.text(argument as Place, start, end)
+        this.visitor.text(argument as Place, start, end) // places again, here and for VALUE
         break
       case Op.VALUE:
         this.place = argument as Place

@@ -30,6 +30,8 @@ export interface FieldSpec {
   readonly oneof?: string
   /** Proto3 `optional`: zero is a value, not absence. */
   readonly optional?: true
+  /** The Collector writes this message to JSON even when it is absent: its Go field is no pointer. */
+  readonly always?: true
   /** Where the text, the attributes or the value of this field stand for rules. */
   readonly place?: Place
 }
@@ -56,6 +58,12 @@ const either = (number: number, name: string, type: ScalarType | MessageName, on
   type,
   oneof,
 })
+const always = (number: number, name: string, type: MessageName): FieldSpec => ({
+  number,
+  name,
+  type,
+  always: true,
+})
 const optional = (number: number, name: string, type: ScalarType): FieldSpec => ({
   number,
   name,
@@ -80,7 +88,7 @@ const request = (name: string, type: MessageName): MessageSpec => ({ fields: [ma
 const resourceGroup = (name: string, type: MessageName): MessageSpec => ({
   frame: Frame.RESOURCE_GROUP,
   fields: [
-    one(1, 'resource', 'Resource'),
+    always(1, 'resource', 'Resource'),
     many(2, name, type),
     text(3, 'schemaUrl', Place.RESOURCE_SCHEMA_URL),
   ],
@@ -88,7 +96,7 @@ const resourceGroup = (name: string, type: MessageName): MessageSpec => ({
 const scopeGroup = (name: string, type: MessageName): MessageSpec => ({
   frame: Frame.SCOPE_GROUP,
   fields: [
-    one(1, 'scope', 'InstrumentationScope'),
+    always(1, 'scope', 'InstrumentationScope'),
     many(2, name, type),
     text(3, 'schemaUrl', Place.SCOPE_SCHEMA_URL),
   ],
@@ -183,7 +191,7 @@ export const MESSAGES: Readonly<Record<MessageName, MessageSpec>> = {
       one(12, 'droppedEventsCount', 'uint32'),
       many(13, 'links', 'Link'),
       one(14, 'droppedLinksCount', 'uint32'),
-      one(15, 'status', 'Status'),
+      always(15, 'status', 'Status'),
     ],
   },
   Event: {
@@ -214,7 +222,7 @@ export const MESSAGES: Readonly<Record<MessageName, MessageSpec>> = {
       one(11, 'observedTimeUnixNano', 'fixed64'),
       one(2, 'severityNumber', 'enum'),
       text(3, 'severityText', Place.LOG_SEVERITY_TEXT),
-      { ...one(5, 'body', 'AnyValue'), place: Place.LOG_BODY },
+      { ...always(5, 'body', 'AnyValue'), place: Place.LOG_BODY },
       attributes(6, Place.LOG_ATTRIBUTE),
       one(7, 'droppedAttributesCount', 'uint32'),
       one(8, 'flags', 'fixed32'),
@@ -293,8 +301,8 @@ export const MESSAGES: Readonly<Record<MessageName, MessageSpec>> = {
       optional(5, 'sum', 'double'),
       one(6, 'scale', 'sint32'),
       one(7, 'zeroCount', 'fixed64'),
-      one(8, 'positive', 'Buckets'),
-      one(9, 'negative', 'Buckets'),
+      always(8, 'positive', 'Buckets'),
+      always(9, 'negative', 'Buckets'),
       one(10, 'flags', 'uint32'),
       many(11, 'exemplars', 'Exemplar'),
       optional(12, 'min', 'double'),
@@ -322,14 +330,14 @@ export const MESSAGES: Readonly<Record<MessageName, MessageSpec>> = {
       one(2, 'timeUnixNano', 'fixed64'),
       either(3, 'asDouble', 'double', 'value'),
       either(6, 'asInt', 'sfixed64', 'value'),
-      one(4, 'spanId', 'id'),
       one(5, 'traceId', 'id'),
+      one(4, 'spanId', 'id'),
     ],
   },
   // `keyStrindex` and `stringValueStrindex` point into a dictionary that only the profiles signal has. They are known
   // here so that one beside a key or another value is seen as the second value that it is.
   KeyValue: {
-    fields: [one(1, 'key', 'string'), one(2, 'value', 'AnyValue'), one(3, 'keyStrindex', 'int32')],
+    fields: [one(1, 'key', 'string'), always(2, 'value', 'AnyValue'), one(3, 'keyStrindex', 'int32')],
   },
   AnyValue: {
     fields: [

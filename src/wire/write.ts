@@ -1,4 +1,5 @@
 // Writing protobuf: sizes, varints, and the few messages that the sidecar adds to a request.
+import { strict as assert } from 'node:assert'
 
 /** Bytes of `value` as a varint; `value` is a non-negative safe integer. */
 export function varintSize(value: number): number {
@@ -25,31 +26,53 @@ const encoder = new TextEncoder()
 const float = new Float64Array(1)
 const floatBytes = new Uint8Array(float.buffer)
 
+/** Integers per frame: where its length stands in the buffer, its length once it is closed. */
+const FRAME = 2
+
 /**
- * Builds one protobuf message, front to back, in a buffer that grows. A nested message is written between `open` and
- * `close`; its length is put in front when it closes.
+ * Builds one protobuf message, front to back. A nested message is written between `open` and `close`. Room for one
+ * byte of its length is kept in front of it; where a length needs more, `finish` makes room for all of them in one pass,
+ * so that deep nesting costs no more than shallow.
  */
 export class Writer {
   #buf: Uint8Array
   #pos = 0
+  /** Open frames, and closed ones whose length needs more than one byte, in order of position. */
+  #frames: Int32Array = new Int32Array(64)
+  #frameCount = 0
+  /** Bytes that `finish` will insert for the frames closed so far. */
+  #extraBytes = 0
 
   constructor(sizeHint: number = SIZE_MIN) {
     this.#buf = new Uint8Array(Math.max(sizeHint, SIZE_MIN))
   }
 
-  /** Bytes written so far. */
+  /** Bytes that `finish` returns, once every frame is closed. */
   get size(): number {
-    return this.#pos
+    return this.#pos + this.#extraBytes
   }
 
-  /** What was written, as a view that is the caller's once this writer is not used again. */
+  /** What was written. The caller's, as long as this writer is not used again. */
   finish(): Uint8Array {
-    return this.#buf.subarray(0, this.#pos)
+    if (this.#extraBytes === 0) return this.#buf.subarray(0, this.#pos)
+    const out = new Uint8Array(this.size)
+    let read = 0
+    let write = 0
+    for (let at = 0; at < this.#frameCount * FRAME; at += FRAME) {
+      const lengthAt = this.#frames[at]
+      out.set(this.#buf.subarray(read, lengthAt), write)
+      write = writeVarint(out, write + lengthAt - read, this.#frames[at + 1])
+      read = lengthAt + 1
+    }
+    out.set(this.#buf.subarray(read, this.#pos), write)
+    return out
   }
 
-  /** Makes the writer empty, keeping its buffer: views from `finish` are overwritten. */
+  /** Makes the writer empty and keeps its buffer: what `finish` returned before may be overwritten. */
   clear(): void {
     this.#pos = 0
+    this.#frameCount = 0
+    this.#extraBytes = 0
   }
 
   tag(field: number, wireType: number): void {
@@ -62,7 +85,7 @@ export class Writer {
     this.#pos = writeVarint(this.#buf, this.#pos, value)
   }
 
-  /** A 64-bit integer; negative ones as two's complement. */
+  /** A 64-bit integer; a negative one as two's complement. */
   varint64(value: bigint): void {
     this.#ensure(10)
     let rest = BigInt.asUintN(64, value)
@@ -112,23 +135,31 @@ export class Writer {
     this.close(mark)
   }
 
-  /** Begins a nested message; give the result to `close`. */
+  /** Begins a nested message; give the result to `close`. Messages close in reverse order of opening. */
   open(field: number): number {
     this.tag(field, 2)
     this.#ensure(1)
-    return this.#pos++
+    const mark = this.#frameCount++
+    const at = mark * FRAME
+    if (at + FRAME > this.#frames.length) this.#frames = grownFrames(this.#frames)
+    this.#frames[at] = this.#pos++
+    this.#frames[at + 1] = this.#extraBytes
+    return mark
   }
 
-  /** Ends the message that `open` began. Contents over 127 bytes move up to make room for their length. */
+  /** Ends the message that `open` began. */
   close(mark: number): void {
-    const length = this.#pos - mark - 1
-    const extra = varintSize(length) - 1
-    if (extra > 0) {
-      this.#ensure(extra)
-      this.#buf.copyWithin(mark + 1 + extra, mark + 1, this.#pos)
-      this.#pos += extra
+    const at = mark * FRAME
+    const length = this.size - this.#frames[at] - 1 - this.#frames[at + 1]
+    if (length > 0x7f) {
+      this.#frames[at + 1] = length
+      this.#extraBytes += varintSize(length) - 1
+      return
     }
-    writeVarint(this.#buf, mark, length)
+    // A short message has no long one inside: its frame is the last.
+    assert(mark === this.#frameCount - 1, 'messages close in reverse order of opening')
+    this.#buf[this.#frames[at]] = length
+    this.#frameCount = mark
   }
 
   #ensure(count: number): void {
@@ -137,6 +168,12 @@ export class Writer {
     grown.set(this.#buf.subarray(0, this.#pos))
     this.#buf = grown
   }
+}
+
+function grownFrames(frames: Int32Array): Int32Array {
+  const grown = new Int32Array(frames.length * 2)
+  grown.set(frames)
+  return grown
 }
 
 /** Content of an AnyValue that holds a string: what replaces [valueStart, valueEnd). */
