@@ -6,6 +6,7 @@ import { DATA_KEY_BYTES_MAX, DATA_KEY_USES_MAX } from '../limits.ts'
 import type { Logger, Registry } from '../telemetry.ts'
 import { KeyCache, type KeyCacheOptions } from './cache.ts'
 import { KeyRecordError } from './key-record.ts'
+import type { KeysStatus, KeyTypeStatus } from './keys-status.ts'
 import type { KeyStore } from './keystore.ts'
 import { type Kms, KmsError } from './kms.ts'
 import { MeteredKms } from './metered-kms.ts'
@@ -61,25 +62,6 @@ export interface KeysParts {
   readonly random?: () => number
 }
 
-export interface KeyTypeStatus {
-  readonly size: number
-  readonly hits: number
-  readonly misses: number
-  readonly hitRatio: number
-}
-
-export interface KeysStatus {
-  readonly provider: string
-  readonly masterKeyId: string
-  readonly caches: Readonly<Record<KeyType, KeyTypeStatus>>
-  /** The last failed call to the key service, until one succeeds. */
-  readonly lastError:
-    | { readonly error: string; readonly operation: string; readonly runbook: string }
-    | undefined
-  /** Damaged records met so far, `kind/tenant/id`, the first hundred. */
-  readonly corruptRecords: readonly string[]
-}
-
 /** A successor is generated when this share of a data key's uses or bytes is gone. */
 const NEARLY_SPENT_SHARE = 0.9
 const PURGE_INTERVAL_MS = MINUTE_MS
@@ -104,7 +86,7 @@ export class Keys {
     this.#options = options
     this.#dataClasses = options.dataClasses
     this.#metrics = createKeysMetrics(parts.registry, (type) => this.#sizeOf(type))
-    this.#kms = new MeteredKms(parts.kms, this.#metrics, parts.log)
+    this.#kms = new MeteredKms(parts.kms, this.#metrics, parts.log, parts.clock)
     const stored: StoredKeyParts = { kms: this.#kms, store: parts.store, clock: parts.clock }
     const { dataKeyUsesMax: usesMax, dataKeyBytesMax: bytesMax } = options
     this.#encryption = new KeyCache({
@@ -186,9 +168,9 @@ export class Keys {
   status(): KeysStatus {
     const ofType = (type: KeyType): KeyTypeStatus => {
       const { hits, misses, hitRatio } = this.#metrics.byType[type]
-      return { size: this.#sizeOf(type), hits, misses, hitRatio }
+      return { size: this.#sizeOf(type), sizeMax: this.#options.sizeMax, hits, misses, hitRatio }
     }
-    const { lastError } = this.#kms
+    const { lastFailure: failure } = this.#kms
     return {
       provider: this.#kms.provider,
       masterKeyId: this.#kms.masterKeyId,
@@ -198,10 +180,11 @@ export class Keys {
         encryption: ofType('encryption'),
         pseudonym: ofType('pseudonym'),
       },
-      lastError: lastError && {
-        error: lastError.kmsClass,
-        operation: lastError.operation,
-        runbook: lastError.runbook,
+      lastError: failure && {
+        error: failure.error.kmsClass,
+        operation: failure.error.operation,
+        runbook: failure.error.runbook,
+        atMs: failure.atMs,
       },
       corruptRecords: [...this.#corruptRecords],
     }

@@ -1,4 +1,5 @@
 // A key service whose calls are counted and whose failures are logged, once each, where they happen.
+import type { Clock } from '../clock.ts'
 import type { Logger } from '../telemetry.ts'
 import type { KmsContext } from './context.ts'
 import {
@@ -15,13 +16,15 @@ export class MeteredKms implements Kms {
   readonly #kms: Kms
   readonly #metrics: Pick<KeysMetrics, 'request' | 'error'>
   readonly #log: Logger
+  readonly #clock: Clock
   /** The last failure, until a call succeeds. */
-  lastError: KmsError | undefined
+  lastFailure: { readonly error: KmsError; readonly atMs: number } | undefined
 
-  constructor(kms: Kms, metrics: Pick<KeysMetrics, 'request' | 'error'>, log: Logger) {
+  constructor(kms: Kms, metrics: Pick<KeysMetrics, 'request' | 'error'>, log: Logger, clock: Clock) {
     this.#kms = kms
     this.#metrics = metrics
     this.#log = log
+    this.#clock = clock
   }
 
   get provider(): string {
@@ -61,11 +64,11 @@ export class MeteredKms implements Kms {
     this.#metrics.request(operation)
     try {
       const result = await call()
-      this.lastError = undefined
+      this.lastFailure = undefined
       return result
     } catch (thrown) {
       const error = asKmsError(thrown, operation)
-      this.lastError = error
+      this.lastFailure = { error, atMs: this.#clock.nowMs() }
       this.#metrics.error(operation, error.kmsClass)
       this.#log.error({ operation, error: error.kmsClass, runbook: error.runbook }, error.logText)
       throw error

@@ -24,9 +24,10 @@ export async function loadTenantSecret(
   tenant: string,
   signal: AbortSignal,
 ): Promise<TenantSecret> {
-  const { records } = storedKeys(parts.store, 'secret', tenant)
+  const { records, corrupt } = storedKeys(parts.store, 'secret', tenant)
   const record = records.findLast(({ status }) => status === 'ACTIVE')
   if (record !== undefined) return openTenantSecret(parts, tenant, record.id, signal)
+  if (corrupt[0] !== undefined) throw corrupt[0]
   const secret = tenantSecret(randomBytes(32))
   const publicKey = new Uint8Array(0)
   await createStoredKey(

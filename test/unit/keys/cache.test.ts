@@ -1,0 +1,374 @@
+import fc from 'fast-check'
+import { describe, expect, test } from 'vitest'
+import type { SidecarError } from '../../../src/errors.ts'
+import { KeyCache, type KeyCacheOptions } from '../../../src/keys/cache.ts'
+import { KmsError } from '../../../src/keys/kms.ts'
+import { ManualClock } from './manual-clock.ts'
+
+const never = new AbortController().signal
+const TTL_MS = 60_000
+const GRACE_MS = 15_000
+
+interface Value {
+  readonly number: number
+  spent?: 'nearly' | 'wholly'
+}
+
+/** A cache over a loader that numbers its values, and can fail or wait. */
+function build(overrides: Partial<KeyCacheOptions<Value>> = {}) {
+  const clock = new ManualClock()
+  const state = {
+    loads: 0,
+    failure: undefined as SidecarError | undefined,
+    gate: undefined as Promise<void> | undefined,
+  }
+  const evicted: string[] = []
+  const cache = new KeyCache<Value>({
+    sizeMax: 100,
+    ttlMs: TTL_MS,
+    staleGraceMs: GRACE_MS,
+    loadMsMax: 10_000,
+    clock,
+    random: () => 0,
+    load: async () => {
+      const number = ++state.loads
+      await state.gate
+      if (state.failure !== undefined) throw state.failure
+      return { number }
+    },
+    isSpent: (value) => value.spent === 'wholly',
+    isNearlySpent: (value) => value.spent !== undefined,
+    onEvict: (cause) => evicted.push(cause),
+    ...overrides,
+  })
+  return { cache, clock, state, evicted }
+}
+
+const down = (kmsClass: KmsError['kmsClass'] = 'network'): KmsError =>
+  new KmsError(kmsClass, 'decrypt', 'told to')
+/** Lets promises that are ready settle. */
+const settle = (): Promise<void> => new Promise((resolve) => setImmediate(resolve))
+
+describe('single flight', () => {
+  test('3000 who ask at once share one load and get one value', async () => {
+    const { cache, state } = build()
+    const asked = Array.from({ length: 3_000 }, () => cache.load('acme', never))
+    const values = await Promise.all(asked)
+    expect(state.loads).toBe(1)
+    expect(new Set(values).size).toBe(1)
+  })
+
+  test('3000 who ask at once share one failure', async () => {
+    const { cache, state } = build()
+    state.failure = down()
+    const outcomes = await Promise.allSettled(Array.from({ length: 3_000 }, () => cache.load('acme', never)))
+    expect(state.loads).toBe(1)
+    expect(
+      outcomes.every((outcome) => outcome.status === 'rejected' && outcome.reason === state.failure),
+    ).toBe(true)
+  })
+
+  test('a caller who gives up does not take the load from the others', async () => {
+    const { cache, state } = build()
+    let open = (): void => {}
+    state.gate = new Promise((resolve) => {
+      open = resolve
+    })
+    const impatient = new AbortController()
+    const first = cache.load('acme', impatient.signal)
+    const second = cache.load('acme', never)
+    impatient.abort()
+    await expect(first).rejects.toMatchObject({ code: 'KEY_UNAVAILABLE' })
+    open()
+    expect(await second).toEqual({ number: 1 })
+    expect(cache.get('acme')).toEqual({ number: 1 })
+  })
+
+  test('who comes with an aborted signal is refused, and a hit needs no patience', async () => {
+    const { cache } = build()
+    const aborted = AbortSignal.abort()
+    await expect(cache.load('acme', aborted)).rejects.toMatchObject({ code: 'KEY_UNAVAILABLE' })
+    await cache.load('acme', never)
+    expect(await cache.load('acme', aborted)).toEqual({ number: 1 })
+  })
+
+  test('a provider that never answers is a timeout, and the next load starts anew', async () => {
+    const { cache, state, clock } = build({ loadMsMax: 5 })
+    state.gate = new Promise(() => {})
+    await expect(cache.load('acme', never)).rejects.toMatchObject({ kmsClass: 'timeout' })
+    state.gate = undefined
+    clock.advance(10_000)
+    expect(await cache.load('acme', never)).toEqual({ number: 2 })
+  })
+})
+
+describe('ages', () => {
+  test('a value is refreshed ahead of its expiry, and nobody waits for it', async () => {
+    const { cache, clock, state } = build()
+    await cache.load('acme', never)
+    clock.advance(TTL_MS * 0.75 - 1)
+    expect(cache.get('acme')).toEqual({ number: 1 })
+    expect(state.loads).toBe(1)
+    clock.advance(1)
+    for (let times = 0; times < 100; times++) expect(cache.get('acme')).toEqual({ number: 1 })
+    expect(state.loads).toBe(2)
+    await settle()
+    expect(cache.get('acme')).toEqual({ number: 2 })
+    clock.advance(TTL_MS * 0.75 - 1)
+    expect(cache.get('acme')).toEqual({ number: 2 })
+  })
+
+  test('jitter moves the refresh, never past the expiry', async () => {
+    for (const random of [0, 0.5, 0.999]) {
+      const { cache, clock, state } = build({ random: () => random })
+      await cache.load('acme', never)
+      const refreshMs = TTL_MS * (0.75 + 0.15 * random)
+      clock.advance(refreshMs - 1)
+      cache.get('acme')
+      expect(state.loads).toBe(1)
+      clock.advance(1)
+      cache.get('acme')
+      expect(state.loads).toBe(2)
+      expect(refreshMs).toBeLessThan(TTL_MS)
+    }
+  })
+
+  test('an expired value is not served while loading works: the caller waits for a new one', async () => {
+    const { cache, clock, state } = build()
+    await cache.load('acme', never)
+    clock.advance(TTL_MS)
+    expect(cache.get('acme')).toBeUndefined()
+    expect(await cache.load('acme', never)).toEqual({ number: 2 })
+    expect(state.loads).toBe(2)
+  })
+
+  test('looking at an expired value leaves it in place for an outage', async () => {
+    const { cache, clock, state } = build()
+    await cache.load('acme', never)
+    clock.advance(TTL_MS + 1)
+    for (let times = 0; times < 10; times++) expect(cache.get('acme')).toBeUndefined()
+    state.failure = down()
+    expect(await cache.load('acme', never)).toEqual({ number: 1 })
+    expect(cache.get('acme')).toEqual({ number: 1 })
+  })
+})
+
+describe('outage', () => {
+  for (const kmsClass of ['network', 'timeout', 'throttled'] as const) {
+    test(`${kmsClass}: an expired value serves to the end of its grace, and not a millisecond longer`, async () => {
+      const { cache, clock, state } = build()
+      await cache.load('acme', never)
+      state.failure = down(kmsClass)
+      clock.advance(TTL_MS)
+      expect(await cache.load('acme', never)).toEqual({ number: 1 })
+      clock.advance(GRACE_MS - 1)
+      expect(cache.get('acme')).toEqual({ number: 1 })
+      await settle()
+      clock.advance(1)
+      expect(cache.get('acme')).toBeUndefined()
+      clock.advance(60_000)
+      await expect(cache.load('acme', never)).rejects.toBe(state.failure)
+    })
+  }
+
+  for (const kmsClass of ['access_denied', 'key_disabled', 'key_not_found'] as const) {
+    test(`${kmsClass} is an answer, not an outage: no grace after expiry`, async () => {
+      const { cache, clock, state } = build()
+      await cache.load('acme', never)
+      state.failure = down(kmsClass)
+      clock.advance(TTL_MS - 1)
+      expect(cache.get('acme')).toEqual({ number: 1 })
+      await settle()
+      clock.advance(1)
+      expect(cache.get('acme')).toBeUndefined()
+      await expect(cache.load('acme', never)).rejects.toBe(state.failure)
+    })
+  }
+
+  test('a refresh that failed ahead of time means nobody waits at the expiry', async () => {
+    const { cache, clock, state } = build()
+    await cache.load('acme', never)
+    state.failure = down()
+    clock.advance(TTL_MS * 0.9)
+    cache.get('acme')
+    await settle()
+    clock.advance(TTL_MS * 0.1 + 1)
+    expect(cache.get('acme')).toEqual({ number: 1 })
+  })
+
+  test('failures are remembered for a moment: the service is not asked again by every request', async () => {
+    const { cache, clock, state } = build()
+    state.failure = down()
+    for (let times = 0; times < 50; times++)
+      await expect(cache.load('acme', never)).rejects.toBe(state.failure)
+    expect(state.loads).toBe(1)
+    clock.advance(249)
+    await expect(cache.load('acme', never)).rejects.toBe(state.failure)
+    expect(state.loads).toBe(1)
+    clock.advance(1)
+    await expect(cache.load('acme', never)).rejects.toBe(state.failure)
+    expect(state.loads).toBe(2)
+  })
+
+  test('ten minutes down cost few calls, and the first call after the return brings the new value', async () => {
+    const { cache, clock, state } = build({ random: () => 0.5 })
+    await cache.load('acme', never)
+    state.failure = down()
+    clock.advance(TTL_MS)
+    for (let step = 0; step < 6_000; step++) {
+      clock.advance(100)
+      if (cache.get('acme') === undefined) await cache.load('acme', never).catch(() => {})
+      if (step % 10 === 0) await settle()
+    }
+    expect(state.loads).toBeLessThan(200)
+    expect(state.loads).toBeGreaterThan(100)
+    state.failure = undefined
+    clock.advance(6_000)
+    const before = state.loads
+    expect(await cache.load('acme', never)).toEqual({ number: before + 1 })
+  })
+
+  test('one tenant’s failure is not another’s', async () => {
+    const { cache, state } = build()
+    state.failure = down('key_disabled')
+    await expect(cache.load('acme', never)).rejects.toBe(state.failure)
+    state.failure = undefined
+    expect(await cache.load('other', never)).toEqual({ number: 2 })
+  })
+})
+
+describe('spent values', () => {
+  test('a nearly spent value serves while its successor is loaded', async () => {
+    const { cache, state } = build()
+    const value = await cache.load('acme', never)
+    value.spent = 'nearly'
+    expect(cache.get('acme')).toBe(value)
+    await settle()
+    expect(cache.get('acme')).toEqual({ number: 2 })
+    expect(state.loads).toBe(2)
+  })
+
+  test('a wholly spent value never serves, outage or not', async () => {
+    const { cache, state } = build()
+    const value = await cache.load('acme', never)
+    value.spent = 'wholly'
+    expect(cache.get('acme')).toBeUndefined()
+    state.failure = down()
+    await expect(cache.load('acme', never)).rejects.toBe(state.failure)
+    expect(cache.get('acme')).toBeUndefined()
+  })
+})
+
+describe('bounds and forgetting', () => {
+  test('the least recently used tenant leaves, and is counted', async () => {
+    const { cache, evicted } = build({ sizeMax: 2 })
+    await cache.load('a', never)
+    await cache.load('b', never)
+    cache.get('a')
+    await cache.load('c', never)
+    expect(cache.size).toBe(2)
+    expect(cache.get('b')).toBeUndefined()
+    expect(cache.get('a')).toEqual({ number: 1 })
+    expect(evicted).toEqual(['capacity'])
+  })
+
+  test('2000 tenants in a cache of 1000 all get their keys', async () => {
+    const { cache, state } = build({ sizeMax: 1_000 })
+    for (let round = 0; round < 2; round++) {
+      for (let tenant = 0; tenant < 2_000; tenant++) {
+        expect((await cache.load(`t${tenant}`, never)).number).toBeGreaterThan(0)
+      }
+    }
+    expect(cache.size).toBe(1_000)
+    expect(state.loads).toBe(4_000)
+  })
+
+  test('a value that was deleted while it was loaded goes to its callers and is not kept', async () => {
+    const { cache, state } = build()
+    let open = (): void => {}
+    state.gate = new Promise((resolve) => {
+      open = resolve
+    })
+    const asked = cache.load('acme', never)
+    cache.delete('acme')
+    open()
+    expect(await asked).toEqual({ number: 1 })
+    expect(cache.get('acme')).toBeUndefined()
+  })
+
+  test('purge drops only what may never serve again', async () => {
+    const { cache, clock, evicted } = build()
+    await cache.load('old', never)
+    clock.advance(TTL_MS + GRACE_MS - 1)
+    await cache.load('new', never)
+    cache.purge()
+    expect(cache.size).toBe(2)
+    clock.advance(1)
+    cache.purge()
+    expect(cache.size).toBe(1)
+    expect(evicted).toEqual(['expired'])
+    cache.clear()
+    expect(cache.size).toBe(0)
+    expect(evicted).toEqual(['expired', 'flushed'])
+  })
+
+  test('replacing a value is no eviction', async () => {
+    const { cache, clock, evicted } = build()
+    await cache.load('acme', never)
+    clock.advance(TTL_MS)
+    await cache.load('acme', never)
+    expect(evicted).toEqual([])
+  })
+
+  for (const tenant of ['__proto__', 'constructor', 'toString', '', '\u0000']) {
+    test(`a tenant called ${JSON.stringify(tenant)} is a tenant like others`, async () => {
+      const { cache } = build()
+      expect(cache.get(tenant)).toBeUndefined()
+      expect(await cache.load(tenant, never)).toEqual({ number: 1 })
+      expect(cache.get(tenant)).toEqual({ number: 1 })
+    })
+  }
+})
+
+test('whatever happens in whatever order, no value serves beyond its grace and loads never overlap', async () => {
+  const step = fc.oneof(
+    fc.record({ do: fc.constant('advance' as const), ms: fc.integer({ min: 1, max: TTL_MS }) }),
+    fc.record({
+      do: fc.constantFrom('get' as const, 'load' as const, 'down' as const, 'up' as const, 'settle' as const),
+    }),
+  )
+  await fc.assert(
+    fc.asyncProperty(fc.array(step, { maxLength: 60 }), async (steps) => {
+      const clock = new ManualClock()
+      let [isDown, inFlight, overlaps] = [false, 0, 0]
+      const cache = new KeyCache<{ loadedMs: number }>({
+        sizeMax: 3,
+        ttlMs: TTL_MS,
+        staleGraceMs: GRACE_MS,
+        loadMsMax: 10_000,
+        clock,
+        random: () => 0.5,
+        load: async () => {
+          if (++inFlight > 1) overlaps++
+          await settle()
+          inFlight--
+          if (isDown) throw down()
+          return { loadedMs: clock.ms }
+        },
+      })
+      for (const what of steps) {
+        if (what.do === 'advance') clock.advance(what.ms)
+        else if (what.do === 'settle') await settle()
+        else if (what.do === 'down' || what.do === 'up') isDown = what.do === 'down'
+        else {
+          const startMs = clock.ms
+          const value =
+            what.do === 'get' ? cache.get('t') : await cache.load('t', never).catch(() => undefined)
+          if (value !== undefined) expect(startMs - value.loadedMs).toBeLessThan(TTL_MS + GRACE_MS)
+        }
+      }
+      expect(overlaps).toBe(0)
+    }),
+    { numRuns: 200 },
+  )
+})
