@@ -3,6 +3,7 @@ import { PassThrough } from 'node:stream'
 import { afterEach, describe, expect, test } from 'vitest'
 import { KEYS_DEFAULTS, Keys, type KeysOptions } from '../../../src/keys/keys.ts'
 import type { KeyRecordKind } from '../../../src/keys/keystore.ts'
+import type { Kms } from '../../../src/keys/kms.ts'
 import { OpeningKey } from '../../../src/keys/opening-key.ts'
 import { SealingKey } from '../../../src/keys/sealing-key.ts'
 import { openTenantSecret } from '../../../src/keys/tenant-secret.ts'
@@ -94,16 +95,15 @@ describe('data keys', () => {
   test('the plaintext that the key service handed over is zeroed once the key is derived', async () => {
     const door = await DoorKms.open()
     let handedOver = new Uint8Array(0)
-    const kms = Object.assign(Object.create(door), {
-      provider: 'local',
-      masterKeyId: door.masterKeyId,
-      generateDataKey: async (...args: Parameters<DoorKms['generateDataKey']>) => {
+    const kms: Kms = {
+      ...givenZeros,
+      generateDataKey: async (...args) => {
         const key = await door.generateDataKey(...args)
         handedOver = key.plaintext as Uint8Array<ArrayBuffer> // to look at it later
         expect(handedOver.some((byte) => byte !== 0)).toBe(true)
         return key
       },
-    })
+    }
     const options = {
       tenant: 'a',
       dataClasses: ['name'],
@@ -443,7 +443,7 @@ test('closed keys forget everything and load nothing', async () => {
   await expect(keys.loadSealer('acme', never)).rejects.toMatchObject({ code: 'SHUTTING_DOWN' })
 })
 
-const givenZeros = {
+const givenZeros: Kms = {
   provider: 'local',
   masterKeyId: '',
   generateDataKey: async () => ({
