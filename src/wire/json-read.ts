@@ -2,20 +2,13 @@
 // ids are hex, enums are integers only, keys are lowerCamelCase only. Unknown keys are ignored, null is absence. What
 // JSON parsers disagree about is refused: a key given twice, two values in one AnyValue.
 import { SidecarError } from '../errors.ts'
-import { hexDigit, JsonLexer } from './json-lexer.ts'
+import { JsonLexer } from './json-lexer.ts'
+import { hexDigit } from './json-string.ts'
+import { isMessage, MESSAGES } from './messages.ts'
 import type { Signal } from './otlp.ts'
 import { malformed } from './reader.ts'
 import { MESSAGE_DEPTH_MAX } from './scan.ts'
-import {
-  type FieldSpec,
-  isMessage,
-  MESSAGES,
-  type MessageName,
-  REQUEST_OF,
-  type ScalarType,
-  Wire,
-  wireTypeOf,
-} from './schema.ts'
+import { type FieldSpec, type MessageName, REQUEST_OF, type ScalarType, Wire, wireTypeOf } from './schema.ts'
 import { Writer } from './write.ts'
 
 interface JsonField {

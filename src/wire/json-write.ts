@@ -2,6 +2,7 @@
 // their definition, zero and empty ones left out, 64-bit integers as strings, ids as lower-case hex, bytes as base64,
 // enums as integers, and the messages that are no pointers in Go always there.
 import { SidecarError } from '../errors.ts'
+import { isMessage, MESSAGES } from './messages.ts'
 import type { Signal } from './otlp.ts'
 import {
   Fields,
@@ -15,16 +16,7 @@ import {
   readUint64,
 } from './reader.ts'
 import { MESSAGE_DEPTH_MAX } from './scan.ts'
-import {
-  type FieldSpec,
-  isMessage,
-  MESSAGES,
-  type MessageName,
-  REQUEST_OF,
-  type ScalarType,
-  Wire,
-  wireTypeOf,
-} from './schema.ts'
+import { type FieldSpec, type MessageName, REQUEST_OF, type ScalarType, Wire, wireTypeOf } from './schema.ts'
 
 /** Offsets per occurrence of a field: start and end of its payload, and 1 when that is packed. */
 const SPOT = 3

@@ -1,6 +1,8 @@
 // `schema.ts`, compiled for the scan: one integer per message and field number, so that the walk looks up what a field
 // is with one load.
-import { type FieldSpec, isMessage, MESSAGES, type MessageName, wireTypeOf } from './schema.ts'
+import { isMessage, MESSAGES } from './messages.ts'
+import { malformed } from './reader.ts'
+import { type FieldSpec, type MessageName, wireTypeOf } from './schema.ts'
 
 /** What the scan does with a field. UNKNOWN must be 0: it is what an empty slot of the table says. */
 export const Op = { UNKNOWN: 0, SKIP: 1, PACKABLE: 2, TEXT: 3, MESSAGE: 4, ATTRIBUTE: 5, VALUE: 6 } as const
@@ -53,4 +55,12 @@ function operation(field: FieldSpec): number {
 function argument(field: FieldSpec): number {
   if (field.place !== undefined) return field.place
   return isMessage(field.type) ? messageIndex(field.type) : 0
+}
+
+/** Adds a field to those seen. Throws MALFORMED when it, or another member of its oneof, was there before. */
+export function once(seen: number, entry: number): number {
+  const bit = (entry >>> ONCE_SHIFT) & 31
+  if (bit === 0) return seen
+  if ((seen & (1 << bit)) !== 0) throw malformed('field is repeated')
+  return seen | (1 << bit)
 }

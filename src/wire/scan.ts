@@ -2,15 +2,16 @@
 // only; no object, string or closure per message or attribute. `bench/wire.ts` holds it to that.
 import { SidecarError } from '../errors.ts'
 import { VALUE_DEPTH_MAX } from '../limits.ts'
-import { absentField, Edits } from './edits.ts'
+import { Edits } from './edits.ts'
+import { KEY_TAG, locate, located, openLocated, VALUE_TAG } from './key-value.ts'
 import { type Frame, type Place, type Signal, ValueType } from './otlp.ts'
 import { contentStart, fieldEnd, malformed, readLength, readTag, varintEnd } from './reader.ts'
 import {
   ARGUMENT_SHIFT,
   FRAME_OF,
   messageIndex,
-  ONCE_SHIFT,
   Op,
+  once,
   SCAN_TABLE,
   SLOTS,
   WIRE_SHIFT,
@@ -60,11 +61,8 @@ export interface Visitor {
 /** protobuf runtimes refuse messages nested deeper below the request than this. */
 export const MESSAGE_DEPTH_MAX = 100
 
-const KEY_TAG = 0x0a
-const VALUE_TAG = 0x12
 const STRING_TAG = 0x0a
 
-const KEY_VALUE = messageIndex('KeyValue')
 const ANY_VALUE = messageIndex('AnyValue')
 
 /** Keeps the stack of open frames for scans without edits, where nobody reads it. */
@@ -284,14 +282,6 @@ class Scan {
   }
 }
 
-/** Adds a field to those seen. Throws MALFORMED when it, or another member of its oneof, was there before. */
-function once(seen: number, entry: number): number {
-  const bit = (entry >>> ONCE_SHIFT) & 31
-  if (bit === 0) return seen
-  if ((seen & (1 << bit)) !== 0) throw malformed('field is repeated')
-  return seen | (1 << bit)
-}
-
 /** An unknown field, or numbers. Returns the position after it. */
 function plainField(buf: Uint8Array, pos: number, end: number, wireType: number, entry: number): number {
   const stop = fieldEnd(buf, pos, end, wireType)
@@ -301,44 +291,4 @@ function plainField(buf: Uint8Array, pos: number, end: number, wireType: number,
     throw malformed('field has the wrong wire type')
   for (let at = contentStart(buf, pos, end); at < stop; ) at = fieldEnd(buf, at, stop, expected)
   return stop
-}
-
-/** Result of `locate`, overwritten by the next call: an object per attribute would cost more than the walk. */
-const located = { keyLengthAt: 0, keyStart: 0, keyEnd: 0, valueLengthAt: 0, valueStart: 0, valueEnd: 0 }
-
-/** Finds key and value of a KeyValue in whatever order and between whatever unknown fields they stand. */
-function locate(buf: Uint8Array, start: number, end: number): void {
-  // A key or value that is not there is an empty range, at the start and at the end, where an edit still creates it.
-  located.keyLengthAt = absentField(KEY_TAG)
-  located.keyStart = located.keyEnd = start
-  located.valueLengthAt = absentField(VALUE_TAG)
-  located.valueStart = located.valueEnd = end
-  let seen = 0
-  let pos = start
-  while (pos < end) {
-    const tag = readTag(buf, pos, end)
-    const lengthAt = varintEnd(buf, pos, end)
-    pos = fieldEnd(buf, lengthAt, end, tag & 7)
-    const entry = tag < SLOTS * 8 ? SCAN_TABLE[KEY_VALUE * SLOTS + (tag >>> 3)] : 0
-    if (entry === 0) continue
-    if (((entry >>> WIRE_SHIFT) & 7) !== (tag & 7)) throw malformed('field has the wrong wire type')
-    seen = once(seen, entry)
-    if (tag === KEY_TAG) {
-      located.keyLengthAt = lengthAt
-      located.keyStart = contentStart(buf, lengthAt, end)
-      located.keyEnd = pos
-    } else if (tag === VALUE_TAG) {
-      located.valueLengthAt = lengthAt
-      located.valueStart = contentStart(buf, lengthAt, end)
-      located.valueEnd = pos
-    }
-  }
-}
-
-/** Opens key and value. The last one opened gets the edits at a place that both touch: a value that is not there. */
-function openLocated(edits: Edits): void {
-  const isAbsent = located.valueLengthAt < 0
-  if (isAbsent) edits.openFrame(located.keyLengthAt, located.keyStart, located.keyEnd)
-  edits.openFrame(located.valueLengthAt, located.valueStart, located.valueEnd)
-  if (!isAbsent) edits.openFrame(located.keyLengthAt, located.keyStart, located.keyEnd)
 }
