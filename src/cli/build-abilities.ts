@@ -1,6 +1,8 @@
 // What this build can do. A part that is added elsewhere is listed here, so that `validate` and `components` know it.
 import { KMS_PROVIDERS } from '../config/read-kms.ts'
 import { DETECTORS } from '../redaction/detectors/registry.ts'
+import { parseRedactionOptions } from '../redaction/options-parser.ts'
+import { PACKS } from '../redaction/packs/packs.ts'
 import type { Component, ComponentTable } from './components.ts'
 import type { BuildAbilities } from './config-options.ts'
 
@@ -8,7 +10,10 @@ const KMS_PROVIDERS_BUILT: BuildAbilities['kmsProviders'] = ['local']
 
 export const BUILD_ABILITIES: BuildAbilities = {
   kmsProviders: KMS_PROVIDERS_BUILT,
-  packs: ['default'],
+  packs: PACKS.map(({ name }) => name),
+  // The owner of the rules takes the whole processor; everything but its rules has been checked by then.
+  checkRules: (rules, path) =>
+    parseRedactionOptions({ rules }, path.slice(0, path.lastIndexOf('.'))).problems,
 }
 
 const KMS_SUMMARIES: Record<(typeof KMS_PROVIDERS)[number], string> = {
@@ -48,9 +53,10 @@ export const BUILD_COMPONENTS: ComponentTable = new Map([
       component('hash', 'a pseudonym: the same value of the same tenant gives the same text'),
       component('mask', 'fixed text, or the first or last characters kept'),
       component('drop', 'the attribute is removed'),
+      component('keep', 'the value stays, whatever later rules say'),
     ],
   ],
-  ['rule packs', [component('default', 'every detector, and keys that commonly carry personal data')]],
+  ['rule packs', PACKS.map(({ name, description }) => component(name, description))],
   [
     'kms providers',
     KMS_PROVIDERS.filter((name) => KMS_PROVIDERS_BUILT?.includes(name)).map((name) =>
