@@ -22,6 +22,8 @@ export interface IntakeOptions {
   readonly admission: Admission
   /** The metric, once per call. */
   onEnd(code: string): void
+  /** Once per call, when its answer has left and nothing of it runs any more. */
+  onGone(): void
 }
 
 export class Intake {
@@ -40,6 +42,7 @@ export class Intake {
   #waiting: Promise<void> | undefined
   #isHandled = false
   #isEnded = false
+  #isClosed = false
 
   constructor(stream: ServerHttp2Stream, options: IntakeOptions) {
     this.options = options
@@ -105,6 +108,7 @@ export class Intake {
     clearTimeout(this.#timer)
     this.#lease?.release()
     this.options.onEnd(code)
+    if (this.#isClosed) this.options.onGone()
   }
 
   #onData(chunk: Uint8Array): void {
@@ -173,7 +177,11 @@ export class Intake {
 
   #onClose(): void {
     clearTimeout(this.#timer)
-    if (this.#isEnded) return
+    this.#isClosed = true
+    if (this.#isEnded) {
+      this.options.onGone()
+      return
+    }
     this.#gone.abort()
     // A handler that runs answers nobody, but holds the body until it is done.
     if (!this.#isHandled) this.end('CANCELLED')

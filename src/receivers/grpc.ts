@@ -51,6 +51,8 @@ import type { Receiver, ReceiverContext } from './receiver.ts'
 import { encodeExportResponse } from './reply.ts'
 import { type TlsWatch, tlsServerOptions, watchTlsFiles } from './tls.ts'
 
+export { type GrpcReceiverOptions, grpcReceiverDefaults } from './grpc-options.ts'
+
 const SETTING = 'receivers.otlp.protocols.grpc'
 /** Of the client's own deadline, the part after which our answer would come too late. */
 const DEADLINE_SHARE = 0.9
@@ -122,8 +124,6 @@ export class GrpcReceiver implements Receiver {
   async close(graceMs: number = CLOSE_GRACE_MS): Promise<void> {
     await this.stopAccepting()
     await this.#underWay.idle(graceMs)
-    // One turn, so that the last answers leave before the connections do.
-    await new Promise((resolve) => setImmediate(resolve))
     this.#injector.destroy()
     this.#server.forceShutdown()
     for (const socket of this.#sockets) socket.destroySoon()
@@ -152,10 +152,8 @@ export class GrpcReceiver implements Receiver {
       bytesMax: this.#options.maxRecvMsgSizeBytes,
       bodyTimeoutMs: this.#options.bodyTimeoutMs,
       admission,
-      onEnd: (code) => {
-        this.#underWay.end()
-        metrics.recordRequest('grpc', signal, code, (clock.monotonicMs() - startMs) / 1_000)
-      },
+      onEnd: (code) => metrics.recordRequest('grpc', signal, code, (clock.monotonicMs() - startMs) / 1_000),
+      onGone: () => this.#underWay.end(),
     })
     this.#underWay.begin()
     intake.encoding = takeEncoding(headers)

@@ -14,13 +14,13 @@ import {
   REQUEST_WAIT_MS_MAX,
 } from '../limits.ts'
 import type { ExportAccepted } from '../pipeline.ts'
+import { jsonToProtobuf } from '../wire/json.ts'
 import type { Signal } from '../wire/otlp.ts'
 import type { Lease } from './admission.ts'
 import { type Authenticate, type AuthOptions, authDefaults, createAuthenticate } from './auth.ts'
 import { ADMIT_BYTES_STEP, parseEncoding, readBody } from './body.ts'
 import { HttpAnswer, mediaTypeOf } from './http-answer.ts'
 import { transportTenant } from './identity.ts'
-import { jsonToProtobuf } from './json-later.ts'
 import { type BoundAddress, CLOSE_GRACE_MS, listen, parseEndpoint, UnderWay } from './listener.ts'
 import type { Receiver, ReceiverContext } from './receiver.ts'
 import { type TlsServerOptions, type TlsWatch, tlsServerOptions, watchTlsFiles } from './tls.ts'
@@ -132,7 +132,9 @@ export class HttpReceiver implements Receiver {
       this.#context.log.error({ err: error }, 'HTTP request failed')
       request.destroy()
     } finally {
-      this.#underWay.end()
+      // Not before the answer has left: `close` cuts connections when nothing is under way.
+      if (response.destroyed) this.#underWay.end()
+      else response.once('close', () => this.#underWay.end())
     }
   }
 

@@ -1,10 +1,7 @@
 // Both receivers on free loopback ports, with a sink in the place of the pipeline, and the smallest real clients.
-import { execFileSync } from 'node:child_process'
-import { mkdtempSync } from 'node:fs'
 import { type Agent, type IncomingHttpHeaders, request } from 'node:http'
 import { request as tlsRequest } from 'node:https'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import { type ChannelCredentials, Client, credentials, Metadata, type ServiceError } from '@grpc/grpc-js'
 import { systemClock } from '../../../src/clock.ts'
 import type { ExportAccepted, ExportRequest } from '../../../src/pipeline.ts'
@@ -189,51 +186,7 @@ function varint(value: number): Buffer {
   return Buffer.from([...bytes, rest])
 }
 
-/** A throwaway CA, a server certificate for localhost and client certificates, made by openssl. */
-export function makeCertificates(): {
-  folder: string
-  path: (name: string) => string
-  issue: (name: string, subject: string, san: string) => void
-} {
-  const folder = mkdtempSync(join(tmpdir(), 'betrace-tls-'))
-  const openssl = (...args: string[]): void =>
-    void execFileSync('openssl', args, { cwd: folder, stdio: 'pipe' })
-  const newKey = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes']
-  openssl(
-    'req',
-    '-x509',
-    ...newKey,
-    '-keyout',
-    'ca.key',
-    '-out',
-    'ca.pem',
-    '-days',
-    '2',
-    '-subj',
-    '/CN=test ca',
-  )
-  const issue = (name: string, subject: string, san: string): void => {
-    openssl(
-      'req',
-      '-x509',
-      ...newKey,
-      '-CA',
-      'ca.pem',
-      '-CAkey',
-      'ca.key',
-      '-keyout',
-      `${name}.key`,
-      '-out',
-      `${name}.pem`,
-      '-days',
-      '2',
-      '-subj',
-      subject,
-      '-addext',
-      `subjectAltName=${san}`,
-      '-addext',
-      'basicConstraints=CA:FALSE',
-    )
-  }
-  return { folder, path: (name) => join(folder, name), issue }
+/** The path of a certificate or key made by `testdata/make.sh`. */
+export function testdata(name: string): string {
+  return fileURLToPath(new URL(`./testdata/${name}`, import.meta.url))
 }
