@@ -2,11 +2,11 @@
 // for room in the queue, and for its bytes to be durable. What stands between two awaits is synchronous, so the order
 // of statements in a stream is the order in which they reach the store.
 //
-//   body ─ tenants ─ redact ⟂ key? ─ room? ⟂ ─ sign ⟂ key? ─ deliver ⟂ ─ OK
+//   body ─ tenants ─ announcements ⟂ known? ─ redact ⟂ key? ─ room? ⟂ ─ sign ⟂ key? ─ deliver ⟂ ─ OK
 import type { Clock } from './clock.ts'
 import { asSidecarError } from './errors.ts'
 import type { ItemAccounts } from './pipeline/accounts.ts'
-import type { Delivery, NewRecord } from './pipeline/delivery.ts'
+import type { Confirmation, Delivery, NewRecord } from './pipeline/delivery.ts'
 import type { KeyDesk, SigningKeyAtHand, TenantKeysAtHand } from './pipeline/key-desk.ts'
 import type { PipelineMetrics } from './pipeline/metrics.ts'
 import type { Signal } from './wire/otlp.ts'
@@ -56,6 +56,8 @@ export interface PipelineParts {
   readonly delivery: Delivery
   readonly accounts: ItemAccounts
   readonly metrics: PipelineMetrics
+  /** Looks at what a request brings along from other sidecars; a promise only when the key service has to be asked. */
+  readonly prepare: (request: ExportRequest) => Promise<void> | void
   /** The tenant of each resource group, in order. Throws TENANT_DENIED or MALFORMED. */
   readonly tenantsOf: (request: ExportRequest) => readonly string[]
   readonly redact: (signal: Signal, body: Uint8Array, keys: readonly TenantKeysAtHand[]) => Redacted
@@ -99,11 +101,14 @@ export class Pipeline {
     this.#underWayCount++
     try {
       const tenants = this.#parts.tenantsOf(request)
+      const preparing = this.#parts.prepare(request)
+      if (preparing) await preparing
       const redacted = await this.#redact(request, tenants)
       const { itemCount } = redacted
       entry.accepted(itemCount)
-      if (itemCount > 0) await this.#signAndDeliver(request, tenants, redacted)
+      const confirmation = itemCount > 0 ? await this.#signAndDeliver(request, tenants, redacted) : undefined
       entry.delivered()
+      if (confirmation) await confirmation()
       onItems('accepted', signal, itemCount)
       return { itemCount, rejectedItems: 0, message: '' }
     } catch (thrown) {
@@ -147,12 +152,12 @@ export class Pipeline {
       metrics.observe('sign', clock.monotonicMs() - startedMs)
       const { signal } = request
       const { itemCount } = redacted
-      await delivery.deliver(
+      const confirmation = await delivery.deliver(
         { signal, itemCount, acceptedAtMs: clock.nowMs(), body: signed.body, refs: signed.refs },
         signed.statements,
       )
       metrics.observe('deliver', clock.monotonicMs() - startedMs)
-      return
+      return confirmation
     }
   }
 }

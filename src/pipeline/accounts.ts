@@ -75,7 +75,10 @@ export class ItemAccounts {
         this.#accepted.inc({ signal }, itemCount)
         this.#inFlight.inc({ signal }, itemCount)
       },
-      delivered: () => this.#inFlight.dec({ signal }, itemsOpen),
+      delivered: () => {
+        this.#inFlight.dec({ signal }, itemsOpen)
+        itemsOpen = 0
+      },
       rejected: (reason) => {
         if (itemsOpen === 0) return 0
         this.#inFlight.dec({ signal }, itemsOpen)

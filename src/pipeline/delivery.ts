@@ -25,11 +25,14 @@ export interface Waiting {
   readonly abort: AbortSignal
 }
 
+/** What is left to wait for, with `ack: exported`: resolves when the next hops have the entry. It is durable by then. */
+export type Confirmation = () => Promise<void>
+
 export interface Delivery {
   /** Resolves when a body of so many bytes will find room; at once when it does now. Rejects QUEUE_FULL at the deadline. */
   room(bytes: number, waiting: Waiting): Promise<void> | void
   /** Rejects retryably when the entry is not durable. Then its statements were handed to `onFailed`. */
-  deliver(entry: NewEntry, statements: readonly NewRecord[]): Promise<void>
+  deliver(entry: NewEntry, statements: readonly NewRecord[]): Promise<Confirmation | undefined>
 }
 
 /** The part of the store that delivery uses. */
@@ -40,7 +43,6 @@ export interface QueueStore {
     entry: NewEntry,
     records: readonly { table: 'statements'; key: Uint8Array; value: Uint8Array }[],
   ): {
-    readonly written: Promise<number | undefined>
     readonly durable: Promise<number | undefined>
   }
   exported(sequence: number): Promise<void>
@@ -56,6 +58,8 @@ export interface StoredDeliveryParts {
   readonly retryAfterMs: () => number
   /** Statements that were signed but did not reach the store. Evidence puts them into the next commit. */
   readonly onFailed: (statements: readonly NewRecord[]) => void
+  /** With `ack: enqueue` only: an entry that was said OK to did not reach the disk. */
+  readonly onLost: (entry: NewEntry) => void
 }
 
 const ROOM_POLL_MS = 20
@@ -73,16 +77,21 @@ export class StoredDelivery implements Delivery {
     if (!this.#hasRoom(bytes)) return this.#waitForRoom(bytes, waiting)
   }
 
-  async deliver(entry: NewEntry, statements: readonly NewRecord[]): Promise<void> {
-    const { store, ack, onFailed } = this.#parts
+  async deliver(entry: NewEntry, statements: readonly NewRecord[]): Promise<Confirmation | undefined> {
+    const { store, ack, onFailed, onLost } = this.#parts
     const records = statements.map(({ key, value }) => ({ table: 'statements' as const, key, value }))
     try {
-      const { written, durable } = store.append(entry, records)
-      // Whichever promise is not awaited must still be heard of by nobody: the awaited one carries the verdict.
-      written.catch(() => undefined)
-      durable.catch(() => undefined)
-      const sequence = await (ack === 'enqueue' ? written : durable)
-      if (ack === 'exported' && sequence !== undefined) await store.exported(sequence)
+      const { durable } = store.append(entry, records)
+      if (ack === 'enqueue') {
+        durable.catch(() => {
+          onFailed(statements)
+          onLost(entry)
+        })
+        return undefined
+      }
+      const sequence = await durable
+      if (ack === 'exported' && sequence !== undefined) return () => store.exported(sequence)
+      return undefined
     } catch (thrown) {
       onFailed(statements)
       const error = asSidecarError(thrown)
@@ -108,15 +117,15 @@ export class StoredDelivery implements Delivery {
 
 /** No store: OK means that every next hop said OK. */
 export class DirectDelivery implements Delivery {
-  readonly #send: (signal: Signal, body: Uint8Array) => Promise<void>
+  readonly #send: (entry: NewEntry) => Promise<void>
 
-  constructor(send: (signal: Signal, body: Uint8Array) => Promise<void>) {
+  constructor(send: (entry: NewEntry) => Promise<void>) {
     this.#send = send
   }
 
   room(): void {}
 
-  async deliver(entry: NewEntry): Promise<void> {
-    await this.#send(entry.signal, entry.body)
+  async deliver(entry: NewEntry): Promise<undefined> {
+    await this.#send(entry)
   }
 }

@@ -1,4 +1,4 @@
-import { describe, expect, test } from 'vitest'
+import { describe, expect, test, vi } from 'vitest'
 import { systemClock } from '../../../src/clock.ts'
 import { SidecarError } from '../../../src/errors.ts'
 import {
@@ -22,19 +22,25 @@ function store(overrides: Partial<QueueStore> = {}): QueueStore {
   return {
     queueBytesUsed: 0,
     queueBytesMax: 1000,
-    append: () => ({ written: Promise.resolve(7), durable: Promise.resolve(7) }),
+    append: () => ({ durable: Promise.resolve(7) }),
     exported: () => Promise.resolve(),
     ...overrides,
   }
 }
 
-function delivery(over: QueueStore, ack: AckMode = 'durable', failed: NewRecord[] = []): StoredDelivery {
+function delivery(
+  over: QueueStore,
+  ack: AckMode = 'durable',
+  failed: NewRecord[] = [],
+  lost: unknown[] = [],
+): StoredDelivery {
   return new StoredDelivery({
     store: over,
     ack,
     clock: systemClock,
     retryAfterMs: () => 1234,
     onFailed: (statements) => void failed.push(...statements),
+    onLost: (entry) => void lost.push(entry),
   })
 }
 
@@ -58,19 +64,23 @@ describe('delivery into the store', () => {
     expect(delivery(store()).room(100, waiting(0))).toBeUndefined()
   })
 
-  test.each(['durable', 'enqueue'] as const)(
-    'with ack %s a failed commit is STORE_FAILED, and its statements go back to evidence',
-    async (ack) => {
-      const broken = Promise.reject(new Error('EIO'))
-      const fine = Promise.resolve(1)
-      const append = () =>
-        ack === 'durable' ? { durable: broken, written: fine } : { durable: fine, written: broken }
-      const failed: NewRecord[] = []
-      const refused = delivery(store({ append }), ack, failed).deliver(entry, [statement])
-      await expect(refused).rejects.toMatchObject({ code: 'STORE_FAILED', isRetryable: true })
-      expect(failed).toEqual([statement])
-    },
-  )
+  const broken = () => ({ durable: Promise.reject(new Error('EIO')) })
+
+  test('a failed commit is STORE_FAILED, and its statements go back to evidence', async () => {
+    const failed: NewRecord[] = []
+    const refused = delivery(store({ append: broken }), 'durable', failed).deliver(entry, [statement])
+    await expect(refused).rejects.toMatchObject({ code: 'STORE_FAILED', isRetryable: true })
+    expect(failed).toEqual([statement])
+  })
+
+  test('with ack enqueue OK does not wait for the disk, and what the disk then refuses is counted as lost', async () => {
+    const failed: NewRecord[] = []
+    const lost: unknown[] = []
+    await delivery(store({ append: broken }), 'enqueue', failed, lost).deliver(entry, [statement])
+    await new Promise(setImmediate)
+    expect(failed).toEqual([statement])
+    expect(lost).toEqual([entry])
+  })
 
   test('a store that refuses at once is passed on as it is', async () => {
     const append = (): never => {
@@ -83,24 +93,13 @@ describe('delivery into the store', () => {
     expect(failed).toHaveLength(1)
   })
 
-  test('with ack exported OK waits until every next hop has it', async () => {
-    let isExported = false
-    let release = (): void => undefined
-    const exported = (sequence: number): Promise<void> => {
-      expect(sequence).toBe(7)
-      return new Promise((resolve) => {
-        release = resolve
-      })
-    }
-    const done = delivery(store({ exported }), 'exported')
-      .deliver(entry, [])
-      .then(() => {
-        isExported = true
-      })
-    await new Promise(setImmediate)
-    expect(isExported).toBe(false)
-    release()
-    await done
-    expect(isExported).toBe(true)
+  test('with ack exported the entry is durable first, and the next hop is waited for apart', async () => {
+    const exported = vi.fn(() => Promise.reject(new SidecarError('DOWNSTREAM_REFUSED', 'refused')))
+    const failed: NewRecord[] = []
+    const confirmation = await delivery(store({ exported }), 'exported', failed).deliver(entry, [statement])
+    expect(exported).not.toHaveBeenCalled()
+    await expect(confirmation!()).rejects.toMatchObject({ code: 'DOWNSTREAM_REFUSED' })
+    expect(exported).toHaveBeenCalledWith(7)
+    expect(failed).toEqual([])
   })
 })

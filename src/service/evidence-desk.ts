@@ -1,0 +1,103 @@
+// Statements that no request brings along: the tombstone of what was given up, heartbeats, the last word at shutdown.
+// Each reaches the store before anybody acts on it.
+import type { Clock } from '../clock.ts'
+import type { Emitted, Evidence, GiveUpReason, SigningKey, StatementRecord } from '../evidence/evidence.ts'
+import { decodeRefs } from '../evidence/refs.ts'
+import type { Store } from '../store/store.ts'
+import type { Logger } from '../telemetry.ts'
+
+interface SigningKeys {
+  signingKey(tenant: string): SigningKey | undefined
+  loadSigningKey(tenant: string, abort: AbortSignal): Promise<SigningKey>
+}
+
+export interface EvidenceDeskParts {
+  readonly evidence: Evidence
+  readonly keys: SigningKeys
+  readonly store: Pick<Store, 'append'>
+  readonly clock: Clock
+  readonly log: Logger
+}
+
+const KEY_LOAD_MS_MAX = 5_000
+
+export class EvidenceDesk {
+  readonly #parts: EvidenceDeskParts
+  #timer: NodeJS.Timeout | undefined
+
+  constructor(parts: EvidenceDeskParts) {
+    this.#parts = parts
+  }
+
+  startHeartbeats(intervalMs: number): void {
+    if (intervalMs === 0) return
+    const beat = async (): Promise<void> => {
+      const { evidence, clock, log } = this.#parts
+      try {
+        const keys = await this.#keysOf(evidence.tenants)
+        await this.#commit(evidence.heartbeat(keys, clock.nowNs()))
+      } catch (thrown) {
+        log.warn({ err: thrown }, 'heartbeat was not recorded')
+      }
+    }
+    this.#timer = setInterval(() => void beat(), intervalMs).unref()
+  }
+
+  /** Rejects when the tombstone is not durable; then the entry must stay where it is. */
+  async bury(refs: Uint8Array, reason: GiveUpReason): Promise<void> {
+    const { evidence, clock } = this.#parts
+    const batches = decodeRefs(refs)
+    if (batches.length === 0) return
+    const tenants = [...new Set(batches.map(({ tenant }) => tenant))]
+    const keys = await this.#keysOf(tenants)
+    const emitted = evidence.tombstone(batches, reason, keys, clock.nowNs())
+    if (emitted.missing.length > 0) throw new Error('no signing key for a tombstone')
+    await this.#commit(emitted)
+  }
+
+  /** The last statement of every stream. What cannot be signed in time is left out: a boot without a shutdown says so. */
+  async shutdown(): Promise<void> {
+    clearInterval(this.#timer)
+    const { evidence, clock, log } = this.#parts
+    try {
+      const keys = await this.#keysOf(evidence.tenants)
+      await this.#commit(evidence.shutdown(keys, clock.nowNs()))
+    } catch (thrown) {
+      log.warn({ err: thrown }, 'shutdown statement was not recorded')
+    }
+  }
+
+  async #keysOf(tenants: readonly string[]): Promise<Map<string, SigningKey>> {
+    const { keys, log } = this.#parts
+    const abort = AbortSignal.timeout(KEY_LOAD_MS_MAX)
+    const found = new Map<string, SigningKey>()
+    await Promise.all(
+      tenants.map(async (tenant) => {
+        try {
+          found.set(tenant, keys.signingKey(tenant) ?? (await keys.loadSigningKey(tenant, abort)))
+        } catch (thrown) {
+          log.warn({ err: thrown }, 'no signing key for a statement')
+        }
+      }),
+    )
+    return found
+  }
+
+  async #commit({ statements }: Emitted): Promise<void> {
+    if (statements.length === 0) return
+    try {
+      await this.#parts.store.append(undefined, statements.map(toRecord)).durable
+    } catch (thrown) {
+      this.#parts.evidence.failed(statements)
+      throw thrown
+    }
+  }
+}
+
+function toRecord({ key, value }: StatementRecord): {
+  table: 'statements'
+  key: Uint8Array
+  value: Uint8Array
+} {
+  return { table: 'statements', key, value }
+}

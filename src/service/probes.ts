@@ -1,0 +1,184 @@
+// What health, admin and the status page say, read from the parts and never remembered beside them.
+import type { AdminProbes, HealthCheck, KmsStatus, PublicKeyView, Summary } from '../admin/options.ts'
+import type { Clock } from '../clock.ts'
+import { asSidecarError } from '../errors.ts'
+import type { ExporterHealth } from '../exporters/health.ts'
+import type { Keys } from '../keys/keys.ts'
+import { KmsError } from '../keys/kms.ts'
+import type { Store } from '../store/store.ts'
+
+/** Probes of the key service cost money: at most one call a minute, whoever asks and however often. */
+const KMS_PROBE_MS = 60_000
+const KMS_PROBE_TIMEOUT_MS = 5_000
+const QUEUE_FULL_SHARE = 0.98
+
+export class KmsProbe {
+  readonly #keys: Keys
+  readonly #clock: Clock
+  #checkedAtMs = Number.NEGATIVE_INFINITY
+  #running: Promise<HealthCheck> | undefined
+  #latest: HealthCheck | undefined
+
+  constructor(keys: Keys, clock: Clock) {
+    this.#keys = keys
+    this.#clock = clock
+  }
+
+  async check(): Promise<HealthCheck> {
+    const isFresh = this.#clock.monotonicMs() - this.#checkedAtMs < KMS_PROBE_MS
+    if (isFresh && this.#latest) return this.#latest
+    this.#running ??= this.#ask().finally(() => {
+      this.#running = undefined
+    })
+    return this.#running
+  }
+
+  async #ask(): Promise<HealthCheck> {
+    const { provider } = this.#keys.status()
+    const startMs = this.#clock.monotonicMs()
+    try {
+      const { enabled } = await this.#keys.describe(AbortSignal.timeout(KMS_PROBE_TIMEOUT_MS))
+      const latencyMs = Math.round(this.#clock.monotonicMs() - startMs)
+      this.#latest = enabled
+        ? { name: 'kms', isUp: true, data: { provider, latency_ms: latencyMs, status: 'operational' } }
+        : down(
+            provider,
+            'the master key is disabled',
+            'key_disabled',
+            'docs/runbooks/kms-provider-failure.md#key-disabled',
+          )
+    } catch (thrown) {
+      const error = asSidecarError(thrown)
+      const kms = error instanceof KmsError ? error : undefined
+      this.#latest = down(provider, error.message, kms?.kmsClass ?? 'internal', kms?.runbook ?? '')
+    }
+    this.#checkedAtMs = this.#clock.monotonicMs()
+    return this.#latest
+  }
+}
+
+function down(provider: string, error: string, errorType: string, helpUrl: string): HealthCheck {
+  return { name: 'kms', isUp: false, data: { provider, error, error_type: errorType, help_url: helpUrl } }
+}
+
+export interface ProbedParts {
+  readonly keys: Keys
+  readonly kms: KmsProbe
+  readonly store: Store | undefined
+  readonly exporterHealth: () => readonly ExporterHealth[]
+  readonly isAccepting: () => boolean
+  readonly clock: Clock
+  readonly cacheSizeMax: number
+  readonly version: string
+  readonly startedAtMs: number
+}
+
+export function createProbes(
+  parts: ProbedParts,
+): Pick<AdminProbes, 'health' | 'kmsStatus' | 'publicKeys' | 'summary'> {
+  const { keys } = parts
+  return {
+    health: {
+      live: () => [storeCheck(parts.store, 'live')],
+      started: () => [{ name: 'startup', isUp: true }],
+      ready: async () => [
+        await parts.kms.check(),
+        { name: 'receivers', isUp: parts.isAccepting() },
+        ...exporterChecks(parts.exporterHealth()),
+        ...queueChecks(parts.store),
+      ],
+    },
+    kmsStatus: () => kmsStatus(parts),
+    publicKeys: (tenant) => {
+      const records = keys.publicKeys(tenant)
+      return records.length === 0 ? undefined : records.map(publicKeyView)
+    },
+    summary: () => summary(parts),
+  }
+}
+
+/** A commit that hangs or a disk that refuses is only healed by people or a restart. */
+function storeCheck(store: Store | undefined, name: string): HealthCheck {
+  const health = store?.health()
+  if (!health?.isStuck) return { name, isUp: true }
+  return { name, isUp: false, data: { error: 'a commit did not end in time', error_type: 'STORE_FAILED' } }
+}
+
+// A next hop that is down does not make us unready: we queue for it, and another sidecar could do no better.
+function exporterChecks(exporters: readonly ExporterHealth[]): HealthCheck[] {
+  return exporters.map(({ id, ok, lastError }) => ({
+    name: `exporter ${id}`,
+    isUp: true,
+    data: ok ? { status: 'operational' } : { status: 'retrying', error: lastError ?? 'unknown' },
+  }))
+}
+
+function queueChecks(store: Store | undefined): HealthCheck[] {
+  if (!store) return []
+  const { queueBytesUsed, queueBytesMax } = store
+  const health = store.health()
+  const data = { bytes_used: queueBytesUsed, bytes_max: queueBytesMax, items: store.queuedItems }
+  const isFull = queueBytesUsed >= queueBytesMax * QUEUE_FULL_SHARE
+  return [
+    {
+      name: 'queue',
+      isUp: !isFull,
+      data: isFull ? { ...data, error: 'queue is full', error_type: 'QUEUE_FULL' } : data,
+    },
+    {
+      name: 'store',
+      isUp: health.ok,
+      ...(!health.ok && { data: { error: health.reason ?? 'unknown', error_type: 'STORE_FAILED' } }),
+    },
+  ]
+}
+
+function kmsStatus({ keys, cacheSizeMax }: ProbedParts): KmsStatus {
+  const { provider, masterKeyId, caches, lastError, corruptRecords } = keys.status()
+  const cache = (type: 'signing' | 'public' | 'encryption'): KmsStatus['caches']['signing'] => {
+    const { size, hits, misses } = caches[type]
+    return { size, sizeMax: cacheSizeMax, hits, misses }
+  }
+  const issues = corruptRecords.map((record) => `key record ${record} is corrupt`)
+  if (provider === 'local') issues.push('the local key service is not for production')
+  if (lastError)
+    issues.push(
+      `last call to the key service failed: ${lastError.error} in ${lastError.operation}, see ${lastError.runbook}`,
+    )
+  return {
+    provider,
+    masterKeyId,
+    caches: { signing: cache('signing'), public: cache('public'), encryption: cache('encryption') },
+    breakers: new Map(),
+    lastRotationMs: undefined,
+    lastError: undefined,
+    issues,
+  }
+}
+
+function publicKeyView(record: ReturnType<Keys['publicKeys']>[number]): PublicKeyView {
+  return {
+    keyId: record.keyId,
+    algorithm: record.algorithm,
+    publicKey: Buffer.from(record.publicKey, 'base64'),
+    createdAtMs: Date.parse(record.createdAt),
+    notAfterMs: record.notAfter == null ? undefined : Date.parse(record.notAfter),
+    status: record.status,
+    endorsedBy: record.endorsedBy ?? undefined,
+  }
+}
+
+function summary({ keys, store, clock, version, startedAtMs }: ProbedParts): Summary {
+  const { signing, encryption, pseudonym } = keys.status().caches
+  const kinds = [signing, encryption, pseudonym]
+  const hits = kinds.reduce((sum, each) => sum + each.hits, 0)
+  const lookups = kinds.reduce((sum, each) => sum + each.hits + each.misses, 0)
+  return {
+    version,
+    uptimeMs: clock.monotonicMs() - startedAtMs,
+    queueBytesUsed: store?.queueBytesUsed ?? 0,
+    queueBytesMax: store?.queueBytesMax ?? 0,
+    queuedItems: store?.queuedItems ?? 0,
+    keyHitRatio: lookups === 0 ? undefined : hits / lookups,
+  }
+}

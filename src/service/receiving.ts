@@ -1,0 +1,97 @@
+// Builds the ways in: each receiver of the configuration on each of its protocols, all on one budget of memory.
+import type { Clock } from '../clock.ts'
+import type {
+  GrpcReceiverConfig,
+  HttpReceiverConfig,
+  ServerTlsConfig,
+  SidecarConfig,
+} from '../config/schema.ts'
+import type { Pipeline } from '../pipeline.ts'
+import { Admission, admissionDefaults } from '../receivers/admission.ts'
+import { GrpcReceiver } from '../receivers/grpc.ts'
+import { grpcReceiverDefaults } from '../receivers/grpc-options.ts'
+import { HttpReceiver, httpReceiverDefaults } from '../receivers/http.ts'
+import type { BoundAddress } from '../receivers/listener.ts'
+import { ReceiverMetrics, type Transport } from '../receivers/metrics.ts'
+import type { Receiver, ReceiverContext } from '../receivers/receiver.ts'
+import type { TenantResolver } from '../receivers/tenant.ts'
+import type { Telemetry } from '../telemetry.ts'
+
+/** What the service holds of all receivers together. */
+export interface Receiving {
+  /** Where each transport listens, for logs and tests. Rejects CONFIG when a port is taken. */
+  start(): Promise<ReadonlyMap<Transport, BoundAddress>>
+  stopAccepting(): Promise<void>
+  close(graceMs: number): Promise<void>
+}
+
+export function createReceiving(
+  config: SidecarConfig,
+  pipeline: Pipeline,
+  tenants: TenantResolver,
+  around: Telemetry & { readonly clock: Clock },
+): Receiving {
+  const { clock, log, registry } = around
+  const { limits } = config.service
+  const admission = new Admission({ ...admissionDefaults, bytesMax: limits.inFlightBytesMax }, clock)
+  const metrics = new ReceiverMetrics(registry, admission)
+  const contextFor = (transport: Transport): ReceiverContext => ({
+    accept: pipeline.acceptFrom(metrics.itemsFrom(transport)),
+    admission,
+    tenants,
+    metrics,
+    clock,
+    log,
+  })
+  const receivers: (readonly [Transport, Receiver])[] = []
+  for (const { grpc, http } of config.receivers.values()) {
+    if (grpc) receivers.push(['grpc', createGrpc(grpc, limits.waitMsMax, contextFor('grpc'))])
+    if (http) receivers.push(['http', createHttp(http, limits.waitMsMax, contextFor('http'))])
+  }
+  return {
+    async start() {
+      const bound = new Map<Transport, BoundAddress>()
+      for (const [transport, receiver] of receivers) bound.set(transport, await receiver.start())
+      return bound
+    },
+    async stopAccepting() {
+      await Promise.all(receivers.map(([, receiver]) => receiver.stopAccepting()))
+    },
+    async close(graceMs) {
+      await Promise.all(receivers.map(([, receiver]) => receiver.close(graceMs)))
+    },
+  }
+}
+
+function createGrpc(config: GrpcReceiverConfig, waitMsMax: number, context: ReceiverContext): Receiver {
+  const options = {
+    ...grpcReceiverDefaults,
+    endpoint: endpointText(config.endpoint),
+    maxRecvMsgSizeBytes: config.requestBytesMax,
+    maxConcurrentStreams: config.concurrentStreamsMax,
+    tls: tlsOptions(config.tls),
+    auth: { bearerToken: config.bearerToken?.reveal() },
+    waitMsMax,
+  }
+  return new GrpcReceiver(options, context)
+}
+
+function createHttp(config: HttpReceiverConfig, waitMsMax: number, context: ReceiverContext): Receiver {
+  const options = {
+    ...httpReceiverDefaults,
+    endpoint: endpointText(config.endpoint),
+    maxRequestBodySizeBytes: config.requestBytesMax,
+    tls: tlsOptions(config.tls),
+    auth: { bearerToken: config.bearerToken?.reveal() },
+    waitMsMax,
+  }
+  return new HttpReceiver(options, context)
+}
+
+function tlsOptions(tls: ServerTlsConfig | undefined): typeof grpcReceiverDefaults.tls {
+  return tls && { certFile: tls.certFile, keyFile: tls.keyFile, clientCaFile: tls.clientCaFile }
+}
+
+function endpointText({ host, port }: { readonly host: string; readonly port: number }): string {
+  return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`
+}
