@@ -24,6 +24,7 @@ import {
 } from '@grpc/grpc-js'
 import { SidecarError } from '../errors.ts'
 import type { Signal } from '../wire/otlp.ts'
+import { encodeResponse } from '../wire/reply.ts'
 import { type Authenticate, createAuthenticate } from './auth.ts'
 import { parseEncoding } from './body.ts'
 import { GrpcHealth, healthService } from './grpc-health.ts'
@@ -48,7 +49,6 @@ import {
   UnderWay,
 } from './listener.ts'
 import type { Receiver, ReceiverContext } from './receiver.ts'
-import { encodeExportResponse } from './reply.ts'
 import { type TlsWatch, tlsServerOptions, watchTlsFiles } from './tls.ts'
 
 export { type GrpcReceiverOptions, grpcReceiverDefaults } from './grpc-options.ts'
@@ -209,8 +209,9 @@ export class GrpcReceiver implements Receiver {
       const { deadlineMs } = intake.options
       const tenant = this.#tenants.get(intake)
       const accepted = await this.#context.accept({ signal, body, tenant, deadlineMs, abort: intake.abort })
+      const reply = encodeResponse(accepted)
       // grpc-js calls Buffer's `copy` on what it sends.
-      callback(null, Buffer.from(encodeExportResponse(accepted.rejectedItems, accepted.message)))
+      callback(null, Buffer.from(reply.buffer, reply.byteOffset, reply.byteLength))
       intake.end(intake.abort.aborted ? 'CANCELLED' : 'OK')
     } catch (error) {
       const isInternal = !(error instanceof SidecarError) || error.code === 'INTERNAL'

@@ -5,8 +5,8 @@ import { GrpcCode } from '../errors.ts'
 import type { ExportAccepted } from '../pipeline.ts'
 import type { Logger } from '../telemetry.ts'
 import type { Signal } from '../wire/otlp.ts'
+import { encodeResponse, encodeStatus, responseJson, statusJson } from '../wire/reply.ts'
 import { ENCODINGS } from './body.ts'
-import { encodeExportResponse, encodeStatus, exportResponseJson, statusJson } from './reply.ts'
 import { refusalOf, retryAfterSeconds } from './status.ts'
 
 export type MediaType = 'protobuf' | 'json'
@@ -40,12 +40,8 @@ export class HttpAnswer {
     this.#discardBytesMax = discardBytesMax
   }
 
-  accepted(signal: Signal, media: MediaType, { rejectedItems, message }: ExportAccepted): string {
-    const body =
-      media === 'json'
-        ? exportResponseJson(signal, rejectedItems, message)
-        : encodeExportResponse(rejectedItems, message)
-    this.#send(200, media, {}, body)
+  accepted(signal: Signal, media: MediaType, accepted: ExportAccepted): string {
+    this.#send(200, media, {}, media === 'json' ? responseJson(accepted, signal) : encodeResponse(accepted))
     return 'OK'
   }
 
@@ -89,7 +85,8 @@ export class HttpAnswer {
     retryAfterMs?: number,
   ): void {
     const isJson = media === 'json'
-    const body = isJson ? statusJson(code, message, retryAfterMs) : encodeStatus(code, message, retryAfterMs)
+    const status = { code, message, ...(retryAfterMs !== undefined && { retryDelayMs: retryAfterMs }) }
+    const body = isJson ? statusJson(status) : encodeStatus(status)
     this.#send(httpStatus, isJson ? 'json' : 'protobuf', headers, body)
   }
 

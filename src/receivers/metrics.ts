@@ -1,5 +1,5 @@
-// What the receivers count. Items are known only after the one scan of the pipeline, so the pipeline's side calls
-// `recordItems`; everything that ends without a scan is counted as a request, by code.
+// What the receivers count. Items are known only after the one scan of the pipeline, so the pipeline calls
+// what `itemsFrom` gives it; everything that ends without a scan is counted as a request, by code.
 import { Counter, Gauge, Histogram, type Registry } from '../telemetry.ts'
 import type { Signal } from '../wire/otlp.ts'
 import type { Admission } from './admission.ts'
@@ -55,15 +55,17 @@ export class ReceiverMetrics {
     })
   }
 
-  /** Spans, log records or points of a request that was scanned, once its answer is known. */
-  recordItems(
-    outcome: 'accepted' | 'refused',
-    signal: Signal,
+  /**
+   * Counts the spans, log records or points of a request that was scanned, once its answer is known. For
+   * `pipeline.acceptFrom`, one function per transport.
+   */
+  itemsFrom(
     transport: Transport,
-    itemCount: number,
-  ): void {
-    const counters = outcome === 'accepted' ? this.#accepted : this.#refused
-    counters[signal].inc({ receiver: 'otlp', transport }, itemCount)
+  ): (outcome: 'accepted' | 'refused', signal: Signal, itemCount: number) => void {
+    return (outcome, signal, itemCount) => {
+      const counters = outcome === 'accepted' ? this.#accepted : this.#refused
+      counters[signal].inc({ receiver: 'otlp', transport }, itemCount)
+    }
   }
 
   /** One answered request. `signal` is 'none' when the path named none. */

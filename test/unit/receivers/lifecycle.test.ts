@@ -195,8 +195,8 @@ test('requests are counted by transport, signal and code, items by what the pipe
   const client = grpcClient(harness.grpcPort)
   await send(client, traceBytes(5))
   client.close()
-  harness.context.metrics.recordItems('accepted', 'traces', 'grpc', 3)
-  harness.context.metrics.recordItems('refused', 'metrics', 'http', 2)
+  harness.context.metrics.itemsFrom('grpc')('accepted', 'traces', 3)
+  harness.context.metrics.itemsFrom('http')('refused', 'metrics', 2)
   await until(() => harness.admission.leaseCount === 0)
   const text = await harness.registry.metrics()
   for (const line of [
