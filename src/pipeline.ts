@@ -138,7 +138,7 @@ export class Pipeline {
     request: ExportRequest,
     tenants: readonly string[],
     redacted: Redacted,
-  ): Promise<void> {
+  ): Promise<Confirmation | undefined> {
     const { desk, sign, delivery, clock, metrics } = this.#parts
     const wait = desk.open(request)
     for (;;) {

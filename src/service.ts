@@ -287,5 +287,5 @@ async function listenAdmin(
   }
   const address = admin.server.address()
   const port = address !== null && typeof address === 'object' ? address.port : endpoint.port
-  return { address: `${endpoint.host}:${port}`, host: endpoint.host, port }
+  return { host: endpoint.host, address: endpoint.host, port }
 }

@@ -60,7 +60,7 @@ export function createProcessors(
       const rules = ruleSets.get(signal)
       if (!rules) return { body, itemCount: countItems(signal, body), missing: [] }
       const result = redact(body, signal, rules, keys)
-      if (result.missing.length === 0) metrics.record(result)
+      if (result.missing.length === 0) metrics.observe(result)
       return result
     },
     sign(signal, body, tenants, keys) {
