@@ -93,11 +93,18 @@ export async function runCommand(
   io: CommandIo,
   commands: readonly Command[] = COMMANDS,
 ): Promise<number> {
+  for (const output of new Set([io.stdout, io.stderr])) output.on('error', surviveClosedPipe)
   try {
     return await dispatch(argv, io, commands)
   } catch (error) {
     return reportError(error, io)
   }
+}
+
+// `betrace help | head` closes the pipe while we write, which is no failure of ours. A full disk is.
+function surviveClosedPipe(error: Error): void {
+  if ('code' in error && error.code === 'EPIPE') return
+  process.exit(ExitCode.FAILED)
 }
 
 async function dispatch(

@@ -106,6 +106,15 @@ test.each([
   expect(await run(['x'], [named('x', throwing(thrown))])).toEqual({ code, out: '', err })
 })
 
+test('a reader that has gone away is no error', async () => {
+  const { io } = recordingIo({}, root)
+  const closing: CommandFunction = async (_argv, { stdout }) => {
+    stdout.emit('error', Object.assign(new Error('write EPIPE'), { code: 'EPIPE' }))
+    return 0
+  }
+  expect(await runCommand(['x'], io, [named('x', async () => closing)])).toBe(0)
+})
+
 test('a wrong option of any command exits 3 without repeating it', async () => {
   const { parseArgs } = await import('node:util')
   const strict: CommandFunction = async (argv) => {
