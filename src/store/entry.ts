@@ -92,7 +92,7 @@ export function decodeHeader(record: Uint8Array, signal: Signal, sequence: numbe
     acceptedAtMs: header.readDoubleBE(6),
     bodyBytes: header.readUInt32BE(14),
     bodyCrc: header.readUInt32BE(18),
-    refs: Uint8Array.prototype.slice.call(header, FIXED_BYTES, end),
+    refs: new Uint8Array(header.subarray(FIXED_BYTES, end)),
   }
 }
 

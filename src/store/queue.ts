@@ -1,7 +1,6 @@
 // The queue as its consumers see it: which entries are live, who has taken them, when one may go. Bodies are in the
 // database; the newest also stand in memory, so that a drain that keeps up never reads them back.
 import assert from 'node:assert'
-import { SidecarError } from '../errors.ts'
 import type { Signal } from '../wire/otlp.ts'
 import { Consumer } from './consumer.ts'
 import {
@@ -17,6 +16,7 @@ import {
   sequenceOf,
 } from './entry.ts'
 import type { Environment, Write } from './environment.ts'
+import { ExportWaiters } from './export-waiters.ts'
 import type { Removal } from './group-commit.ts'
 import { RecentEntries } from './recent-entries.ts'
 
@@ -41,15 +41,7 @@ export interface QueueOptions {
   readonly onCorrupt: (signal: Signal, itemCount: number) => void
 }
 
-/** Sequences whose refusal is remembered for a caller that asks late. */
-const REFUSED_COUNT_MAX = 1024
 const CURSOR_PREFIX = 'store/cursor/'
-
-interface Waiter {
-  readonly promise: Promise<void>
-  resolve(): void
-  reject(reason: SidecarError): void
-}
 
 /** One signal's part of the queue. */
 interface Lane {
@@ -66,8 +58,7 @@ export class Queue {
   readonly #lanes = new Map<Signal, Lane>()
   readonly #consumers = new Map<string, Consumer>()
   readonly #dirty = new Set<Consumer>()
-  readonly #waiters = new Map<number, Waiter>()
-  readonly #refused = new Set<number>()
+  readonly #exports = new ExportWaiters()
   /** The highest sequence found when the folder was opened. */
   readonly newestAtOpen: number
   #bytesUsed = 0
@@ -133,7 +124,7 @@ export class Queue {
   ack(name: string, sequence: number, isRefused: boolean): void {
     const consumer = this.#consumer(name)
     const lane = this.#lane(consumer.signal)
-    if (isRefused) this.#rememberRefusal(sequence)
+    if (isRefused) this.#exports.refuse(sequence)
     consumer.acknowledge(sequence)
     this.#dirty.add(consumer)
     if (lane.leaving.has(sequence)) return
@@ -142,14 +133,7 @@ export class Queue {
   }
 
   exported(sequence: number): Promise<void> {
-    if (this.#refused.has(sequence)) return Promise.reject(refusal())
-    if (!this.#isLive(sequence)) return Promise.resolve()
-    let waiter = this.#waiters.get(sequence)
-    if (!waiter) {
-      waiter = Promise.withResolvers<void>()
-      this.#waiters.set(sequence, waiter)
-    }
-    return waiter.promise
+    return this.#exports.wait(sequence, () => this.#isLive(sequence))
   }
 
   onEntries(signal: Signal, listener: () => void): () => void {
@@ -169,9 +153,7 @@ export class Queue {
   }
 
   close(): void {
-    const reason = new SidecarError('SHUTTING_DOWN', 'the store is closed')
-    for (const waiter of this.#waiters.values()) waiter.reject(reason)
-    this.#waiters.clear()
+    this.#exports.close()
   }
 
   /** Reads the headers of one signal, counts what is live and finishes removals that a crash cut off. */
@@ -261,7 +243,7 @@ export class Queue {
     lane.leaving.add(sequence)
     this.#options.remove({ writes, removed: () => lane.leaving.delete(sequence) })
     this.#options.onCorrupt(lane.signal, header?.itemCount ?? 0)
-    this.#settleWaiter(sequence)
+    this.#exports.done(sequence)
   }
 
   /** The last consumer has it. It counts as gone at once; its bytes are free when the removal is on disk. */
@@ -290,23 +272,7 @@ export class Queue {
         this.#options.onRemoved(bytes)
       },
     })
-    this.#settleWaiter(sequence)
-  }
-
-  #settleWaiter(sequence: number): void {
-    const waiter = this.#waiters.get(sequence)
-    if (!waiter) return
-    this.#waiters.delete(sequence)
-    if (this.#refused.has(sequence)) waiter.reject(refusal())
-    else waiter.resolve()
-  }
-
-  #rememberRefusal(sequence: number): void {
-    this.#refused.add(sequence)
-    for (const oldest of this.#refused) {
-      if (this.#refused.size <= REFUSED_COUNT_MAX) return
-      this.#refused.delete(oldest)
-    }
+    this.#exports.done(sequence)
   }
 
   #isLive(sequence: number): boolean {
@@ -347,8 +313,4 @@ export class Queue {
 
 function cursorKey(name: string): Buffer {
   return Buffer.from(CURSOR_PREFIX + name)
-}
-
-function refusal(): SidecarError {
-  return new SidecarError('DOWNSTREAM_REFUSED', 'the next hop refused the data for good')
 }

@@ -1,15 +1,15 @@
 // The store of one process: the queue of what was accepted, the evidence for it, and key records, in one lmdb
 // environment. One `append` is one unit: entry and records are on disk together or not at all. Sequence numbers follow
 // the order of the calls and are never given out twice, also not after a restart with an empty queue.
-import { randomUUID } from 'node:crypto'
 import { accessSync, constants, mkdirSync } from 'node:fs'
 import { type Clock, systemClock } from '../clock.ts'
 import { SidecarError } from '../errors.ts'
 import { type Logger, type Registry, silentTelemetry } from '../telemetry.ts'
 import type { Signal } from '../wire/otlp.ts'
+import { metaNumber, readNumber, startBoot } from './boot.ts'
 import { DrainRate } from './drain-rate.ts'
 import { ENTRY_OVERHEAD_BYTES, type NewEntry, type QueueEntry } from './entry.ts'
-import { type Environment, openEnvironment, type Write } from './environment.ts'
+import { asStoreError, type Environment, openEnvironment, type Write } from './environment.ts'
 import { type Append, GroupCommit, type StoreHealth } from './group-commit.ts'
 import { type DirectoryLock, lockDirectory } from './lock.ts'
 import { type StoreMetrics, storeMetrics } from './metrics.ts'
@@ -30,8 +30,6 @@ export interface Appended<Sequence> {
 }
 
 const SEQUENCE_KEY = Buffer.from('store/sequence')
-const INSTANCE_KEY = Buffer.from('store/instance')
-const BOOT_KEY = Buffer.from('store/boot')
 /** Appends between two looks at how large the evidence has grown. */
 const EVIDENCE_CHECK_COUNT = 64
 
@@ -66,14 +64,16 @@ export class Store {
   ): Promise<Store> {
     makeDirectory(options.directory)
     const lock = lockDirectory(options.directory)
+    let environment: Environment | undefined
     try {
       const { queueBytesMax, evidenceBytesMax } = { ...STORE_DEFAULTS, ...options }
-      const environment = openEnvironment(options.directory, mapBytes(queueBytesMax, evidenceBytesMax))
+      environment = openEnvironment(options.directory, mapBytes(queueBytesMax, evidenceBytesMax))
       const { instanceId, boot } = await startBoot(environment)
       return new Store(options, consumers, surroundings, { environment, lock, instanceId, boot })
     } catch (thrown) {
+      await environment?.close()
       lock.release()
-      throw thrown
+      throw asStoreError(thrown)
     }
   }
 
@@ -166,9 +166,10 @@ export class Store {
     return { written: promise, durable: promise }
   }
 
-  /** Up to `count` committed entries of the consumer's signal above `afterSequence` that it has not acknowledged. */
+  /** Up to `count` committed entries of the consumer's signal above `afterSequence` that it has not
+   *  acknowledged; none after close. */
   next(consumer: string, afterSequence: number, count: number): QueueEntry[] {
-    return this.#queue.next(consumer, afterSequence, count)
+    return this.#closed ? [] : this.#queue.next(consumer, afterSequence, count)
   }
 
   /**
@@ -176,7 +177,7 @@ export class Store {
    * entries are handed out again. `isRefused` says that the next hop will never take it, which `exported` reports.
    */
   ack(consumer: string, sequence: number, isRefused = false): void {
-    this.#queue.ack(consumer, sequence, isRefused)
+    if (!this.#closed) this.#queue.ack(consumer, sequence, isRefused)
   }
 
   /** Resolves when every consumer has acknowledged the entry; rejects DOWNSTREAM_REFUSED, or SHUTTING_DOWN at close. */
@@ -275,30 +276,4 @@ function makeDirectory(directory: string): void {
   } catch (cause) {
     throw new SidecarError('STORE_FAILED', 'the storage directory cannot be used', { cause })
   }
-}
-
-async function startBoot(environment: Environment): Promise<{ instanceId: string; boot: number }> {
-  const stored = environment.databases.meta.get(INSTANCE_KEY)
-  const instanceId = stored ? Buffer.from(stored).toString('utf8') : randomUUID()
-  const boot = readNumber(environment, BOOT_KEY) + 1
-  try {
-    await environment.commit([
-      { database: 'meta', key: INSTANCE_KEY, value: Buffer.from(instanceId) },
-      metaNumber(BOOT_KEY, boot),
-    ])
-  } catch (cause) {
-    throw new SidecarError('STORE_FAILED', 'the store could not write', { cause })
-  }
-  return { instanceId, boot }
-}
-
-function metaNumber(key: Uint8Array, value: number): Write {
-  const bytes = Buffer.alloc(8)
-  bytes.writeDoubleBE(value)
-  return { database: 'meta', key, value: bytes }
-}
-
-function readNumber(environment: Environment, key: Uint8Array): number {
-  const value = environment.databases.meta.get(key)
-  return value?.length === 8 ? Buffer.from(value).readDoubleBE() : 0
 }

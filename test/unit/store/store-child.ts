@@ -1,0 +1,34 @@
+// A process of its own for the tests of crashes and of the lock: `open` says what opening the folder came to, `load`
+// appends without end and prints each sequence once it is durable, so that whoever reads knows what was promised.
+import { writeSync } from 'node:fs'
+import { SidecarError } from '../../../src/errors.ts'
+import { Store } from '../../../src/store/store.ts'
+import { record } from './record.ts'
+
+const [mode, directory] = process.argv.slice(2)
+const say = (line: string) => writeSync(1, `${line}\n`)
+
+async function load(store: Store): Promise<never> {
+  for (let i = 0; ; i++) {
+    const size = 1 + ((i * 7919) % 60_000)
+    const entry = {
+      signal: 'traces' as const,
+      itemCount: 1,
+      acceptedAtMs: 1,
+      body: Buffer.alloc(size, size % 251),
+      refs: Buffer.of(1),
+    }
+    const { durable } = store.append(entry, [record('statements', `${store.boot}/${i}`)])
+    durable.then((sequence) => say(`${sequence} ${store.boot}/${i} ${size}`))
+    if (i % 8 === 7) await durable
+  }
+}
+
+try {
+  const store = await Store.open({ directory }, [{ signal: 'traces', id: 'next' }])
+  say('open')
+  if (mode === 'load') await load(store)
+  else process.stdin.resume()
+} catch (thrown) {
+  say(thrown instanceof SidecarError ? thrown.code : String(thrown))
+}

@@ -1,0 +1,96 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { createInterface } from 'node:readline'
+import { fileURLToPath } from 'node:url'
+import { expect, onTestFinished, test } from 'vitest'
+import { openStore, testFolder } from './folder.ts'
+
+const CHILD = fileURLToPath(new URL('./store-child.ts', import.meta.url))
+
+interface Child {
+  readonly process: ChildProcess
+  readonly lines: string[]
+  /** Resolves when so many lines came. */
+  until(count: number): Promise<void>
+  kill(): Promise<void>
+}
+
+function startChild(mode: 'open' | 'load', directory: string): Child {
+  const child = spawn(process.execPath, ['--no-warnings', CHILD, mode, directory], {
+    stdio: ['pipe', 'pipe', 'inherit'],
+  })
+  const lines: string[] = []
+  let wanted = { count: 0, resolve: () => {} }
+  createInterface({ input: child.stdout }).on('line', (line) => {
+    lines.push(line)
+    if (lines.length >= wanted.count) wanted.resolve()
+  })
+  const exited = once(child, 'close')
+  onTestFinished(() => void child.kill('SIGKILL'))
+  return {
+    process: child,
+    lines,
+    until: (count) =>
+      new Promise((resolve) => {
+        wanted = { count, resolve }
+        if (lines.length >= count) resolve()
+      }),
+    kill: async () => {
+      child.kill('SIGKILL')
+      await exited
+    },
+  }
+}
+
+test('kill -9 under load, five times: what was durable is there, with its record, and nothing is half there', async () => {
+  const folder = testFolder()
+  const promised = new Map<number, { record: string; size: number }>()
+  for (let round = 1; round <= 5; round++) {
+    const child = startChild('load', folder)
+    await child.until(40 * round)
+    await child.kill()
+    for (const line of child.lines.slice(1)) {
+      const match = /^(\d+) (\d+\/\d+) (\d+)$/.exec(line)
+      if (match) promised.set(Number(match[1]), { record: match[2], size: Number(match[3]) })
+    }
+    const store = await openStore(folder)
+    const found = store.next('traces:next', 0, Number.MAX_SAFE_INTEGER)
+    const bySequence = new Map(found.map((entry) => [entry.sequence, entry]))
+    for (const [sequence, { record, size }] of promised) {
+      const body = bySequence.get(sequence)?.body
+      expect(body?.length, `sequence ${sequence}`).toBe(size)
+      expect(body?.every((byte) => byte === size % 251)).toBe(true)
+      expect(store.table('statements').get(Buffer.from(record))).toBeDefined()
+    }
+    // Entry and record are one transaction, so there is one of each for every append that reached the disk.
+    expect(store.table('statements').range()).toHaveLength(found.length)
+    expect(store.queuedItems).toBe(found.length)
+    await store.close()
+  }
+  expect(promised.size).toBeGreaterThan(200)
+}, 20_000)
+
+test('of four processes that open a folder at once, one wins and three are told so', async () => {
+  const folder = testFolder()
+  const children = [1, 2, 3, 4].map(() => startChild('open', folder))
+  await Promise.all(children.map((child) => child.until(1)))
+  expect(children.map(({ lines }) => lines[0]).sort()).toEqual([
+    'STORE_LOCKED',
+    'STORE_LOCKED',
+    'STORE_LOCKED',
+    'open',
+  ])
+  await expect(openStore(folder)).rejects.toMatchObject({ code: 'STORE_LOCKED' })
+  // A holder that is killed leaves nothing behind that would need clearing.
+  await Promise.all(children.map((child) => child.kill()))
+  await (await openStore(folder)).close()
+}, 20_000)
+
+test('a second store of the same process is told so, too', async () => {
+  const folder = testFolder()
+  const store = await openStore(folder)
+  await expect(openStore(folder)).rejects.toMatchObject({ code: 'STORE_LOCKED' })
+  await store.append(undefined, [{ table: 'meta', key: Buffer.of(1), value: Buffer.of(1) }]).durable
+  await store.close()
+  await (await openStore(folder)).close()
+})
