@@ -3,6 +3,9 @@ import { SidecarError } from '../errors.ts'
 import { TENANT_ID_BYTES_MAX } from '../limits.ts'
 import type { AdminProbes, PublicKeyView } from './options.ts'
 
+// Each holds a body and checks signatures on the one thread that also serves requests.
+const VERIFICATIONS_MAX = 4
+
 /**
  * What a stranger needs to check evidence: public keys, and a verdict on spans. Open to everybody, as both only say
  * what the holder of an exported span can find out alone.
@@ -26,6 +29,7 @@ export function addCompliance(
       return { tenantId, keys: keys.map(keyAnswer) }
     })
 
+    let verificationCount = 0
     open.post('/api/compliance/verify/span', async (request) => {
       if (!Buffer.isBuffer(request.body) || request.body.length === 0) {
         throw new SidecarError('MALFORMED', 'an otlp/json trace request is needed')
@@ -34,7 +38,15 @@ export function addCompliance(
       request.raw.once('close', () => {
         if (request.raw.readableAborted) abort.abort()
       })
-      return verifySpan(request.body, abort.signal)
+      if (verificationCount >= VERIFICATIONS_MAX) {
+        throw new SidecarError('OVERLOADED', 'too many verifications at once', { retryAfterMs: 1_000 })
+      }
+      verificationCount++
+      try {
+        return await verifySpan(request.body, abort.signal)
+      } finally {
+        verificationCount--
+      }
     })
   })
 }

@@ -49,7 +49,11 @@ export function createAdmin(options: AdminOptions, probes: AdminProbes): Fastify
   })
   app.setErrorHandler((thrown, _request, reply) => {
     const failure = isFastifyError(thrown) ? fromFastify(thrown) : fromSidecar(asSidecarError(thrown))
-    if (failure.http >= 500) probes.log.error({ code: failure.code, err: thrown }, 'admin request failed')
+    if (failure.http >= 500 && failure.code !== 'OVERLOADED')
+      probes.log.error({ code: failure.code, err: thrown }, 'admin request failed')
+    if (thrown instanceof SidecarError && thrown.isRetryable) {
+      reply.header('retry-after', Math.ceil((thrown.retryAfterMs ?? 1_000) / 1_000))
+    }
     return sendError(reply, failure)
   })
   app.setNotFoundHandler((request, reply) => answerUnrouted(request, reply, routes))

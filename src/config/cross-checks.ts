@@ -25,6 +25,7 @@ export function checkTogether(checked: Checked): void {
   checkUnused(checked)
   checkAddresses(checked)
   checkFiles(checked)
+  checkRoom(checked)
 }
 
 function checkPipeline(checked: Checked, signal: string, pipeline: PipelineConfig): void {
@@ -114,6 +115,21 @@ function checkFiles(checked: Checked): void {
     if (other !== undefined) report(checked, path, `is the same file as ${other}`)
     else seen.set(exporter.path, pathText(path))
   }
+}
+
+// A request that is larger than all the room there is would be refused retryably, for ever.
+function checkRoom(checked: Checked): void {
+  const { receivers, service, storage } = checked.config
+  const sizes = [...receivers.values()].flatMap(({ grpc, http }) => [
+    grpc?.requestBytesMax ?? 0,
+    http?.requestBytesMax ?? 0,
+  ])
+  const largest = Math.max(0, ...sizes)
+  const message = `must have room for the largest request that a receiver takes (${largest / 2 ** 20} MiB)`
+  if (service.limits.inFlightBytesMax < largest)
+    report(checked, ['service', 'limits', 'in_flight_mib'], message)
+  if (storage.enabled && storage.queueBytesMax < largest)
+    report(checked, ['storage', 'queue_bytes_max'], message)
 }
 
 function report(checked: Checked, path: readonly string[], message: string): void {

@@ -113,6 +113,30 @@ test('the verifier gets the very bytes and its verdict is the answer', async () 
   expect(answer.json()).toEqual({ verdict: 'valid', spans: 1 })
 })
 
+test('a fifth verification at once is told to come back, and later ones are served again', async () => {
+  const waiting: (() => void)[] = []
+  const server = admin({
+    verifySpan: () => new Promise((done) => waiting.push(() => done({ verdict: 'valid' }))),
+  })
+  const post = () =>
+    server.inject({
+      method: 'POST',
+      url: '/api/compliance/verify/span',
+      headers: { 'content-type': 'application/json' },
+      payload: '{}',
+    })
+  const first = [post(), post(), post(), post()]
+  await expect.poll(() => waiting.length).toBe(4)
+  const refused = await post()
+  expect([refused.statusCode, refused.headers['retry-after']]).toEqual([503, '1'])
+  for (const done of waiting.splice(0)) done()
+  for (const answer of await Promise.all(first)) expect(answer.statusCode).toBe(200)
+  const again = post()
+  await expect.poll(() => waiting.length).toBe(1)
+  waiting[0]!()
+  expect((await again).statusCode).toBe(200)
+})
+
 test.each([
   ['text/plain', 'hello', 415],
   ['application/x-protobuf', 'hello', 415],
