@@ -16,6 +16,7 @@ export type Encoding = (typeof ENCODINGS)[number]
 export const ADMIT_BYTES_STEP = 1024 * 1024
 
 const INFLATE_CHUNK_BYTES = 64 * 1024
+const BUFFER_BYTES_FIRST = 64 * 1024
 // RFC 9659: a zstd window over HTTP is at most 8 MiB. The decoder would otherwise allocate 128 MiB for one header.
 const ZSTD_WINDOW_LOG_MAX = 23
 // gzip cannot exceed 1032, zstd can reach 100,000. Real telemetry of one repeated span stays under 200.
@@ -54,7 +55,7 @@ export async function readBody(
   lease: Lease,
 ): Promise<Uint8Array> {
   if (encoding !== 'identity') return inflate(source, encoding, bounds.bytesMax, lease)
-  const pieces = new Pieces(bounds, lease, bounds.bytesDeclared)
+  const pieces = new Pieces(bounds, lease)
   await readAll(source, pieces)
   return pieces.join()
 }
@@ -77,7 +78,7 @@ async function inflate(
   source.on('data', onData)
   source.once('error', onError)
   source.pipe(inflater)
-  const pieces = new Pieces({ bytesMax, bytesDeclared: undefined }, lease, undefined, () => bytesIn)
+  const pieces = new Pieces({ bytesMax, bytesDeclared: undefined }, lease, () => bytesIn)
   try {
     await readAll(inflater, pieces)
   } finally {
@@ -116,50 +117,54 @@ async function readAll(source: Readable, pieces: Pieces): Promise<void> {
   }
 }
 
-/** Collects pieces under a bound. A declared size is filled in place, so joining costs no second copy. */
+/**
+ * Collects pieces under a bound, in one buffer: a list of them would let a client that sends single bytes cost us a
+ * hundred times what is accounted. Pages that nobody wrote take no memory, so neither a declared size that never comes
+ * nor the doubling is paid for before it is used.
+ */
 class Pieces {
   readonly #bounds: BodyBounds
   readonly #lease: Lease
   readonly #leaseBytesBefore: number
   readonly #bytesIn: (() => number) | undefined
-  readonly #whole: Uint8Array | undefined
-  readonly #chunks: Uint8Array[] = []
+  #buffer: Uint8Array
   #bytes = 0
 
-  constructor(bounds: BodyBounds, lease: Lease, bytesWhole: number | undefined, bytesIn?: () => number) {
+  /** `bytesIn`: compressed bytes so far. What inflates comes on top of what the lease holds for them. */
+  constructor(bounds: BodyBounds, lease: Lease, bytesIn?: () => number) {
     this.#bounds = bounds
     this.#lease = lease
-    // What inflates comes on top of the compressed bytes, which are held until the end.
     this.#leaseBytesBefore = bytesIn ? lease.bytes : 0
     this.#bytesIn = bytesIn
-    // Untouched pages cost nothing, so a size that is declared and never sent takes no memory.
-    this.#whole =
-      bytesWhole === undefined ? undefined : new Uint8Array(Buffer.allocUnsafeSlow(bytesWhole).buffer)
+    this.#buffer = new Uint8Array(bounds.bytesDeclared ?? Math.min(bounds.bytesMax, BUFFER_BYTES_FIRST))
   }
 
   async add(chunk: Uint8Array): Promise<void> {
     const bytes = this.#bytes + chunk.byteLength
-    if (bytes > this.#bounds.bytesMax || bytes > (this.#whole?.byteLength ?? bytes)) throw tooLarge()
+    const { bytesMax, bytesDeclared } = this.#bounds
+    if (bytes > (bytesDeclared ?? bytesMax)) throw tooLarge()
     if (this.#bytesIn && bytes > RATIO_FREE_BYTES && bytes > this.#bytesIn() * RATIO_MAX) throw tooLarge()
     const missing = this.#leaseBytesBefore + bytes - this.#lease.bytes
     if (missing > 0 && !this.#lease.tryGrow(missing)) await this.#lease.grow(missing)
-    if (this.#whole) this.#whole.set(chunk, this.#bytes)
-    else this.#chunks.push(chunk)
+    if (bytes > this.#buffer.byteLength) this.#enlarge(bytes)
+    this.#buffer.set(chunk, this.#bytes)
     this.#bytes = bytes
   }
 
   join(): Uint8Array {
-    if (this.#whole) {
-      if (this.#bytes < this.#whole.byteLength) throw new SidecarError('MALFORMED', 'body ended early')
-      return this.#whole
+    const { bytesDeclared } = this.#bounds
+    if (bytesDeclared !== undefined && this.#bytes < bytesDeclared) {
+      throw new SidecarError('MALFORMED', 'body ended early')
     }
-    const joined = new Uint8Array(this.#bytes)
-    let at = 0
-    for (const chunk of this.#chunks) {
-      joined.set(chunk, at)
-      at += chunk.byteLength
-    }
-    return joined
+    return this.#buffer.subarray(0, this.#bytes)
+  }
+
+  #enlarge(bytes: number): void {
+    const larger = new Uint8Array(
+      Math.min(this.#bounds.bytesMax, Math.max(bytes, 2 * this.#buffer.byteLength)),
+    )
+    larger.set(this.#buffer.subarray(0, this.#bytes))
+    this.#buffer = larger
   }
 }
 

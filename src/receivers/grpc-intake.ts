@@ -12,6 +12,10 @@ import type { Admission, Lease } from './admission.ts'
 import { ADMIT_BYTES_STEP, type Encoding, readBody } from './body.ts'
 
 const PREFIX_BYTES = 5
+// grpc-js keeps each DATA frame as an object until the message is whole. Real clients send 16 KiB a frame; one that
+// sends single bytes would cost us a hundred times what is accounted.
+const FRAMES_FREE = 4_096
+const FRAME_BYTES_MEAN_MIN = 256
 
 export interface IntakeOptions {
   readonly signal: Signal
@@ -38,6 +42,7 @@ export class Intake {
   #isCompressed = false
   #bytesExpected = 0
   #bytesSeen = 0
+  #framesSeen = 0
   #lease: Lease | undefined
   #waiting: Promise<void> | undefined
   #isHandled = false
@@ -123,8 +128,11 @@ export class Intake {
       if (this.#isEnded) return
     }
     this.#bytesSeen += content
+    this.#framesSeen += 1
     if (this.#bytesSeen > this.#bytesExpected) {
       this.fail(new SidecarError('MALFORMED', 'an export call has one message'))
+    } else if (this.#framesSeen > FRAMES_FREE + this.#bytesExpected / FRAME_BYTES_MEAN_MIN) {
+      this.fail(new SidecarError('MALFORMED', 'message comes in too many pieces'))
     } else if (!this.#waiting) this.#cover(this.#bytesSeen)
   }
 

@@ -8,7 +8,8 @@
 // holds the shape, and a shape that differs is refused at start: without it the memory bound would not hold.
 //
 // What bound holds: admitted bytes never exceed the admission's budget. Before admission a call holds at most the
-// stream window, so at most `callsMax` x `streamWindowBytes` come on top (1,024 x 256 KiB).
+// stream window, so at most `callsMax` x `streamWindowBytes` come on top (1,024 x 256 KiB). For the moment in which
+// grpc-js joins the frames of a message, that one message exists twice.
 import type { IncomingHttpHeaders, ServerHttp2Session, ServerHttp2Stream } from 'node:http2'
 import { createServer, type Server as NetServer, type Socket } from 'node:net'
 import { createServer as createTlsServer, type PeerCertificate, type Server as TlsServer } from 'node:tls'

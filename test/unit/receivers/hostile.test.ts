@@ -254,6 +254,28 @@ describe('endless and crafted bodies', () => {
     await isIdle(harness)
   })
 
+  test('a gRPC message in single-byte frames is refused long before it is whole', async () => {
+    await using harness = await startReceivers()
+    const oneByte = frame(0x0, 0, Buffer.alloc(1))
+    const { socket } = talk(
+      harness.grpcPort,
+      'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n',
+      frame(0x4, 0, Buffer.alloc(0), 0),
+      frame(0x1, 0x4, headerBlock()),
+      frame(0x0, 0, Buffer.from([0, 0, 1, 0, 0])),
+      Buffer.concat(Array.from({ length: 6_000 }, () => oneByte)),
+    )
+    let counted = ''
+    await until(() => {
+      void harness.registry.getSingleMetricAsString('betrace_receiver_requests_total').then((text) => {
+        counted = text
+      })
+      return counted.includes('code="MALFORMED"} 1')
+    })
+    socket.destroy()
+    await isIdle(harness)
+  })
+
   test('a bomb over HTTP is 413 and its memory comes back', async () => {
     await using harness = await startReceivers()
     const bomb = zstdCompressSync(Buffer.alloc(512 * MIB))
@@ -302,4 +324,28 @@ function openExport(
   )
   stream.write(bytes)
   return { session, status }
+}
+
+/** One HTTP/2 frame (RFC 9113 §4.1), by hand: libraries join small writes. */
+function frame(type: number, flags: number, payload: Uint8Array, streamId = 1): Buffer {
+  const head = Buffer.alloc(9)
+  head.writeUIntBE(payload.byteLength, 0, 3)
+  head[3] = type
+  head[4] = flags
+  head.writeUInt32BE(streamId, 5)
+  return Buffer.concat([head, payload])
+}
+
+/** The headers of an Export call as HPACK literals without indexing (RFC 7541 §6.2.2). */
+function headerBlock(): Buffer {
+  const text = (value: string): Buffer => Buffer.concat([Buffer.from([value.length]), Buffer.from(value)])
+  const fields = [
+    [':method', 'POST'],
+    [':scheme', 'http'],
+    [':path', EXPORT_PATH.traces],
+    [':authority', 'x'],
+    ['content-type', 'application/grpc'],
+    ['te', 'trailers'],
+  ] as const
+  return Buffer.concat(fields.flatMap(([name, value]) => [Buffer.from([0]), text(name), text(value)]))
 }
