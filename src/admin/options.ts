@@ -14,7 +14,8 @@ export interface AdminOptions {
 
 export const ADMIN_DEFAULTS = {
   bodyBytesMax: 4 * 1024 * 1024,
-  probeMsMax: 2_000,
+  // Longer than one call to a key service may take, so that its own error is what is shown.
+  probeMsMax: 6_000,
   requestMsMax: 15_000,
 } as const
 
