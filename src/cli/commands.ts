@@ -14,6 +14,8 @@ export interface Command {
   /** After `betrace `. */
   readonly usage: string
   readonly options: readonly (readonly [option: string, meaning: string])[]
+  /** What help says below the options. */
+  readonly note?: string
   readonly load: () => Promise<CommandFunction>
 }
 
@@ -25,12 +27,18 @@ const CONFIG_OPTIONS = [
 
 const CONFIG_USAGE = '[--config FILE]… [--set a.b.c=value]… [--properties FILE]…'
 
+const CONFIG_NOTE =
+  'A later source wins: defaults, --config files in their order, --properties files, environment variables ' +
+  '(BETRACE_KMS_PROVIDER, AWS_KMS_*, KMS_CACHE_*, KMS_ROTATION_*, ADMIN_TOKEN), --set. Maps merge key by key; lists ' +
+  'are replaced. --set also takes the property names, as in --set kms.cache.max-size=500.'
+
 export const COMMANDS: readonly Command[] = [
   {
     name: 'run',
     summary: 'start the sidecar (also when no command is given)',
     usage: `[run] ${CONFIG_USAGE}`,
     options: CONFIG_OPTIONS,
+    note: CONFIG_NOTE,
     load: async () => (await import('./run.ts')).run,
   },
   {
@@ -38,6 +46,7 @@ export const COMMANDS: readonly Command[] = [
     summary: 'check a configuration: every problem at once, with path and line',
     usage: `validate ${CONFIG_USAGE}`,
     options: CONFIG_OPTIONS,
+    note: CONFIG_NOTE,
     load: async () => (await import('./validate.ts')).validate,
   },
   {
@@ -45,6 +54,7 @@ export const COMMANDS: readonly Command[] = [
     summary: 'print the effective configuration, secrets masked',
     usage: `print-config ${CONFIG_USAGE}`,
     options: CONFIG_OPTIONS,
+    note: CONFIG_NOTE,
     load: async () => (await import('./print-config.ts')).printConfig,
   },
   {

@@ -6,6 +6,7 @@ export interface HelpEntry {
   readonly summary: string
   readonly usage: string
   readonly options: readonly (readonly [option: string, meaning: string])[]
+  readonly note?: string
 }
 
 const EXIT_CODES = [
@@ -47,7 +48,8 @@ export function printCommandHelp(io: CommandIo, command: HelpEntry): number {
   const summary = `${command.summary[0]!.toUpperCase()}${command.summary.slice(1)}.`
   io.stdout.write(
     `${wrap(command.usage, '         ', `${paint('bold', 'Usage')}: betrace `)}\n\n${wrap(summary)}\n\n` +
-      `${paint('bold', 'Options')}\n${table(command.options, '  ')}`,
+      `${paint('bold', 'Options')}\n${table(command.options, '  ')}` +
+      (command.note === undefined ? '' : `\n${wrap(command.note)}\n`),
   )
   return ExitCode.GOOD
 }
