@@ -42,6 +42,7 @@ import {
 } from './statement.ts'
 
 export type { SigningKey, StatementRecord } from './chain.ts'
+export type { KeyLookup, VerifyingKey } from './check.ts'
 export type { BatchRef } from './refs.ts'
 
 export interface EvidenceOptions {

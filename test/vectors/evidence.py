@@ -1,0 +1,685 @@
+"""Second implementation of proto/evidence.md, from the page's rules alone.
+
+    evidence.py make > evidence.json      makes the vectors
+    evidence.py check FILE                judges signed spans that another implementation wrote
+
+Needs the `cryptography` package for Ed25519. Exit code 1 when a vector does not agree.
+"""
+
+import base64
+import copy
+import hashlib
+import hmac
+import json
+import math
+import re
+import struct
+import sys
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+DEFAULT_COVERAGE = {
+    "resource_attributes": ["service.name", "service.namespace", "service.instance.id", "betrace.tenant"],
+    "mutable": [],
+}
+STATEMENT_TYPE = "application/vnd.betrace.evidence.statement.v1"
+SPAN_MAC_TYPE = "application/vnd.betrace.evidence.span-mac.v1"
+SIGNATURE_KEYS = {
+    "span.signature": "signature",
+    "span.signature.algorithm": "algorithm",
+    "span.signature.timestamp": "timestamp",
+    "span.signature.key_id": "key_id",
+    "span.signature.proof": "proof",
+}
+
+
+def u32(number):
+    return struct.pack(">I", number & 0xFFFFFFFF)
+
+
+def u64(number):
+    return struct.pack(">Q", int(number) & 0xFFFFFFFFFFFFFFFF)
+
+
+def lp(data):
+    data = data.encode() if isinstance(data, str) else data
+    return u32(len(data)) + data
+
+
+def sha256(data):
+    return hashlib.sha256(data).digest()
+
+
+def b64(data):
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
+
+
+def unb64(text):
+    data = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+    if b64(data) != text:
+        raise ValueError("not the canonical spelling")
+    return data
+
+
+# 1. Canonical form, from OTLP/JSON
+
+
+def id_bytes(text):
+    data = bytes.fromhex(text or "")
+    return lp(data if any(data) else b"")
+
+
+def double(value):
+    if isinstance(value, str):
+        value = float(value.replace("Infinity", "inf"))
+    if math.isnan(value):
+        return bytes.fromhex("7ff8000000000000")
+    return struct.pack(">d", 0.0 if value == 0 else value)
+
+
+def value(any_value):
+    present = {name: inner for name, inner in (any_value or {}).items() if inner is not None}
+    if not present:
+        return b"\x00"
+    ((name, inner),) = present.items()
+    if name == "stringValue":
+        return b"\x01" + lp(inner)
+    if name == "boolValue":
+        return b"\x02" + (b"\x01" if inner else b"\x00")
+    if name == "intValue":
+        return b"\x03" + u64(int(inner))
+    if name == "doubleValue":
+        return b"\x04" + double(inner)
+    if name == "arrayValue":
+        values = inner.get("values") or []
+        return b"\x05" + u32(len(values)) + b"".join(value(each) for each in values)
+    if name == "kvlistValue":
+        return b"\x06" + attributes(inner.get("values") or [])
+    if name == "bytesValue":
+        return b"\x07" + lp(base64.b64decode(inner))
+    raise ValueError("unknown value")
+
+
+def attributes(entries):
+    rows = sorted((entry.get("key", "").encode(), value(entry.get("value"))) for entry in entries)
+    return u32(len(rows)) + b"".join(lp(key) + encoded for key, encoded in rows)
+
+
+def matches(glob, key):
+    return re.fullmatch(".*".join(re.escape(part) for part in glob.split("*")), key, re.DOTALL) is not None
+
+
+def canonical(resource, scope, span, coverage=DEFAULT_COVERAGE):
+    covered = [a for a in resource.get("attributes") or [] if a.get("key", "") in coverage["resource_attributes"]]
+    own = [
+        a
+        for a in span.get("attributes") or []
+        if not a.get("key", "").startswith("span.signature")
+        and not any(matches(glob, a.get("key", "")) for glob in coverage["mutable"])
+    ]
+    status = span.get("status") or {}
+    events = span.get("events") or []
+    links = span.get("links") or []
+    return b"".join(
+        [
+            b"\x01",
+            attributes(covered),
+            lp(scope.get("name", "")),
+            lp(scope.get("version", "")),
+            id_bytes(span.get("traceId")),
+            id_bytes(span.get("spanId")),
+            id_bytes(span.get("parentSpanId")),
+            lp(span.get("traceState", "")),
+            lp(span.get("name", "")),
+            u32(span.get("kind", 0)),
+            u64(span.get("startTimeUnixNano", 0)),
+            u64(span.get("endTimeUnixNano", 0)),
+            u32(status.get("code", 0)),
+            lp(status.get("message", "")),
+            attributes(own),
+            u32(len(events)),
+            *(
+                u64(e.get("timeUnixNano", 0)) + lp(e.get("name", "")) + attributes(e.get("attributes") or [])
+                for e in events
+            ),
+            u32(len(links)),
+            *(
+                id_bytes(each.get("traceId"))
+                + id_bytes(each.get("spanId"))
+                + lp(each.get("traceState", ""))
+                + attributes(each.get("attributes") or [])
+                for each in links
+            ),
+        ]
+    )
+
+
+# 2. Leaf and tree, in the recursive words of RFC 6962
+
+
+def leaf_hash(form):
+    return sha256(b"\x00" + form)
+
+
+def node_hash(left, right):
+    return sha256(b"\x01" + left + right)
+
+
+def split(count):
+    half = 1
+    while half * 2 < count:
+        half *= 2
+    return half
+
+
+def root_of(leaves):
+    if len(leaves) == 1:
+        return leaves[0]
+    half = split(len(leaves))
+    return node_hash(root_of(leaves[:half]), root_of(leaves[half:]))
+
+
+def path_of(index, leaves):
+    if len(leaves) == 1:
+        return []
+    half = split(len(leaves))
+    if index < half:
+        return path_of(index, leaves[:half]) + [root_of(leaves[half:])]
+    return path_of(index - half, leaves[half:]) + [root_of(leaves[:half])]
+
+
+def root_from_path(leaf, index, count, path):
+    """None when the path has another length than index and count ask for."""
+    if count == 1:
+        return leaf if not path else None
+    if not path:
+        return None
+    half = split(count)
+    if index < half:
+        inner = root_from_path(leaf, index, half, path[:-1])
+        return inner and node_hash(inner, path[-1])
+    inner = root_from_path(leaf, index - half, count - half, path[:-1])
+    return inner and node_hash(path[-1], inner)
+
+
+# 3. Statements
+
+
+def varint(number):
+    out = b""
+    while number > 0x7F:
+        out += bytes([number & 0x7F | 0x80])
+        number >>= 7
+    return out + bytes([number])
+
+
+def f_uint(field, number):
+    return varint(field << 3) + varint(number) if number else b""
+
+
+def f_bytes(field, data, keep_empty=False):
+    data = data.encode() if isinstance(data, str) else data
+    return varint(field << 3 | 2) + varint(len(data)) + data if data or keep_empty else b""
+
+
+def f_fixed64(field, number):
+    return varint(field << 3 | 1) + struct.pack("<Q", number) if number else b""
+
+
+def encode_coverage(coverage):
+    return b"".join(f_bytes(1, key, True) for key in coverage["resource_attributes"]) + b"".join(
+        f_bytes(2, glob, True) for glob in coverage["mutable"]
+    )
+
+
+def encode_tombstone(tombstone):
+    ranges = b"".join(f_bytes(3, f_uint(1, first) + f_uint(2, count), True) for first, count in tombstone["ranges"])
+    return (
+        f_bytes(1, bytes.fromhex(tombstone["boot_id"]))
+        + f_uint(2, tombstone["number"])
+        + ranges
+        + f_uint(4, tombstone["reason"])
+    )
+
+
+def encode_statement(s):
+    out = f_uint(1, s["kind"]) + f_bytes(2, s["instance_id"]) + f_bytes(3, bytes.fromhex(s["boot_id"]))
+    out += f_bytes(4, s["tenant"]) + f_uint(5, s["number"]) + f_fixed64(6, int(s["time_unix_nano"]))
+    out += f_bytes(7, bytes.fromhex(s["previous"])) + f_bytes(8, bytes.fromhex(s["policy_id"]))
+    out += f_bytes(9, s["key_id"]) + f_uint(10, s.get("leaf_count", 0)) + f_bytes(11, bytes.fromhex(s.get("root", "")))
+    if "coverage" in s:
+        out += f_bytes(12, encode_coverage(s["coverage"]), True)
+    if "tombstone" in s:
+        out += f_bytes(13, encode_tombstone(s["tombstone"]), True)
+    return out
+
+
+def encode_policy(p):
+    out = f_uint(1, p["selection"]) + b"".join(f_bytes(2, glob, True) for glob in p["globs"])
+    return out + f_bytes(3, encode_coverage(p["coverage"]), True) + f_bytes(4, p["algorithm"]) + f_uint(5, p["path_in_ledger"])
+
+
+def fields(data):
+    pos = 0
+
+    def read_varint():
+        nonlocal pos
+        number = shift = 0
+        while True:
+            byte = data[pos]
+            pos += 1
+            number |= (byte & 0x7F) << shift
+            shift += 7
+            if byte < 0x80:
+                return number
+
+    while pos < len(data):
+        tag = read_varint()
+        field, wire = tag >> 3, tag & 7
+        if wire == 0:
+            yield field, read_varint()
+        elif wire == 1:
+            yield field, struct.unpack("<Q", data[pos : pos + 8])[0]
+            pos += 8
+        elif wire == 2:
+            length = read_varint()
+            if pos + length > len(data):
+                raise ValueError("overrun")
+            yield field, data[pos : pos + length]
+            pos += length
+        else:
+            raise ValueError("wire type")
+
+
+def decode_coverage(data):
+    coverage = {"resource_attributes": [], "mutable": []}
+    for field, inner in fields(data):
+        coverage[{1: "resource_attributes", 2: "mutable"}[field]].append(inner.decode())
+    return coverage
+
+
+def decode_batch(data):
+    s = {"kind": 0, "instance_id": "", "boot_id": "", "tenant": "", "number": 0, "time_unix_nano": "0"}
+    s |= {"previous": "", "policy_id": "", "key_id": "", "leaf_count": 0, "root": ""}
+    for field, inner in fields(data):
+        if field in (1, 5, 10):
+            s[{1: "kind", 5: "number", 10: "leaf_count"}[field]] = inner
+        elif field == 6:
+            s["time_unix_nano"] = str(inner)
+        elif field in (2, 4, 9):
+            s[{2: "instance_id", 4: "tenant", 9: "key_id"}[field]] = inner.decode()
+        elif field in (3, 7, 8, 11):
+            s[{3: "boot_id", 7: "previous", 8: "policy_id", 11: "root"}[field]] = inner.hex()
+        elif field == 12:
+            s["coverage"] = decode_coverage(inner)
+        else:
+            raise ValueError("not a batch")
+    sound = s["kind"] == 1 and s["leaf_count"] >= 1 and len(s["root"]) == 64 and s["number"] >= 1
+    if not sound or s.get("coverage") == DEFAULT_COVERAGE or encode_statement(s) != data:
+        raise ValueError("not the one form of a batch")
+    return s
+
+
+# 4. Signature, 5. attributes
+
+
+def pae(kind, payload):
+    return f"DSSEv1 {len(kind)} {kind} {len(payload)} ".encode() + payload
+
+
+def string_attribute(key, text):
+    return {"key": key, "value": {"stringValue": text}}
+
+
+def sign_batch(key, statement, entries):
+    """Adds the attributes to (resource, scope, span) entries, which are the leaves in order."""
+    coverage = statement.get("coverage", DEFAULT_COVERAGE)
+    leaves = [leaf_hash(canonical(resource, scope, span, coverage)) for resource, scope, span in entries]
+    statement = {**statement, "leaf_count": len(leaves), "root": root_of(leaves).hex()}
+    data = encode_statement(statement)
+    signature = key.sign(pae(STATEMENT_TYPE, data))
+    for index, (_, _, span) in enumerate(entries):
+        path = "".join(b64(node) for node in path_of(index, leaves))
+        span.setdefault("attributes", []).extend(
+            [
+                string_attribute("span.signature", b64(signature)),
+                string_attribute("span.signature.algorithm", "ed25519-merkle-v1"),
+                string_attribute("span.signature.timestamp", statement["time_unix_nano"]),
+                string_attribute("span.signature.key_id", statement["key_id"]),
+                string_attribute("span.signature.proof", f"v1.{index}.{b64(data)}.{path}"),
+            ]
+        )
+    return statement, data, signature
+
+
+def mac_of(secret, key_id, timestamp, leaf):
+    message = lp(key_id) + u64(timestamp) + leaf
+    return hmac.new(secret, pae(SPAN_MAC_TYPE, message), hashlib.sha256).digest()
+
+
+# 6. Verification
+
+
+def verdict(resource, scope, span, public_keys, secrets):
+    texts = {}
+    signed = [a for a in span.get("attributes") or [] if a.get("key", "").startswith("span.signature")]
+    if not signed:
+        return "unsigned"
+    for attribute in signed:
+        name = SIGNATURE_KEYS.get(attribute["key"])
+        text = (attribute.get("value") or {}).get("stringValue")
+        if name is None or text is None or name in texts:
+            return "bad_proof"
+        texts[name] = text
+    if not {"signature", "algorithm", "timestamp", "key_id"} <= texts.keys():
+        return "bad_proof"
+    try:
+        if texts["algorithm"] == "hmac-sha256":
+            return mac_verdict(resource, scope, span, texts, public_keys, secrets)
+        if texts["algorithm"] != "ed25519-merkle-v1":
+            return "bad_proof"
+        match = re.fullmatch(r"v1\.(0|[1-9][0-9]*)\.([A-Za-z0-9_-]+)(?:\.([A-Za-z0-9_-]*))?", texts["proof"])
+        index, data, path_text = int(match[1]), unb64(match[2]), match[3]
+        statement = decode_batch(data)
+        signature = unb64(texts["signature"])
+        nodes = [unb64(path_text[at : at + 43]) for at in range(0, len(path_text or ""), 43)]
+        if any(len(node) != 32 for node in nodes):
+            return "bad_proof"
+    except (ValueError, KeyError, TypeError, IndexError):
+        return "bad_proof"
+    if (statement["key_id"], statement["time_unix_nano"]) != (texts["key_id"], texts["timestamp"]):
+        return "bad_proof"
+    if texts["key_id"] in secrets:
+        return "bad_proof"
+    if texts["key_id"] not in public_keys:
+        return "unknown_key"
+    try:
+        public_keys[texts["key_id"]].verify(signature, pae(STATEMENT_TYPE, data))
+    except InvalidSignature:
+        return "bad_proof"
+    if path_text is None or index >= statement["leaf_count"]:
+        return "bad_proof"
+    leaf = leaf_hash(canonical(resource, scope, span, statement.get("coverage", DEFAULT_COVERAGE)))
+    root = root_from_path(leaf, index, statement["leaf_count"], nodes)
+    if root is None:
+        return "bad_proof"
+    return "valid" if root.hex() == statement["root"] else "tampered"
+
+
+def mac_verdict(resource, scope, span, texts, public_keys, secrets):
+    timestamp = texts["timestamp"]
+    if "proof" in texts or not re.fullmatch("0|[1-9][0-9]{0,19}", timestamp) or int(timestamp) >= 1 << 64:
+        return "bad_proof"
+    signature = unb64(texts["signature"])
+    if texts["key_id"] in public_keys:
+        return "bad_proof"
+    if texts["key_id"] not in secrets:
+        return "unknown_key"
+    mac = mac_of(secrets[texts["key_id"]], texts["key_id"], int(timestamp), leaf_hash(canonical(resource, scope, span)))
+    return "valid" if hmac.compare_digest(mac, signature) else "tampered"
+
+
+def entries_of(request):
+    for group in request.get("resourceSpans") or []:
+        for scoped in group.get("scopeSpans") or []:
+            for span in scoped.get("spans") or []:
+                yield group.get("resource") or {}, scoped.get("scope") or {}, span
+
+
+# Vectors
+
+
+def sample_spans():
+    full = {
+        "traceId": "5b8efff798038103d269b633813fc60c",
+        "spanId": "eee19b7ec3c1b174",
+        "parentSpanId": "eee19b7ec3c1b173",
+        "traceState": "vendor=1",
+        "name": "GET /orders",
+        "kind": 2,
+        "startTimeUnixNano": "1544712660000000000",
+        "endTimeUnixNano": "18446744073709551615",
+        "flags": 257,
+        "droppedAttributesCount": 3,
+        "attributes": [
+            string_attribute("compliance.control", "CC6.1"),
+            {"key": "b", "value": {"intValue": "-9223372036854775808"}},
+            {"key": "a", "value": {"intValue": "9223372036854775807"}},
+            {"key": "ab", "value": {"boolValue": True}},
+            {"key": "z", "value": {"bytesValue": "AAH/"}},
+            {"key": "list", "value": {"arrayValue": {"values": [{"stringValue": "x"}, {}, {"doubleValue": 1.5}]}}},
+            {
+                "key": "map",
+                "value": {
+                    "kvlistValue": {
+                        "values": [
+                            {"key": "y", "value": {"kvlistValue": {"values": [string_attribute("q", "2"), string_attribute("p", "1")]}}},
+                            string_attribute("x", "é"),
+                        ]
+                    }
+                },
+            },
+        ],
+        "events": [
+            {"timeUnixNano": "1544712660300000000", "name": "second", "attributes": [string_attribute("k", "v")]},
+            {"timeUnixNano": "1544712660200000000", "name": "first", "droppedAttributesCount": 1},
+        ],
+        "links": [{"traceId": "00" * 16, "spanId": "0102030405060708", "traceState": "t", "flags": 1}],
+        "status": {"code": 2, "message": "boom"},
+    }
+    doubles = [0, -0.0, 1e300, -2.5, "NaN", "Infinity", "-Infinity", 5e-324]
+    yield "nothing set", {}, {}, {}
+    yield "every field", {"attributes": [string_attribute("service.name", "shop"), string_attribute("host.name", "h")]}, {
+        "name": "lib",
+        "version": "1",
+        "attributes": [string_attribute("not", "covered")],
+    }, full
+    yield "doubles", {}, {}, {"attributes": [{"key": f"d{i}", "value": {"doubleValue": d}} for i, d in enumerate(doubles)]}
+    yield "empty values", {}, {}, {
+        "attributes": [
+            {"key": "none"},
+            {"key": "nothing", "value": {}},
+            {"key": "string", "value": {"stringValue": ""}},
+            {"key": "bytes", "value": {"bytesValue": ""}},
+            {"key": "array", "value": {"arrayValue": {}}},
+            {"key": "kvlist", "value": {"kvlistValue": {}}},
+            {"key": "zero", "value": {"intValue": "0"}},
+            {"key": "false", "value": {"boolValue": False}},
+            {"key": "", "value": {"stringValue": "no key"}},
+        ]
+    }
+    yield "equal keys are ordered by value", {}, {}, {
+        "attributes": [
+            string_attribute("k", "b"),
+            {"key": "k", "value": {"intValue": "1"}},
+            string_attribute("k", "aa"),
+            string_attribute("k", "b"),
+            {"key": "k"},
+            string_attribute("k", "a"),
+        ]
+    }
+    yield "keys that are prefixes, and beyond ASCII", {}, {}, {
+        "attributes": [string_attribute(key, "v") for key in ["http.url", "http", "http.", "httq", "é", "\u0001", "🦊"]]
+    }
+    yield "ids of zero bytes, an unknown kind and status", {}, {}, {
+        "traceId": "00" * 16,
+        "spanId": "00" * 8,
+        "parentSpanId": "00" * 8,
+        "kind": 99,
+        "status": {"code": 77},
+    }
+    yield "attributes of a signature are not covered", {}, {}, {
+        "attributes": [string_attribute("span.signature", "x"), string_attribute("span.signatures", "y"), string_attribute("span.sig", "z")]
+    }
+    yield "all covered resource attributes", {
+        "attributes": [
+            string_attribute(key, key)
+            for key in ["betrace.tenant", "service.namespace", "service.name", "service.instance.id", "service.version", "betrace.key.k"]
+        ]
+    }, {}, {"name": "r"}
+
+
+def boot_statement(policy_id):
+    return {
+        "kind": 2,
+        "instance_id": "sidecar-1",
+        "boot_id": "0192f0c1d2e37000a000000000000001",
+        "tenant": "acme",
+        "number": 0,
+        "time_unix_nano": "1732345678901234567",
+        "previous": "",
+        "policy_id": policy_id,
+        "key_id": "k1",
+    }
+
+
+def statement_vectors(key, policy_id):
+    boot = boot_statement(policy_id)
+    drafts = [
+        boot,
+        {**boot, "kind": 1, "number": 1, "leaf_count": 300, "root": "ab" * 32},
+        {**boot, "kind": 1, "number": 2, "leaf_count": 1, "root": "cd" * 32, "coverage": {"resource_attributes": ["service.name"], "mutable": ["tmp.*"]}},
+        {**boot, "kind": 5, "number": 3, "tombstone": {"boot_id": boot["boot_id"], "number": 1, "ranges": [[0, 5], [7, 1]], "reason": 2}},
+        {**boot, "kind": 4, "number": 300, "tenant": "é🦊"},
+        {**boot, "kind": 3, "number": 301},
+    ]
+    previous = ""
+    for draft in drafts:
+        statement = {**draft, "previous": previous}
+        data = encode_statement(statement)
+        previous = sha256(data).hex()
+        yield {"statement": statement, "encoded": data.hex(), "hash": previous, "signature": key.sign(pae(STATEMENT_TYPE, data)).hex()}
+
+
+def signed_vectors(key, secret, policy_id):
+    resource = {"attributes": [string_attribute("service.name", "shop"), string_attribute("host.name", "h1")]}
+    scope = {"name": "lib", "version": "1"}
+    spans = [
+        {"traceId": "11" * 16, "spanId": f"{i + 1:016x}", "name": f"s{i}", "attributes": [string_attribute("compliance.control", f"c{i}"), string_attribute("tmp.note", "n")]}
+        for i in range(5)
+    ]
+    draft = {**boot_statement(policy_id), "kind": 1, "number": 1, "previous": "00" * 32}
+
+    def vector(name, change=lambda spans: spans, more={}):
+        signed = copy.deepcopy(spans)
+        sign_batch(key, {**draft, **more}, [(resource, scope, each) for each in signed])
+        signed = change(signed)
+        request = {"resourceSpans": [{"resource": resource, "scopeSpans": [{"scope": scope, "spans": signed}]}]}
+        return judged(name, request, key, secret)
+
+    def attribute(span, name):
+        return next(a["value"] for a in span["attributes"] if a["key"] == name)
+
+    def edit(index, action):
+        def change(spans):
+            action(spans[index])
+            return spans
+
+        return change
+
+    def swap_proofs(spans):
+        first, second = attribute(spans[0], "span.signature.proof"), attribute(spans[1], "span.signature.proof")
+        first["stringValue"], second["stringValue"] = second["stringValue"], first["stringValue"]
+        return spans
+
+    yield vector("five spans, untouched")
+    yield vector("in another order", lambda spans: spans[::-1])
+    yield vector("attributes in another order", lambda spans: [{**s, "attributes": s["attributes"][::-1]} for s in spans])
+    yield vector("a part of the batch", lambda spans: spans[2:3])
+    yield vector("a name changed", edit(1, lambda s: s.update(name="other")))
+    yield vector("an attribute removed", edit(2, lambda s: s["attributes"].pop(0)))
+    yield vector("the signature removed", edit(3, lambda s: s.update(attributes=s["attributes"][:2])))
+    yield vector("proofs swapped", swap_proofs)
+    yield vector("algorithm changed", edit(0, lambda s: attribute(s, "span.signature.algorithm").update(stringValue="hmac-sha256")))
+    yield vector("algorithm none", edit(0, lambda s: attribute(s, "span.signature.algorithm").update(stringValue="none")))
+    yield vector("timestamp changed", edit(0, lambda s: attribute(s, "span.signature.timestamp").update(stringValue="1")))
+    yield vector("key id changed", edit(0, lambda s: attribute(s, "span.signature.key_id").update(stringValue="k2")))
+    yield vector("proof doubled", edit(0, lambda s: s["attributes"].append(s["attributes"][-1])))
+    yield vector("path left out", edit(0, lambda s: attribute(s, "span.signature.proof").update(stringValue=attribute(s, "span.signature.proof")["stringValue"].rpartition(".")[0])))
+    yield vector("key unknown", more={"key_id": "k9"})
+    mutable = {"coverage": {"resource_attributes": ["host.name"], "mutable": ["tmp.*"]}}
+    yield vector("a mutable attribute changed", edit(0, lambda s: attribute(s, "tmp.note").update(stringValue="!")), mutable)
+    yield vector("another attribute changed beside a mutable one", edit(0, lambda s: attribute(s, "compliance.control").update(stringValue="!")), mutable)
+    yield mac_vector(key, secret, resource, scope, spans)
+
+
+def mac_vector(key, secret, resource, scope, spans):
+    signed = copy.deepcopy(spans[:3])
+    for span in signed:
+        mac = mac_of(secret, "s1", 1732345678901234567, leaf_hash(canonical(resource, scope, span)))
+        span["attributes"] += [
+            string_attribute("span.signature", b64(mac)),
+            string_attribute("span.signature.algorithm", "hmac-sha256"),
+            string_attribute("span.signature.timestamp", "1732345678901234567"),
+            string_attribute("span.signature.key_id", "s1"),
+        ]
+    signed[1]["name"] = "other"
+    signed[2]["attributes"][-1]["value"]["stringValue"] = "k1"
+    request = {"resourceSpans": [{"resource": resource, "scopeSpans": [{"scope": scope, "spans": signed}]}]}
+    return judged("hmac-sha256: untouched, changed, an Ed25519 key id", request, key, secret)
+
+
+def judged(name, request, key, secret):
+    found = [verdict(*entry, {"k1": key.public_key()}, {"s1": secret}) for entry in entries_of(request)]
+    return {"name": name, "request": request, "verdicts": found}
+
+
+def make():
+    seed, secret = bytes(range(32)), bytes(range(32, 64))
+    key = Ed25519PrivateKey.from_private_bytes(seed)
+    public_key = key.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
+    policy = {"selection": 1, "globs": [], "coverage": DEFAULT_COVERAGE, "algorithm": "ed25519-merkle-v1", "path_in_ledger": 0}
+    policies = [
+        policy,
+        {**policy, "selection": 3, "globs": ["app.*", "x"], "coverage": {"resource_attributes": ["betrace.tenant"], "mutable": ["tmp.*"]}, "path_in_ledger": 1},
+    ]
+    policy_id = sha256(encode_policy(policy)).hex()
+    spans = []
+    for name, resource, scope, span in sample_spans():
+        form = canonical(resource, scope, span)
+        request = {"resourceSpans": [{"resource": resource, "scopeSpans": [{"scope": scope, "spans": [span]}]}]}
+        spans.append({"name": name, "request": request, "canonical": form.hex(), "leaf": leaf_hash(form).hex()})
+    trees = []
+    for count in [1, 2, 3, 4, 5, 6, 7, 8, 9, 15, 16, 17, 31, 33]:
+        leaves = [leaf_hash(u32(i)) for i in range(count)]
+        paths = ["".join(node.hex() for node in path_of(i, leaves)) for i in range(count)]
+        trees.append({"count": count, "root": root_of(leaves).hex(), "paths": paths})
+    return {
+        "made_by": "test/vectors/evidence.py",
+        "keys": {"k1": {"seed": seed.hex(), "public_key": public_key.hex()}, "s1": {"secret": secret.hex()}},
+        "spans": spans,
+        "trees_over": "leaf i is SHA-256(0x00 then u32(i))",
+        "trees": trees,
+        "policies": [{"policy": p, "encoded": encode_policy(p).hex(), "id": sha256(encode_policy(p)).hex()} for p in policies],
+        "statements": list(statement_vectors(key, policy_id)),
+        "signed": list(signed_vectors(key, secret, policy_id)),
+    }
+
+
+def check(path):
+    """The file: {"keys": {id: public key in hex}, "secrets": {id: hex}, "cases": [{"name", "request", "verdicts"}]}."""
+    with open(path, encoding="utf-8") as file:
+        given = json.load(file)
+    public_keys = {name: Ed25519PublicKey.from_public_bytes(bytes.fromhex(key)) for name, key in given["keys"].items()}
+    secrets = {name: bytes.fromhex(key) for name, key in given["secrets"].items()}
+    failures = spans = 0
+    for case in given["cases"]:
+        found = [verdict(*entry, public_keys, secrets) for entry in entries_of(case["request"])]
+        spans += len(found)
+        if found != case["verdicts"]:
+            failures += 1
+            print(f"{case['name']}: expected {case['verdicts']}, found {found}")
+    print(f"{len(given['cases'])} cases, {spans} spans, {failures} failures")
+    return 1 if failures or not spans else 0
+
+
+if __name__ == "__main__":
+    if sys.argv[1:] == ["make"]:
+        json.dump(make(), sys.stdout, indent=1, ensure_ascii=True, allow_nan=False)
+        print()
+    elif len(sys.argv) == 3 and sys.argv[1] == "check":
+        sys.exit(check(sys.argv[2]))
+    else:
+        sys.exit(__doc__)
