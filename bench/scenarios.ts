@@ -157,7 +157,7 @@ function countMarks(
   const perSpan = (mark: string) => (text.split(mark).length - 1) / spans
   return {
     sealedPerSpan: perSpan('enc.v1.'),
-    maskedPerSpan: perSpan('***'),
+    maskedPerSpan: perSpan('[REDACTED'),
     signedPerSpan: perSpan('span.signature.key_id'),
   }
 }

@@ -85,7 +85,7 @@ export class Sidecar {
       command: process.execPath,
       args: [...(this.#setup.nodeArgs ?? []), LAUNCH, 'run', '--config', this.configFile],
       cwd: this.directory,
-      env: { NODE_ENV: 'test', ...this.#setup.env },
+      env: { NODE_ENV: 'test', BETRACE_DEBUG: '1', ...this.#setup.env },
       ...(this.#setup.cpu === undefined ? {} : { cpu: this.#setup.cpu }),
     })
     try {
