@@ -1,0 +1,198 @@
+// Carries out what a rule decided: the one place where a value is sealed, pseudonymised, masked or dropped. Where the
+// key that is needed is not at hand, nothing is done but to say so; the body cannot be used then.
+import { Edits } from '../wire/edits.ts'
+import { Place, type Signal, ValueType } from '../wire/otlp.ts'
+import { stringAttribute } from '../wire/write.ts'
+import type { KeyPath } from './key-path.ts'
+import { partialMask } from './masking.ts'
+import { Effect, type Outcome, PSEUDONYM_BITS } from './outcome.ts'
+import { SealQueue } from './seal-queue.ts'
+import { isTraceState, needsPlainMask, TEXT_KEY } from './surfaces.ts'
+import type { Sealer, TenantKeys } from './tenant-keys.ts'
+import { ascii, pseudonymBytes, textValue } from './value-bytes.ts'
+
+const EFFECTS = 5
+/** W3C Trace Context §3.3.1.3: characters of a list member's value. */
+const TRACE_STATE_VALUE_MAX = 256
+const SEALED_CHARS_MIN = 58
+
+export interface MissingKey {
+  readonly tenant: string
+  readonly key: 'encryption' | 'pseudonym'
+}
+
+/** A value that is decided about as a whole. */
+export interface WholeValue {
+  readonly place: Place
+  readonly valueStart: number
+  readonly valueEnd: number
+  /** What a mask that keeps characters sees of it; empty where there is nothing to keep. */
+  readonly text: Uint8Array
+  /** The attribute, where the value is all of one; 0 for an element of an array, and for a log body. */
+  readonly fieldStart: number
+  readonly fieldEnd: number
+}
+
+export class Editor {
+  readonly edits = new Edits()
+  readonly seals = new SealQueue()
+  /** By rule and effect: `rule * EFFECTS + effect`. */
+  readonly counts: Int32Array
+  readonly missing: MissingKey[] = []
+  /** Whether a value of the current resource group is sealed, so that its key must be announced there. */
+  isGroupSealed = false
+  #buf: Uint8Array = new Uint8Array(0)
+  #isMetrics = false
+  #tenant: TenantKeys | undefined
+
+  constructor(ruleCount: number) {
+    this.counts = new Int32Array(ruleCount * EFFECTS)
+  }
+
+  reset(buf: Uint8Array, signal: Signal): void {
+    this.#buf = buf
+    this.#isMetrics = signal === 'metrics'
+    this.#tenant = undefined
+    this.counts.fill(0)
+    this.missing.length = 0
+    this.seals.clear()
+  }
+
+  enterGroup(tenant: TenantKeys): void {
+    this.#tenant = tenant
+    this.isGroupSealed = false
+  }
+
+  /** Whose announcement the group needs. Only after a value was sealed. */
+  get sealer(): Sealer {
+    return this.#tenant!.sealer as Sealer // isGroupSealed is set where the sealer was one
+  }
+
+  count(rule: number, effect: Effect, times: number): void {
+    this.counts[rule * EFFECTS + effect] += times
+  }
+
+  /** A part of a text, [start, end). A token in it is bound to the key at the end of `path`, or to the place. */
+  part(place: Place, type: ValueType, outcome: Outcome, start: number, end: number, path: KeyPath): void {
+    // An entity refers to attributes by their keys, and keys are never sealed.
+    const effect = this.#effectOf(outcome, place === Place.ENTITY_KEY ? Effect.HASH : Effect.ENCRYPT)
+    if (effect === undefined || effect === Effect.KEEP) return
+    this.count(outcome.rule, effect, 1)
+    if (effect === Effect.ENCRYPT) {
+      const size = SEALED_CHARS_MIN + Math.ceil(((end - start + 6) * 4) / 3)
+      if (isTraceState(place) && size > TRACE_STATE_VALUE_MAX) {
+        this.edits.replace(start, end, outcome.plainMask)
+        return
+      }
+      const plaintext = textValue(type, this.#buf, start, end)
+      this.#seal(outcome, this.edits.reserve(start, end), false, plaintext, nameOf(place, path))
+    } else {
+      this.edits.replace(start, end, this.#textFor(effect, outcome, place, start, end))
+    }
+  }
+
+  /** A whole AnyValue. */
+  value(outcome: Outcome, at: WholeValue, path: KeyPath): void {
+    const effect = this.#effectOf(outcome)
+    if (effect === undefined || effect === Effect.KEEP) return
+    const { valueStart, valueEnd, fieldStart, fieldEnd } = at
+    if (effect === Effect.DROP) {
+      if (fieldEnd > 0) this.edits.remove(fieldStart, fieldEnd)
+      else this.edits.remove(valueStart, valueEnd)
+    } else if (valueStart === valueEnd) return
+    else if (effect === Effect.ENCRYPT) {
+      const plaintext = this.#buf.subarray(valueStart, valueEnd)
+      this.#seal(outcome, this.edits.reserve(valueStart, valueEnd), true, plaintext, path.name(at.place))
+      if (outcome.hasBeacon && fieldEnd > 0) this.#addBeacon(outcome, at, path.ownName())
+    } else if (effect === Effect.HASH) {
+      const token = this.#pseudonym(outcome, pseudonymBytes(this.#buf, valueStart, valueEnd))
+      this.#replaceValue(valueStart, valueEnd, ascii(token))
+    } else this.#replaceValue(valueStart, valueEnd, maskOf(outcome, effect, at.text, 0, at.text.length))
+    this.count(outcome.rule, effect, 1)
+  }
+
+  /** A part of an attribute's key. Never sealed: a fresh ciphertext per span would make every key another one. */
+  keyPart(outcome: Outcome, start: number, end: number): Uint8Array | undefined {
+    const wanted = this.#effectOf(outcome, Effect.HASH)
+    if (wanted === undefined || wanted === Effect.KEEP) return undefined
+    this.count(outcome.rule, wanted, 1)
+    const bytes = this.#textFor(wanted, outcome, Place.SPAN_ATTRIBUTE, start, end)
+    this.edits.replace(start, end, bytes)
+    return bytes
+  }
+
+  /** Puts `mask` in the place of an AnyValue that a rule does not need to be asked about. */
+  overBudget(outcome: Outcome, place: Place, start: number, end: number): void {
+    this.count(outcome.rule, Effect.MASK, 1)
+    this.edits.replace(start, end, needsPlainMask(place) ? outcome.plainMask : outcome.mask)
+  }
+
+  /** What is done in fact: on metrics a pseudonym instead of a seal, a mask where a key is not to be had. */
+  #effectOf(outcome: Outcome, sealedAs: Effect = Effect.ENCRYPT): Effect | undefined {
+    const tenant = this.#tenant!
+    let effect = outcome.effect
+    if (effect === Effect.ENCRYPT) effect = this.#isMetrics ? Effect.HASH : sealedAs
+    const key =
+      effect === Effect.ENCRYPT ? tenant.sealer : effect === Effect.HASH ? tenant.pseudonymizer : 'none'
+    if (key === 'mask') return Effect.MASK
+    if (key !== undefined) return effect
+    this.#miss(tenant.tenant, effect === Effect.ENCRYPT ? 'encryption' : 'pseudonym')
+    return undefined
+  }
+
+  #miss(tenant: string, key: MissingKey['key']): void {
+    if (!this.missing.some((known) => known.tenant === tenant && known.key === key))
+      this.missing.push({ tenant, key })
+  }
+
+  #textFor(effect: Effect, outcome: Outcome, place: Place, start: number, end: number): Uint8Array {
+    if (effect === Effect.DROP) return NOTHING
+    if (effect === Effect.HASH) return ascii(this.#pseudonym(outcome, this.#buf.subarray(start, end)))
+    return needsPlainMask(place) ? outcome.plainMask : maskOf(outcome, effect, this.#buf, start, end)
+  }
+
+  #pseudonym(outcome: Outcome, value: Uint8Array): string {
+    const pseudonymizer = this.#tenant!.pseudonymizer
+    if (pseudonymizer === undefined || pseudonymizer === 'mask') return ''
+    return outcome.beaconBits < PSEUDONYM_BITS
+      ? pseudonymizer.pseudonym(outcome.dataClass, value, outcome.beaconBits)
+      : pseudonymizer.pseudonym(outcome.dataClass, value)
+  }
+
+  #seal(outcome: Outcome, mark: number, isValue: boolean, plaintext: Uint8Array, attributeKey: string): void {
+    this.isGroupSealed = true
+    this.seals.add(this.sealer, mark, isValue, { plaintext, attributeKey, dataClass: outcome.dataClass })
+  }
+
+  /** `<key>.tok` in front of the attribute, to search without opening. */
+  #addBeacon(outcome: Outcome, at: WholeValue, key: string): void {
+    const pseudonymizer = this.#tenant!.pseudonymizer
+    if (pseudonymizer === 'mask') return
+    if (pseudonymizer === undefined) {
+      this.#miss(this.#tenant!.tenant, 'pseudonym')
+      return
+    }
+    // The sibling is the same field of the same parent. Field numbers of attributes are under 16: one byte of tag.
+    const field = this.#buf[at.fieldStart] >> 3
+    const token = this.#pseudonym(outcome, pseudonymBytes(this.#buf, at.valueStart, at.valueEnd))
+    this.count(outcome.rule, Effect.HASH, 1)
+    this.edits.insert(at.fieldStart, stringAttribute(field, `${key}.tok`, token))
+  }
+
+  #replaceValue(valueStart: number, valueEnd: number, text: Uint8Array): void {
+    this.edits.replace(valueStart, valueEnd, textValue(ValueType.STRING, text, 0, text.length))
+  }
+}
+
+const NOTHING = new Uint8Array(0)
+
+function maskOf(outcome: Outcome, effect: Effect, text: Uint8Array, start: number, end: number): Uint8Array {
+  const isPartial = effect === Effect.MASK && outcome.keepFirst + outcome.keepLast > 0
+  if (!isPartial) return outcome.mask
+  return partialMask(text, start, end, outcome.keepFirst, outcome.keepLast) ?? outcome.mask
+}
+
+function nameOf(place: Place, path: KeyPath): string {
+  const isText = TEXT_KEY[place] !== '' && place !== Place.LOG_BODY
+  return isText ? TEXT_KEY[place] : path.name(place)
+}

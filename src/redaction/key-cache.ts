@@ -1,0 +1,59 @@
+// What was decided about a key, kept by its bytes. Keys in telemetry are few and come again with every span; where they
+// do not, an entry is decided anew and pushes out another, so memory is bounded and the answer is the same.
+import type { Place } from '../wire/otlp.ts'
+import type { Profile } from './profile.ts'
+
+const SLOTS = 8192
+const KEY_BYTES_MAX = 512
+
+export const Reserved = { NO: 0, ANNOUNCEMENT: 1, REMOVED: 2, SIGNATURE: 3 } as const
+export type Reserved = (typeof Reserved)[keyof typeof Reserved]
+
+export interface KeyEntry {
+  readonly place: Place
+  /** The path: keys joined by SEPARATOR. */
+  readonly path: Uint8Array
+  readonly profile: Profile
+  /** Rules that name this key or what is around it. */
+  readonly namedBy: readonly number[]
+  readonly reserved: Reserved
+  /** A detector finds something in the text of the key itself. Never cached. */
+  readonly isKeyPersonal: boolean
+}
+
+export class KeyCache {
+  readonly #slots = new Array<KeyEntry | undefined>(SLOTS).fill(undefined)
+
+  find(place: Place, buf: Uint8Array, start: number, end: number): KeyEntry | undefined {
+    const slot = slotOf(place, buf, start, end)
+    const first = this.#slots[slot]
+    if (first !== undefined && isFor(first, place, buf, start, end)) return first
+    const second = this.#slots[slot ^ 1]
+    return second !== undefined && isFor(second, place, buf, start, end) ? second : undefined
+  }
+
+  keep(entry: KeyEntry): void {
+    if (entry.path.length > KEY_BYTES_MAX || entry.isKeyPersonal) return
+    const slot = slotOf(entry.place, entry.path, 0, entry.path.length)
+    this.#slots[slot ^ 1] = this.#slots[slot]
+    this.#slots[slot] = entry
+  }
+}
+
+/** Few bytes tell usual keys apart (length, start, end); the comparison afterwards is complete. */
+function slotOf(place: Place, buf: Uint8Array, start: number, end: number): number {
+  const length = end - start
+  let hash = Math.imul(length, 0x9e3779b1) ^ Math.imul(place + 1, 0x85ebca6b)
+  const head = length < 4 ? end : start + 4
+  for (let i = start; i < head; i++) hash = Math.imul(hash ^ buf[i], 0x01000193)
+  const tail = length < 12 ? head : end - 8
+  for (let i = tail; i < end; i++) hash = Math.imul(hash ^ buf[i], 0x01000193)
+  return ((hash ^ (hash >>> 15)) >>> 0) % SLOTS
+}
+
+function isFor(entry: KeyEntry, place: Place, buf: Uint8Array, start: number, end: number): boolean {
+  const path = entry.path
+  if (entry.place !== place || path.length !== end - start) return false
+  for (let i = 0; i < path.length; i++) if (path[i] !== buf[start + i]) return false
+  return true
+}

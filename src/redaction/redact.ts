@@ -1,0 +1,75 @@
+// One request through the rules: one scan that plans, one call per tenant that seals, one splice that rebuilds.
+import type { Signal } from '../wire/otlp.ts'
+import { scan } from '../wire/scan.ts'
+import { splice } from '../wire/splice.ts'
+import type { MissingKey } from './editor.ts'
+import { EFFECT_NAMES } from './outcome.ts'
+import { Redactor } from './redactor.ts'
+import type { RuleSet } from './rules.ts'
+import type { TenantKeys } from './tenant-keys.ts'
+
+export interface RedactResult {
+  /** The same buffer when no rule changed anything, otherwise one of its own. Not to be used while `missing` is not empty. */
+  readonly body: Uint8Array
+  /** Spans, log records or data points. */
+  readonly itemCount: number
+  /** The same, by resource group. */
+  readonly itemsByGroup: readonly number[]
+  /** `rule\0action` → values and parts of values. `action` is what was done, not what the rule asked for. */
+  readonly counts: ReadonlyMap<string, number>
+  /** Not empty: load these keys and call again. */
+  readonly missing: readonly MissingKey[]
+  /** Reserved attributes from outside that were removed. */
+  readonly forged: number
+  /** Values that were too much work to search and are masked whole. */
+  readonly overBudget: number
+}
+
+const redactors = new WeakMap<RuleSet, Redactor>()
+
+/**
+ * Applies the rules to an encoded Export request. `tenants[i]` has the keys of the i-th resource group. Throws MALFORMED
+ * or TOO_DEEP for what the scan refuses; `buf` stays the caller's and is not changed.
+ */
+export function redact(
+  buf: Uint8Array,
+  signal: Signal,
+  ruleSet: RuleSet,
+  tenants: readonly TenantKeys[],
+): RedactResult {
+  let redactor = redactors.get(ruleSet)
+  if (redactor === undefined) {
+    redactor = new Redactor(ruleSet)
+    redactors.set(ruleSet, redactor)
+  }
+  const { editor } = redactor
+  // A plain view, whatever the caller has: a Buffer has another hidden class.
+  redactor.begin(new Uint8Array(buf.buffer, buf.byteOffset, buf.length), signal, tenants)
+  try {
+    scan(buf, signal, redactor, editor.edits)
+    const missing = [...editor.missing]
+    if (missing.length === 0) editor.seals.fill(editor.edits)
+    return {
+      body: missing.length === 0 ? splice(buf, editor.edits) : buf,
+      itemCount: redactor.itemCount,
+      itemsByGroup: redactor.itemsByGroup,
+      counts: namedCounts(editor.counts, ruleSet.ruleNames),
+      missing,
+      forged: redactor.forged,
+      overBudget: redactor.overBudget,
+    }
+  } finally {
+    redactor.end()
+  }
+}
+
+function namedCounts(counts: Int32Array, ruleNames: readonly string[]): ReadonlyMap<string, number> {
+  const named = new Map<string, number>()
+  const effects = EFFECT_NAMES.length
+  for (let i = 0; i < counts.length; i++) {
+    if (counts[i] === 0) continue
+    const name = `${ruleNames[Math.floor(i / effects)]}\0${EFFECT_NAMES[i % effects]}`
+    named.set(name, (named.get(name) ?? 0) + counts[i])
+  }
+  return named
+}

@@ -1,0 +1,32 @@
+// Attribute names that are ours. From outside they are not to be trusted: who could put a `betrace.key.*` there could
+// make plain text look sealed (proto/sealed-value.md §3).
+import { Place } from '../wire/otlp.ts'
+import { Reserved } from './key-cache.ts'
+
+export const ANNOUNCEMENT_PREFIX = 'betrace.key.'
+const REDACTION_PREFIX = 'redaction.'
+const SIGNATURE_PREFIX = 'span.signature'
+
+/**
+ * What the attribute name [start, end) is to us. `span.signature*` on a span is evidence's to judge: it keeps one that
+ * verifies and removes the rest, so detectors must not change a byte of it. Anywhere else nobody looks at it later, and
+ * it is an attribute like others.
+ */
+export function reservedKind(
+  place: Place,
+  buf: Uint8Array,
+  start: number,
+  end: number,
+  evidenceFollows: boolean,
+): Reserved {
+  if (hasPrefix(buf, start, end, ANNOUNCEMENT_PREFIX)) return Reserved.ANNOUNCEMENT
+  if (hasPrefix(buf, start, end, REDACTION_PREFIX)) return Reserved.REMOVED
+  const isEvidence = evidenceFollows && place === Place.SPAN_ATTRIBUTE
+  return isEvidence && hasPrefix(buf, start, end, SIGNATURE_PREFIX) ? Reserved.SIGNATURE : Reserved.NO
+}
+
+function hasPrefix(buf: Uint8Array, start: number, end: number, prefix: string): boolean {
+  if (end - start < prefix.length) return false
+  for (let i = 0; i < prefix.length; i++) if (buf[start + i] !== prefix.charCodeAt(i)) return false
+  return true
+}

@@ -1,0 +1,226 @@
+// Rules, compiled once: names become bits and tables, and what the rules say about a place and a key becomes a profile.
+// Order decides: the operator's rules, then those of the packs.
+
+import { SidecarError } from '../errors.ts'
+import type { Place } from '../wire/otlp.ts'
+import { DETECTOR_COUNT, DETECTORS, detectorByName } from './detectors/registry.ts'
+import { scanText } from './detectors/text-scan.ts'
+import { KeyCache, type KeyEntry, Reserved } from './key-cache.ts'
+import { globMatches } from './key-glob.ts'
+import { KeyMatcher, SEPARATOR } from './key-matcher.ts'
+import { Matches } from './matches.ts'
+import type { RedactionOptions, Rule } from './options.ts'
+import { createOutcome, Effect, type Outcome } from './outcome.ts'
+import { packByName } from './packs/packs.ts'
+import { createProfile, type FittingRule, type Profile } from './profile.ts'
+import { reservedKind } from './reserved.ts'
+import { PLACE_COUNT, SURFACES } from './surfaces.ts'
+import { UserPattern } from './user-pattern.ts'
+
+/** Tenants whose choice of rules is remembered; more are worked out again. */
+const TENANT_VIEWS_MAX = 10_000
+/** Bytes of a value, times what its patterns weigh, beyond which it is masked whole: some 10 ms. */
+export const VALUE_WORK_MAX = 4 * 1024 * 1024
+/** Different sets of rules that name a key, per view; hostile paths can make many. */
+const PROFILES_MAX = 4096
+const WHOLE_CLASS = 'pii'
+const OVER_BUDGET_RULE = 'over budget'
+
+/** What the world around knows and the rules cannot. */
+export interface RuleSetHooks {
+  /** Whether `value` is the announcement that made `kid`, and our key service vouches for it. Default: never. */
+  readonly isTrustedAnnouncement?: (kid: string, value: string) => boolean
+  /** Whether `kid` is a pseudonym key of ours or of a sidecar before us. Default: never. */
+  readonly isTrustedPseudonymKey?: (kid: string) => boolean
+  /** Whether evidence sees the request next, and removes or keeps `span.signature*`. Without it they are plain text. */
+  readonly evidenceFollows?: boolean
+  /** See VALUE_WORK_MAX, its default. */
+  readonly valueWorkMax?: number
+}
+
+interface CompiledRule extends FittingRule {
+  readonly isKeyed: boolean
+  readonly keys: readonly string[]
+  readonly places: ReadonlySet<Place>
+  readonly tenants: readonly Uint8Array[]
+}
+
+/** Compiled rules. Holds no values; the cache of keys in it is bounded. */
+export class RuleSet {
+  readonly hooks: Required<RuleSetHooks>
+  readonly ruleNames: readonly string[]
+  /** Every data class that a value may be sealed under: what a key announcement lists. At most 64 (proto/sealed-value.md §3). */
+  readonly dataClasses: readonly string[]
+  /** What becomes of a value that is too much work to search. */
+  readonly overBudget: Outcome
+  readonly #rules: readonly CompiledRule[]
+  readonly #hasTenants: boolean
+  readonly #views = new Map<string, RuleView>()
+  readonly #viewOfTenant = new Map<string, RuleView>()
+
+  constructor(rules: readonly Rule[], hooks: RuleSetHooks) {
+    this.hooks = {
+      isTrustedAnnouncement: hooks.isTrustedAnnouncement ?? (() => false),
+      isTrustedPseudonymKey: hooks.isTrustedPseudonymKey ?? (() => false),
+      evidenceFollows: hooks.evidenceFollows ?? true,
+      valueWorkMax: hooks.valueWorkMax ?? VALUE_WORK_MAX,
+    }
+    this.#rules = rules.map(compileRule)
+    this.#hasTenants = this.#rules.some((rule) => rule.tenants.length > 0)
+    this.overBudget = createOutcome(
+      rules.length,
+      OVER_BUDGET_RULE,
+      { kind: 'mask', text: '[REDACTED]', keepFirst: 0, keepLast: 0 },
+      WHOLE_CLASS,
+    )
+    this.ruleNames = [...rules.map((rule) => rule.name), OVER_BUDGET_RULE]
+    const classes = [...new Set(this.#rules.flatMap(classesOf))].sort()
+    this.dataClasses = classes.length > 0 ? classes : [WHOLE_CLASS]
+    if (this.dataClasses.length > 64) throw new SidecarError('CONFIG', 'rules have more than 64 data classes')
+  }
+
+  /** The rules that a tenant has. */
+  viewOf(tenant: string): RuleView {
+    if (!this.#hasTenants) tenant = ''
+    const known = this.#viewOfTenant.get(tenant)
+    if (known !== undefined) return known
+    const bytes = new TextEncoder().encode(tenant)
+    const fitting = this.#rules.filter((rule) => isForTenant(rule, bytes))
+    const name = fitting.map((rule) => this.#rules.indexOf(rule)).join()
+    const view = this.#views.get(name) ?? new RuleView(fitting, this.hooks)
+    if (this.#viewOfTenant.size >= TENANT_VIEWS_MAX) {
+      this.#viewOfTenant.clear()
+      this.#views.clear()
+    }
+    this.#views.set(name, view)
+    this.#viewOfTenant.set(tenant, view)
+    return view
+  }
+}
+
+/** Compiles the operator's rules and then those of the packs. Throws CONFIG for what `parseRedactionOptions` refuses. */
+export function compileRules(options: RedactionOptions, hooks: RuleSetHooks = {}): RuleSet {
+  const packed = options.packs.flatMap((name) => {
+    const pack = packByName(name)
+    if (pack === undefined) throw new SidecarError('CONFIG', 'a rule pack is not known')
+    return pack.rules
+  })
+  return new RuleSet([...options.rules, ...packed], hooks)
+}
+
+/** The rules of some tenants, with what was decided about keys. */
+export class RuleView {
+  /** By place: free text, and a log body that is no kvlist. */
+  readonly texts: readonly Profile[]
+  readonly #rules: readonly CompiledRule[]
+  readonly #hooks: Required<RuleSetHooks>
+  readonly #matcher: KeyMatcher
+  readonly #profiles = new Map<string, Profile>()
+  readonly #keys = new KeyCache()
+  readonly #matches = new Matches()
+
+  constructor(rules: readonly CompiledRule[], hooks: Required<RuleSetHooks>) {
+    this.#rules = rules
+    this.#hooks = hooks
+    this.#matcher = new KeyMatcher(rules.map((rule) => rule.keys))
+    this.texts = Array.from({ length: PLACE_COUNT }, (_, place) => this.#profile(place as Place, []))
+  }
+
+  /** The decision about the path [start, end) of `buf`; `parent` is what is around it. */
+  entry(place: Place, buf: Uint8Array, start: number, end: number, parent: KeyEntry | undefined): KeyEntry {
+    return this.#keys.find(place, buf, start, end) ?? this.#decide(place, buf, start, end, parent)
+  }
+
+  #decide(place: Place, buf: Uint8Array, start: number, end: number, parent: KeyEntry | undefined): KeyEntry {
+    const namedBy = this.#matcher.match(buf, start, end, parent?.namedBy ?? [])
+    const profile = this.#profile(place, namedBy)
+    let ownStart = end
+    while (ownStart > start && buf[ownStart - 1] !== SEPARATOR) ownStart--
+    const entry: KeyEntry = {
+      place,
+      path: buf.slice(start, end),
+      profile,
+      namedBy,
+      reserved:
+        parent === undefined
+          ? reservedKind(place, buf, start, end, this.#hooks.evidenceFollows)
+          : Reserved.NO,
+      isKeyPersonal: this.#isPersonal(profile, buf, ownStart, end),
+    }
+    this.#keys.keep(entry)
+    return entry
+  }
+
+  #isPersonal(profile: Profile, buf: Uint8Array, start: number, end: number): boolean {
+    const matches = this.#matches
+    matches.clear()
+    if (profile.isBlind) return false
+    if (end - start > this.#hooks.valueWorkMax) return true
+    scanText(buf, start, end, profile.mask, profile.stops, matches)
+    for (const { pattern, source } of profile.patterns) pattern.find(buf, start, end, source, matches)
+    return matches.count > 0
+  }
+
+  /** What the rules say about a place, when those in `namedBy` name the key. */
+  #profile(place: Place, namedBy: readonly number[]): Profile {
+    const name = `${place}:${namedBy.join()}`
+    const known = this.#profiles.get(name)
+    if (known !== undefined) return known
+    const profile = createProfile(
+      this.#rules.filter(
+        (rule, index) => rule.places.has(place) && (!rule.isKeyed || namedBy.includes(index)),
+      ),
+    )
+    if (this.#profiles.size >= PROFILES_MAX) this.#profiles.clear()
+    this.#profiles.set(name, profile)
+    return profile
+  }
+}
+
+function compileRule(rule: Rule, index: number): CompiledRule {
+  const { key = [], detector = [], pattern = [], surface = [], tenant = [] } = rule.match
+  const outcomes = new Array<Outcome | undefined>(DETECTOR_COUNT).fill(undefined)
+  for (const name of detector) {
+    const info = detectorByName(name)
+    if (info === undefined) throw new SidecarError('CONFIG', 'a detector is not known')
+    outcomes[info.id] = createOutcome(index, rule.name, rule.action, rule.dataClass ?? info.dataClass)
+  }
+  const plain = createOutcome(index, rule.name, rule.action, rule.dataClass ?? WHOLE_CLASS)
+  const isWhole = detector.length === 0 && pattern.length === 0
+  if (isWhole && key.length === 0 && surface.length === 0)
+    throw new SidecarError('CONFIG', 'a rule fits everything')
+  return {
+    whole: isWhole ? plain : undefined,
+    outcomes,
+    patterns: pattern.map((text) => new UserPattern(text)),
+    patternOutcome: plain,
+    isKeyed: key.length > 0,
+    keys: key,
+    places: placesOf(surface),
+    tenants: tenant.map((text) => new TextEncoder().encode(text)),
+  }
+}
+
+function placesOf(surfaces: readonly string[]): ReadonlySet<Place> {
+  if (surfaces.length === 0) return new Set([...SURFACES.values()].flat())
+  return new Set(
+    surfaces.flatMap((name) => {
+      const places = SURFACES.get(name)
+      if (places === undefined) throw new SidecarError('CONFIG', 'a surface is not known')
+      return places
+    }),
+  )
+}
+
+function isForTenant(rule: CompiledRule, tenant: Uint8Array): boolean {
+  return rule.tenants.length === 0 || rule.tenants.some((glob) => globMatches(glob, tenant, 0, tenant.length))
+}
+
+/** Only what is sealed needs its class announced. */
+function classesOf(rule: CompiledRule): string[] {
+  const found = [rule.whole, rule.patterns.length > 0 ? rule.patternOutcome : undefined, ...rule.outcomes]
+  return found.flatMap((outcome) => (outcome?.effect === Effect.ENCRYPT ? [outcome.dataClass] : []))
+}
+
+/** For listings of what there is: name and one line each. */
+export const DETECTOR_LIST: readonly { readonly name: string; readonly description: string }[] = DETECTORS
