@@ -1,0 +1,42 @@
+// The key records of a data folder, for commands that only read. A reader of its own beside the sidecar that runs on the
+// folder: no lock is taken, no boot counted, nothing written.
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
+import { open } from 'lmdb'
+import { SidecarError } from '../errors.ts'
+import type { KeyRecordKind, KeyStore } from '../keys/keystore.ts'
+import { storeKeyStore } from '../store/key-store.ts'
+import type { Store } from '../store/store.ts'
+import type { Table } from '../store/table.ts'
+
+export interface OpenKeyStore {
+  readonly store: KeyStore
+  close(): Promise<void>
+}
+
+/** Rejects CONFIG when there is no data in the folder. */
+export async function openKeyStore(directory: string): Promise<OpenKeyStore> {
+  if (!existsSync(join(directory, 'data.mdb'))) {
+    throw new SidecarError('CONFIG', 'storage.directory: there is no data in it')
+  }
+  const encodings = { encoding: 'binary', keyEncoding: 'binary' } as const
+  const root = open<Uint8Array, Uint8Array>({ path: directory, readOnly: true, maxDbs: 8, ...encodings })
+  const keys = root.openDB<Uint8Array, Uint8Array>({ name: 'keys', ...encodings })
+  const table: Table = {
+    get: (key) => {
+      const value = keys.get(key)
+      return value && new Uint8Array(value)
+    },
+    range: (options = {}) =>
+      [...keys.getRange(options)].map(({ key, value }) => ({
+        key: new Uint8Array(key),
+        value: new Uint8Array(value),
+      })),
+    put: async () => {
+      throw new SidecarError('INTERNAL', 'a command does not write key records')
+    },
+  }
+  // Of the store, key records need its table alone; what the records' keys look like stays in one place.
+  const store = storeKeyStore<KeyRecordKind>({ table: () => table } as unknown as Store)
+  return { store, close: () => root.close() }
+}

@@ -1,0 +1,153 @@
+// Exported telemetry from a file, of any signal: OTLP/JSON as one document or one request a line, protobuf as one
+// request, or a row of them with four bytes of length before each, as the Collector's file exporter writes. Which it was
+// is kept, so that the opened document can be written in the same form.
+import { asSidecarError, SidecarError } from '../errors.ts'
+import type { ExportedRequest } from '../keys/reveal.ts'
+import { jsonToProtobuf, protobufToJson } from '../wire/json.ts'
+import { Frame, type Signal } from '../wire/otlp.ts'
+import { Fields } from '../wire/reader.ts'
+import { scan, type Visitor } from '../wire/scan.ts'
+
+export type ExportForm = 'json' | 'json_lines' | 'protobuf' | 'protobuf_row'
+
+export interface ExportedFile {
+  readonly form: ExportForm
+  readonly requests: readonly ExportedRequest[]
+}
+
+/** Longest file that is read, bytes: it is held in memory. */
+export const FILE_BYTES_MAX = 1024 * 1024 * 1024
+
+const SIGNALS: readonly Signal[] = ['traces', 'logs', 'metrics']
+const SIGNAL_OF: ReadonlyMap<string, Signal> = new Map([
+  ['resourceSpans', 'traces'],
+  ['resource_spans', 'traces'],
+  ['resourceLogs', 'logs'],
+  ['resource_logs', 'logs'],
+  ['resourceMetrics', 'metrics'],
+  ['resource_metrics', 'metrics'],
+])
+
+/** Reads a whole file. Throws MALFORMED when it is no OTLP, with the line where there are lines. */
+export function readExported(bytes: Uint8Array): ExportedFile {
+  if (bytes.length > FILE_BYTES_MAX) throw new SidecarError('TOO_LARGE', 'file is too large')
+  if (firstVisible(bytes) !== '{') return readBinary(bytes)
+  const whole = jsonRequest(bytes)
+  if (whole !== undefined) return { form: 'json', requests: [whole] }
+  const requests: ExportedRequest[] = []
+  let line = 0
+  for (const part of lines(bytes)) {
+    line++
+    if (firstVisible(part) === undefined) continue
+    const request = jsonRequest(part)
+    if (request === undefined) throw notOtlp(`line ${line} is not OTLP/JSON`)
+    requests.push(request)
+  }
+  return { form: 'json_lines', requests }
+}
+
+/** The requests in the form that they came in. */
+export function writeExported(form: ExportForm, requests: readonly ExportedRequest[]): Uint8Array {
+  const parts: Uint8Array[] = []
+  for (const { signal, body } of requests) {
+    if (form === 'json' || form === 'json_lines') parts.push(Buffer.from(`${protobufToJson(body, signal)}\n`))
+    else if (form === 'protobuf') parts.push(body)
+    else {
+      const length = Buffer.alloc(4)
+      length.writeUInt32BE(body.length)
+      parts.push(length, body)
+    }
+  }
+  return Buffer.concat(parts)
+}
+
+function jsonRequest(bytes: Uint8Array): ExportedRequest | undefined {
+  let document: unknown
+  try {
+    document = JSON.parse(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('utf8'))
+  } catch {
+    return undefined
+  }
+  if (typeof document !== 'object' || document === null) throw notOtlp('json is not an object')
+  const signal = Object.keys(document)
+    .map((key) => SIGNAL_OF.get(key))
+    .find((known) => known !== undefined)
+  if (signal === undefined) throw notOtlp('json has no resourceSpans, resourceLogs or resourceMetrics')
+  return { signal, body: jsonToProtobuf(bytes, signal) }
+}
+
+function readBinary(bytes: Uint8Array): ExportedFile {
+  const signal = bytes.length === 0 ? undefined : binarySignal(bytes)
+  if (signal !== undefined) return { form: 'protobuf', requests: [{ signal, body: bytes }] }
+  const requests = splitRow(bytes)
+  if (requests === undefined) throw notOtlp('file is neither OTLP/JSON nor OTLP protobuf')
+  return { form: 'protobuf_row', requests }
+}
+
+function splitRow(bytes: Uint8Array): ExportedRequest[] | undefined {
+  const requests: ExportedRequest[] = []
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length)
+  for (let at = 0; at < bytes.length; ) {
+    const end = at + 4 <= bytes.length ? at + 4 + view.getUint32(at) : bytes.length + 1
+    if (end > bytes.length) return undefined
+    const body = bytes.subarray(at + 4, end)
+    const signal = binarySignal(body)
+    if (signal === undefined) return undefined
+    requests.push({ signal, body })
+    at = end
+  }
+  return requests.length === 0 ? undefined : requests
+}
+
+/** The first signal as which the bytes can be read. A span has ids of their own length, which no metric has. */
+function binarySignal(body: Uint8Array): Signal | undefined {
+  return SIGNALS.find((signal) => {
+    try {
+      scan(body, signal, signal === 'traces' ? spansOnly(body) : nothing)
+      return true
+    } catch (thrown) {
+      if (asSidecarError(thrown).code === 'INTERNAL') throw thrown
+      return false
+    }
+  })
+}
+
+const nothing: Visitor = {
+  enter: () => undefined,
+  leave: () => undefined,
+  text: () => undefined,
+  attribute: () => true,
+  scalar: () => undefined,
+  attributeEnd: () => undefined,
+}
+
+function spansOnly(body: Uint8Array): Visitor {
+  return {
+    ...nothing,
+    enter(frame, start, end) {
+      if (frame !== Frame.ITEM) return
+      const span = new Fields(body, start, end)
+      while (span.next()) {
+        if (span.field === 1 && span.end - span.start !== 16) throw notOtlp('not a span')
+      }
+    },
+  }
+}
+
+function* lines(bytes: Uint8Array): Generator<Uint8Array> {
+  for (let at = 0; at < bytes.length; ) {
+    const found = bytes.indexOf(0x0a, at)
+    const end = found < 0 ? bytes.length : found
+    yield bytes.subarray(at, end)
+    at = end + 1
+  }
+}
+
+function firstVisible(bytes: Uint8Array): string | undefined {
+  const first = bytes.find((byte) => byte !== 0x20 && byte !== 0x09 && byte !== 0x0d && byte !== 0x0a)
+  return first === undefined ? undefined : String.fromCharCode(first)
+}
+
+function notOtlp(message: string): SidecarError {
+  return new SidecarError('MALFORMED', message)
+}

@@ -1,0 +1,221 @@
+// `betrace reveal`: opens sealed values of exported files, or one token. Exit codes: 0 all opened, 1 some did not open,
+// 2 cannot tell (the key service or the key store did not answer), 3 usage.
+import { readFile } from 'node:fs/promises'
+import { isAbsolute, resolve } from 'node:path'
+import { parseArgs } from 'node:util'
+import { asSidecarError, SidecarError } from '../errors.ts'
+import { anyValueJson, type RevealParts, revealRequests, revealToken } from '../keys/reveal.ts'
+import { type RevealAccess, revealAccess } from './reveal-access.ts'
+import { readExported, writeExported } from './reveal-input.ts'
+import {
+  type FileReport,
+  failureText,
+  jsonReport,
+  printFailures,
+  printText,
+  valueText,
+} from './reveal-report.ts'
+import { type CommandIo, ExitCode, painter } from './terminal.ts'
+
+export type RevealIo = Pick<CommandIo, 'stdout' | 'stderr'> &
+  Partial<Pick<CommandIo, 'env' | 'cwd'>> & { readonly stdin?: AsyncIterable<Uint8Array> }
+
+const USAGE = `usage: betrace reveal [KEY SERVICE] [--json | --document] FILE…
+       betrace reveal [KEY SERVICE] --token T --attribute K --announcement A
+
+Opens sealed values in OTLP/JSON, JSON lines or protobuf; - is standard input.
+Needs the exported file and the key service, nothing else.
+  --json               what opened and what did not, as one JSON document
+  --document           the files themselves with every value opened
+  --token T            one sealed value, enc.v1.…
+  --attribute K        the attribute key that it stood under
+  --announcement A     value of the resource attribute betrace.key.<kid>
+  --trace-id HEX       its trace, where values are bound to it
+Key service:
+  --config FILE, --set a.b.c=value
+                       the sidecar's configuration (./collector-config.yaml)
+  --kms.local.key-file FILE
+                       the local key service with this file, no configuration
+Exit codes: 0 all opened, 1 some did not open, 2 cannot tell, 3 usage.
+`
+
+interface RevealArguments {
+  readonly files: readonly string[]
+  readonly isJson: boolean
+  readonly isDocument: boolean
+  readonly token:
+    | { readonly token: string; readonly attribute: string; readonly announcement: string }
+    | undefined
+  readonly traceId: Uint8Array | undefined
+  readonly keyFile: string | undefined
+  readonly configArgv: readonly string[]
+}
+
+/** How the command reaches the key service; tests give their own. */
+export type OpenAccess = (
+  args: Pick<RevealArguments, 'keyFile' | 'configArgv'>,
+  io: CommandIo,
+) => Promise<RevealAccess>
+
+export async function reveal(
+  argv: string[],
+  io: RevealIo,
+  openAccess: OpenAccess = revealAccess,
+): Promise<number> {
+  if (argv.includes('--help')) {
+    io.stdout.write(USAGE)
+    return ExitCode.GOOD
+  }
+  const parsed = readArguments(argv)
+  if (typeof parsed === 'string') {
+    io.stderr.write(`betrace reveal: ${parsed}\n\n${USAGE}`)
+    return ExitCode.USAGE
+  }
+  const surroundings: CommandIo = { ...io, env: io.env ?? process.env, cwd: io.cwd ?? process.cwd() }
+  const access = await openAccess(parsed, surroundings)
+  try {
+    return parsed.token === undefined
+      ? await revealFiles(parsed, access, surroundings, io.stdin ?? process.stdin)
+      : await revealOne(parsed, parsed.token, access, surroundings)
+  } finally {
+    await access.close()
+  }
+}
+
+async function revealFiles(
+  args: RevealArguments,
+  access: RevealParts,
+  io: CommandIo,
+  stdin: AsyncIterable<Uint8Array>,
+): Promise<number> {
+  const reports: FileReport[] = []
+  let isUnreadable = false
+  for (const file of args.files) {
+    try {
+      const bytes =
+        file === '-' ? await readAll(stdin) : await readFile(isAbsolute(file) ? file : resolve(io.cwd, file))
+      const { form, requests } = readExported(bytes)
+      const { tokens, bodies } = await revealRequests(access, requests, noDeadline())
+      reports.push({ file, tokens })
+      if (args.isDocument) {
+        const opened = requests.map(({ signal }, index) => ({ signal, body: bodies[index]! }))
+        io.stdout.write(writeExported(form, opened))
+      }
+    } catch (thrown) {
+      isUnreadable = true
+      io.stderr.write(`${file}: ${readFailure(thrown)}\n`)
+    }
+  }
+  if (args.isJson) io.stdout.write(jsonReport(reports))
+  else if (args.isDocument) printFailures(io.stderr, reports, painter(io.stderr, io.env))
+  else printText(io.stdout, reports, painter(io.stdout, io.env))
+  return isUnreadable ? ExitCode.CANNOT_TELL : exitCodeOf(reports)
+}
+
+async function revealOne(
+  args: RevealArguments,
+  { token, attribute, announcement }: NonNullable<RevealArguments['token']>,
+  access: RevealParts,
+  io: CommandIo,
+): Promise<number> {
+  const traceId = args.traceId === undefined ? {} : { traceId: args.traceId }
+  try {
+    const opened = await revealToken(
+      access,
+      { token, attributeKey: attribute, announcement, ...traceId },
+      noDeadline(),
+    )
+    const value = anyValueJson(opened.plaintext)
+    io.stdout.write(
+      args.isJson ? `${JSON.stringify({ class: opened.dataClass, value })}\n` : `${valueText(value)}\n`,
+    )
+    return ExitCode.GOOD
+  } catch (thrown) {
+    const error = asSidecarError(thrown)
+    if (error.code === 'INTERNAL') throw thrown
+    const failure = error.code === 'SEALED_VALUE' ? 'does_not_open' : 'cannot_tell'
+    io.stderr.write(`betrace reveal: ${failureText(failure, error)}\n`)
+    return failure === 'does_not_open' ? ExitCode.FAILED : ExitCode.CANNOT_TELL
+  }
+}
+
+function exitCodeOf(reports: readonly FileReport[]): number {
+  const outcomes = reports.flatMap(({ tokens }) => tokens.map(({ outcome }) => outcome))
+  const failures = outcomes.flatMap((outcome) => (outcome.isOpen ? [] : [outcome.failure]))
+  if (failures.some((failure) => failure !== 'cannot_tell')) return ExitCode.FAILED
+  return failures.length > 0 ? ExitCode.CANNOT_TELL : ExitCode.GOOD
+}
+
+function readArguments(argv: readonly string[]): RevealArguments | string {
+  const { values, positionals, problem } = parseOptions(argv)
+  if (problem !== undefined) return problem
+  const { token, attribute, announcement } = values
+  const traceText = values['trace-id']
+  if (traceText !== undefined && !/^[0-9a-fA-F]{32}$/.test(traceText))
+    return '--trace-id is 32 hexadecimal digits'
+  const isOne = token !== undefined || attribute !== undefined || announcement !== undefined
+  if (isOne && (token === undefined || attribute === undefined || announcement === undefined)) {
+    return '--token, --attribute and --announcement go together'
+  }
+  if (isOne && (positionals.length > 0 || values.document === true)) return 'one token or files, not both'
+  if (!isOne && positionals.length === 0) return 'which file? Give one, or - for standard input'
+  if (values.json === true && values.document === true) return '--json or --document, not both'
+  const configArgv = [
+    ...(values.config ?? []).flatMap((file) => ['--config', file]),
+    ...(values.set ?? []).flatMap((set) => ['--set', set]),
+  ]
+  return {
+    files: positionals,
+    isJson: values.json === true,
+    isDocument: values.document === true,
+    token: isOne ? { token: token!, attribute: attribute!, announcement: announcement! } : undefined,
+    traceId: traceText === undefined ? undefined : Buffer.from(traceText, 'hex'),
+    keyFile: values['kms.local.key-file'],
+    configArgv,
+  }
+}
+
+const OPTIONS = {
+  json: { type: 'boolean' },
+  document: { type: 'boolean' },
+  token: { type: 'string' },
+  attribute: { type: 'string' },
+  announcement: { type: 'string' },
+  'trace-id': { type: 'string' },
+  config: { type: 'string', short: 'c', multiple: true },
+  set: { type: 'string', multiple: true },
+  'kms.local.key-file': { type: 'string' },
+} as const
+
+function parseOptions(argv: readonly string[]) {
+  try {
+    const { values, positionals } = parseArgs({
+      args: [...argv],
+      options: OPTIONS,
+      strict: true,
+      allowPositionals: true,
+    })
+    return { values, positionals, problem: undefined }
+  } catch {
+    // parseArgs quotes the argument, which may be somebody's data.
+    return { values: {}, positionals: [], problem: 'unknown or incomplete option' } as const
+  }
+}
+
+function readFailure(thrown: unknown): string {
+  if (thrown instanceof Error && 'code' in thrown && !(thrown instanceof SidecarError)) {
+    return `cannot be read (${String(thrown.code)})`
+  }
+  const error = asSidecarError(thrown)
+  if (error.code === 'INTERNAL') throw thrown
+  return error.message
+}
+
+async function readAll(source: AsyncIterable<Uint8Array>): Promise<Uint8Array> {
+  const parts: Uint8Array[] = []
+  for await (const part of source) parts.push(part)
+  return Buffer.concat(parts)
+}
+
+/** A command ends with its process; the key service has its own time-outs. */
+const noDeadline = (): AbortSignal => new AbortController().signal
