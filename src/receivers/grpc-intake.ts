@@ -6,7 +6,7 @@
 import type { ServerHttp2Stream } from 'node:http2'
 import { constants } from 'node:http2'
 import { Readable } from 'node:stream'
-import { SidecarError } from '../errors.ts'
+import { asSidecarError, SidecarError } from '../errors.ts'
 import type { Signal } from '../wire/otlp.ts'
 import type { Admission, Lease } from './admission.ts'
 import { ADMIT_BYTES_STEP, type Encoding, readBody } from './body.ts'
@@ -37,6 +37,8 @@ export class Intake {
   readonly #timer: NodeJS.Timeout
   // grpc-encoding as it came; parsed when a message says that it is compressed.
   encoding: Encoding | SidecarError = 'identity'
+  /** As the metadata or the certificate names it, once the caller was admitted. */
+  tenant: string | undefined
   #refuse: ((error: unknown) => void) | undefined
   #prefix: Uint8Array = new Uint8Array(0)
   #isCompressed = false
@@ -73,7 +75,7 @@ export class Intake {
   fail(error: unknown): void {
     if (this.#isEnded || this.#isHandled) return
     this.#refuse?.(error)
-    this.end(error instanceof SidecarError ? error.code : 'INTERNAL')
+    this.end(asSidecarError(error).code)
     this.stopSending()
   }
 

@@ -14,6 +14,7 @@ export const SERVICES: Record<Signal, string> = {
   logs: 'opentelemetry.proto.collector.logs.v1.LogsService',
   metrics: 'opentelemetry.proto.collector.metrics.v1.MetricsService',
 }
+// Object.keys forgets the type of its keys.
 export const SIGNALS = Object.keys(SERVICES) as Signal[]
 export const SIGNAL_OF_PATH: ReadonlyMap<string, Signal> = new Map(
   SIGNALS.map((signal) => [exportPath(signal), signal]),

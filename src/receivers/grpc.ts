@@ -23,7 +23,8 @@ import {
   type ServerUnaryCall,
   type sendUnaryData,
 } from '@grpc/grpc-js'
-import { SidecarError } from '../errors.ts'
+import { asSidecarError, SidecarError } from '../errors.ts'
+import { SHUTDOWN_MS_MAX } from '../limits.ts'
 import type { Signal } from '../wire/otlp.ts'
 import { encodeResponse } from '../wire/reply.ts'
 import { type Authenticate, createAuthenticate } from './auth.ts'
@@ -44,12 +45,14 @@ import { transportTenant } from './identity.ts'
 import {
   type BoundAddress,
   CLOSE_GRACE_MS,
+  closedWithin,
   listen,
   parseEndpoint,
   trackSockets,
   UnderWay,
 } from './listener.ts'
 import type { Receiver, ReceiverContext } from './receiver.ts'
+import { logBug } from './status.ts'
 import { type TlsWatch, tlsServerOptions, watchTlsFiles } from './tls.ts'
 
 export { type GrpcReceiverOptions, grpcReceiverDefaults } from './grpc-options.ts'
@@ -59,6 +62,9 @@ const SETTING = 'receivers.otlp.protocols.grpc'
 const DEADLINE_SHARE = 0.9
 /** grpc-js keeps deadlines in 32 bits and lets longer ones overflow into the past. */
 const GRPC_TIMEOUT_MS_MAX = 2 ** 31 - 1
+
+/** How long connections that were sent away may take to close by themselves, so that last answers leave, ms. */
+const LINGER_MS = 250
 
 export class GrpcReceiver implements Receiver {
   readonly #options: GrpcReceiverOptions
@@ -71,7 +77,6 @@ export class GrpcReceiver implements Receiver {
   readonly #health: GrpcHealth
   readonly #underWay = new UnderWay()
   readonly #intakes = new WeakMap<Metadata, Intake>()
-  readonly #tenants = new WeakMap<Intake, string>()
   // The call whose stream was announced in this very emit; taken by the interceptor before the emit ends.
   #arriving: { intake: Intake; stream: ServerHttp2Stream } | undefined
   #tlsWatch: TlsWatch | undefined
@@ -100,6 +105,7 @@ export class GrpcReceiver implements Receiver {
     http2Server.prependListener('stream', (stream, headers) => this.#onStream(stream, headers))
     this.#listener.on(options.tls ? 'secureConnection' : 'connection', (socket: Socket) => {
       socket.on('error', () => {})
+      if (socket.destroyed) return
       this.#injector.injectConnection(socket)
     })
   }
@@ -119,18 +125,20 @@ export class GrpcReceiver implements Receiver {
     this.#tlsWatch?.stop()
     this.#health.stop()
     if (this.#listener.listening) this.#listener.close()
-    this.#injector.drain(CLOSE_GRACE_MS)
+    this.#injector.drain(SHUTDOWN_MS_MAX)
   }
 
   async close(graceMs: number = CLOSE_GRACE_MS): Promise<void> {
     await this.stopAccepting()
     await this.#underWay.idle(graceMs)
+    await closedWithin(this.#sockets, LINGER_MS)
     this.#injector.destroy()
     this.#server.forceShutdown()
     for (const socket of this.#sockets) socket.destroySoon()
   }
 
   #onSession(session: ServerHttp2Session): void {
+    if (session.destroyed) return
     session.settings({ initialWindowSize: this.#options.streamWindowBytes })
     session.setLocalWindowSize(4 * this.#options.streamWindowBytes)
     const timer = setTimeout(() => session.destroy(), this.#options.headersTimeoutMs).unref()
@@ -194,8 +202,7 @@ export class GrpcReceiver implements Receiver {
     const { header, certificate } = tenants.options
     const claimed = header === '' ? [] : metadata.get(header.toLowerCase()).map(String)
     const peer = certificate === 'none' ? undefined : peerCertificate(stream)
-    const tenant = transportTenant(tenants, claimed, peer)
-    if (tenant !== undefined) this.#tenants.set(intake, tenant)
+    intake.tenant = transportTenant(tenants, claimed, peer)
   }
 
   async #export(
@@ -208,17 +215,16 @@ export class GrpcReceiver implements Receiver {
     try {
       const body = await intake.body(call.request)
       const { deadlineMs } = intake.options
-      const tenant = this.#tenants.get(intake)
+      const { tenant } = intake
       const accepted = await this.#context.accept({ signal, body, tenant, deadlineMs, abort: intake.abort })
       const reply = encodeResponse(accepted)
       // grpc-js calls Buffer's `copy` on what it sends.
       callback(null, Buffer.from(reply.buffer, reply.byteOffset, reply.byteLength))
       intake.end(intake.abort.aborted ? 'CANCELLED' : 'OK')
     } catch (error) {
-      const isInternal = !(error instanceof SidecarError) || error.code === 'INTERNAL'
-      if (isInternal) this.#context.log.error({ err: error }, 'request failed')
+      logBug(error, this.#context.log)
       callback(grpcStatusOf(error))
-      intake.end(intake.abort.aborted ? 'CANCELLED' : error instanceof SidecarError ? error.code : 'INTERNAL')
+      intake.end(intake.abort.aborted ? 'CANCELLED' : asSidecarError(error).code)
     }
   }
 }

@@ -7,7 +7,7 @@ import type { Logger } from '../telemetry.ts'
 import type { Signal } from '../wire/otlp.ts'
 import { encodeResponse, encodeStatus, responseJson, statusJson } from '../wire/reply.ts'
 import { ENCODINGS } from './body.ts'
-import { refusalOf, retryAfterSeconds } from './status.ts'
+import { logBug, refusalOf, retryAfterSeconds } from './status.ts'
 
 export type MediaType = 'protobuf' | 'json'
 
@@ -47,7 +47,7 @@ export class HttpAnswer {
 
   refused(error: unknown, media: MediaType | undefined, log: Logger): string {
     const refusal = refusalOf(error)
-    if (refusal.code === 'INTERNAL') log.error({ err: error }, 'request failed')
+    logBug(error, log)
     const headers: Record<string, string> = {}
     if (refusal.retryAfterMs !== undefined)
       headers['retry-after'] = String(retryAfterSeconds(refusal.retryAfterMs))

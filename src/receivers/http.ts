@@ -3,7 +3,7 @@
 // be parsed. With three fixed paths a framework would only stand in between.
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import { createServer as createTlsServer } from 'node:https'
-import type { TLSSocket } from 'node:tls'
+import type { TLSSocket, Server as TlsServer } from 'node:tls'
 import { SidecarError } from '../errors.ts'
 import {
   BODY_TIMEOUT_MS,
@@ -23,6 +23,7 @@ import { HttpAnswer, mediaTypeOf } from './http-answer.ts'
 import { transportTenant } from './identity.ts'
 import { type BoundAddress, CLOSE_GRACE_MS, listen, parseEndpoint, UnderWay } from './listener.ts'
 import type { Receiver, ReceiverContext } from './receiver.ts'
+import { logBug } from './status.ts'
 import { type TlsServerOptions, type TlsWatch, tlsServerOptions, watchTlsFiles } from './tls.ts'
 
 export interface HttpReceiverOptions {
@@ -87,7 +88,7 @@ export class HttpReceiver implements Receiver {
     // With TLS the server is https's, which is a tls.Server.
     if (tls)
       this.#tlsWatch = watchTlsFiles(
-        this.#server as Server & import('node:tls').Server,
+        this.#server as Server & TlsServer,
         tls,
         `${SETTING}.tls`,
         this.#context.log,
@@ -129,7 +130,7 @@ export class HttpReceiver implements Receiver {
       this.#context.metrics.recordRequest('http', signal ?? 'none', code, seconds)
     } catch (error) {
       // Nothing above throws but a bug; the connection must not hang on it.
-      this.#context.log.error({ err: error }, 'HTTP request failed')
+      logBug(error, this.#context.log)
       request.destroy()
     } finally {
       // Not before the answer has left: `close` cuts connections when nothing is under way.

@@ -70,6 +70,18 @@ export function trackSockets(server: Server): Set<Socket> {
   return sockets
 }
 
+/** Resolves when all are closed, or after so long. */
+export async function closedWithin(sockets: ReadonlySet<Socket>, withinMs: number): Promise<void> {
+  if (sockets.size === 0) return
+  let timer: NodeJS.Timeout | undefined
+  const timeout = new Promise<void>((resolve) => {
+    timer = setTimeout(resolve, withinMs)
+  })
+  const closed = [...sockets].map((socket) => new Promise((resolve) => socket.once('close', resolve)))
+  await Promise.race([timeout, Promise.all(closed)])
+  clearTimeout(timer)
+}
+
 /** Requests under way, and a promise for when there are none. */
 export class UnderWay {
   #count = 0

@@ -2,6 +2,7 @@
 // `errors.ts`; here they get their retry hint. Which hint makes whom retry: Go over gRPC retries UNAVAILABLE always,
 // RESOURCE_EXHAUSTED only with RetryInfo; JS over gRPC retries nothing; all retry HTTP 503 and honour Retry-After.
 import { asSidecarError, ERRORS, type ErrorCode, type SidecarError } from '../errors.ts'
+import type { Logger } from '../telemetry.ts'
 
 /** What a retryable refusal says when nobody measured a better delay, ms. */
 const RETRY_AFTER_MS_DEFAULT = 1_000
@@ -34,6 +35,15 @@ export function refusalOf(thrown: unknown): Refusal {
     httpStatus: row.http,
     retryAfterMs: row.retryable ? retryAfterMsOf(error) : undefined,
   }
+}
+
+/** Logs what is our bug, and nothing else: by name and place only, since V8 quotes input in its messages. */
+export function logBug(thrown: unknown, log: Logger): void {
+  const error = asSidecarError(thrown)
+  if (error.code !== 'INTERNAL') return
+  const origin = error.cause instanceof Error ? error.cause : error
+  const frames = origin.stack?.split('\n').filter((line) => /^\s+at /.test(line)) ?? []
+  log.error({ name: origin.name, at: frames.map((line) => line.trim()) }, 'request failed')
 }
 
 function retryAfterMsOf(error: SidecarError): number {

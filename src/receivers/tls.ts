@@ -62,8 +62,6 @@ export function tlsServerOptions(
 }
 
 export interface TlsWatch {
-  /** Looks at the files now; resolves true when a changed set is served from here on. */
-  check(): boolean
   stop(): void
 }
 
@@ -75,9 +73,9 @@ export function watchTlsFiles(
   log: Logger,
 ): TlsWatch {
   let seen = fingerprint(options)
-  const look = (): boolean => {
+  const look = (): void => {
     const now = fingerprint(options)
-    if (now === seen) return false
+    if (now === seen) return
     try {
       server.setSecureContext(loadSecureContext(options, setting))
     } catch (error) {
@@ -86,15 +84,14 @@ export function watchTlsFiles(
         { setting, reason: (error as Error).message },
         'changed TLS files do not load; the old ones stay',
       )
-      return false
+      return
     }
     seen = now
     log.info({ setting }, 'TLS files were read again')
-    return true
   }
   const intervalMs = options.reloadIntervalMs ?? RELOAD_INTERVAL_MS
   const timer = intervalMs > 0 ? setInterval(look, intervalMs).unref() : undefined
-  return { check: look, stop: () => clearInterval(timer) }
+  return { stop: () => clearInterval(timer) }
 }
 
 // Kubernetes swaps a symlink of the folder: stat follows it, so the inode changes.

@@ -1,7 +1,8 @@
+import { pino } from 'pino'
 import { describe, expect, test } from 'vitest'
 import { ERRORS, type ErrorCode, SidecarError } from '../../../src/errors.ts'
 import { createAuthenticate } from '../../../src/receivers/auth.ts'
-import { refusalOf, retryAfterSeconds } from '../../../src/receivers/status.ts'
+import { logBug, refusalOf, retryAfterSeconds } from '../../../src/receivers/status.ts'
 
 describe('refusals', () => {
   test.each(Object.entries(ERRORS))(
@@ -23,6 +24,22 @@ describe('refusals', () => {
       httpStatus: 500,
       retryAfterMs: undefined,
     })
+  })
+
+  test('the log of a bug names the place and quotes no input', () => {
+    const lines: string[] = []
+    const log = pino({ level: 'info' }, { write: (line: string) => void lines.push(line) })
+    try {
+      JSON.parse('{"card": 4111111111111111, oops}')
+    } catch (error) {
+      logBug(error, log)
+    }
+    logBug(new SidecarError('MALFORMED', 'not a bug'), log)
+    expect(lines.length).toBe(1)
+    expect(JSON.parse(lines[0]!)).toMatchObject({ name: 'SyntaxError', msg: 'request failed' })
+    expect(lines[0]).toContain('status.test.ts')
+    expect(lines[0]).not.toContain('4111')
+    expect(lines[0]).not.toContain('oops')
   })
 
   test.each([
