@@ -104,10 +104,13 @@ test('it starts, becomes ready, and ends in good order on SIGTERM', async () => 
     log += chunk
   })
   const exited = once(child, 'exit')
+  const died = exited.then(() => Promise.reject(new Error(log)))
+  died.catch(() => {})
+  const ready = expect
+    .poll(() => statusOf(`http://127.0.0.1:${admin}/q/health/ready`), { timeout: 30_000 })
+    .toBe(200)
   try {
-    await expect
-      .poll(() => statusOf(`http://127.0.0.1:${admin}/q/health/ready`), { timeout: 30_000, message: log })
-      .toBe(200)
+    await Promise.race([ready, died])
   } finally {
     child.kill('SIGTERM')
   }
