@@ -20,10 +20,9 @@ const KEPT_BYTES_MAX = 4 * 1024 * 1024
 const ARENA_BYTES_MIN = 16 * 1024
 const TABLE_INTS_MIN = 1024
 
-/** Where the length of a frame would stand if it had one: the field is not there yet and its tag must be written. */
-export function absentField(tag: number): number {
-  return -1 - tag
-}
+/** In place of a length's position: the field is not there yet, and -1 - position is the tag to write. */
+export const ABSENT_KEY = -1 - 0x0a
+export const ABSENT_VALUE = -1 - 0x12
 
 /**
  * The edits of one request. A visitor edits while the scan runs, so that the frames around an edit are known; bytes
@@ -148,7 +147,9 @@ export class Edits {
     while (at >= 0 && (open[at + 1] > start || open[at + 2] < end)) at -= OPEN
     if (at < 0) return ROOT
     if (open[at + 3] === UNRECORDED) {
-      const parent = this.#recordFrame(open[at + 1], open[at + 2], at / OPEN)
+      // A value that is not there was opened above its key, which touches it and is no parent of it.
+      const below = open[at] === ABSENT_VALUE ? 1 : 0
+      const parent = this.#recordFrame(open[at + 1], open[at + 2], at / OPEN - below)
       open[at + 3] = this.#addFrame(open[at], open[at + 1], open[at + 2], parent)
     }
     return open[at + 3]

@@ -1,5 +1,5 @@
 // Key and value of a KeyValue in any order, between any unknown fields: the shape that is rare, so off the fast path.
-import { absentField, type Edits } from './edits.ts'
+import { ABSENT_KEY, ABSENT_VALUE, type Edits } from './edits.ts'
 import { contentStart, fieldEnd, malformed, readTag, varintEnd } from './reader.ts'
 import { messageIndex, once, SCAN_TABLE, SLOTS, WIRE_SHIFT } from './scan-table.ts'
 
@@ -21,9 +21,9 @@ export const located = {
 /** Finds key and value of a KeyValue in whatever order and between whatever unknown fields they stand. */
 export function locate(buf: Uint8Array, start: number, end: number): void {
   // A key or value that is not there is an empty range, at the start and at the end, where an edit still creates it.
-  located.keyLengthAt = absentField(KEY_TAG)
+  located.keyLengthAt = ABSENT_KEY
   located.keyStart = located.keyEnd = start
-  located.valueLengthAt = absentField(VALUE_TAG)
+  located.valueLengthAt = ABSENT_VALUE
   located.valueStart = located.valueEnd = end
   let seen = 0
   let pos = start
@@ -49,7 +49,7 @@ export function locate(buf: Uint8Array, start: number, end: number): void {
 
 /** Opens key and value. The last one opened gets the edits at a place that both touch: a value that is not there. */
 export function openLocated(edits: Edits): void {
-  const isAbsent = located.valueLengthAt < 0
+  const isAbsent = located.valueLengthAt === ABSENT_VALUE
   if (isAbsent) edits.openFrame(located.keyLengthAt, located.keyStart, located.keyEnd)
   edits.openFrame(located.valueLengthAt, located.valueStart, located.valueEnd)
   if (!isAbsent) edits.openFrame(located.keyLengthAt, located.keyStart, located.keyEnd)

@@ -22,9 +22,14 @@ function load(): protobuf.Root {
   entity.add(new protobuf.Field('idKeys', 3, 'string', 'repeated'))
   entity.add(new protobuf.Field('descriptionKeys', 4, 'string', 'repeated'))
   common.add(entity)
-  root
-    .lookupType('opentelemetry.proto.resource.v1.Resource')
-    .add(new protobuf.Field('entityRefs', 3, 'opentelemetry.proto.common.v1.EntityRef', 'repeated'))
+  const entityRefs = new protobuf.Field(
+    'entityRefs',
+    3,
+    'opentelemetry.proto.common.v1.EntityRef',
+    'repeated',
+  )
+  root.lookupType('opentelemetry.proto.resource.v1.Resource').add(entityRefs)
+  entityRefs.resolve()
   root.lookupType('opentelemetry.proto.logs.v1.LogRecord').add(new protobuf.Field('eventName', 12, 'string'))
   common.lookupType('KeyValue').add(new protobuf.Field('keyStrindex', 3, 'int32'))
   const anyValue = common.lookupType('AnyValue')
