@@ -1,9 +1,9 @@
 // The commands: name → module, loaded only when it runs, so that `betrace --version` loads no gRPC.
-import { readFile } from 'node:fs/promises'
 import { didYouMean } from '../config/suggestion.ts'
 import { asSidecarError, type SidecarError } from '../errors.ts'
 import { printCommandHelp, printHelp } from './help.ts'
 import { type CommandIo, ExitCode, painter } from './terminal.ts'
+import { packageVersion } from './version.ts'
 
 /** What a command is: 0 good, 1 failed, 2 cannot tell, 3 usage. */
 export type CommandFunction = (argv: string[], io: CommandIo) => Promise<number>
@@ -191,10 +191,3 @@ function stackOf(thrown: unknown): string {
 }
 
 const oneLine = (text: string): string => text.replace(/\s+/g, ' ')
-
-// package.json stands two folders up in the sources (src/cli) and in what is published (dist/cli).
-async function packageVersion(): Promise<string> {
-  const text = await readFile(new URL('../../package.json', import.meta.url), 'utf8')
-  // Our own file, which the build cannot do without.
-  return (JSON.parse(text) as { version: string }).version
-}
