@@ -127,7 +127,8 @@ async function assemble(
   const around = { log, registry, clock }
   const startedAtMs = clock.monotonicMs()
 
-  const store = await openStore(config, around)
+  const accounts = new ItemAccounts(registry)
+  const store = await openStore(config, accounts, around)
   if (store) closers.push(() => store.close())
   const keyStore: KeyStore = store ? storeKeyStore<KeyRecordKind>(store) : new MemoryKeyStore()
   if (!store) log.warn('Storage is off: signing and pseudonym keys last until the process ends')
@@ -139,13 +140,6 @@ async function assemble(
   const processors = createProcessors(config, store, hooks, around)
   const keys = new Keys({ kms, store: keyStore, clock, log, registry }, keysOptions(config, processors))
   closers.push(() => keys.close())
-
-  const accounts = new ItemAccounts(registry, () => store?.queuedItemsBySignal() ?? new Map())
-  store?.onLeave((signal, itemCount, isDropped) => {
-    if (isDropped) accounts.dropped(signal, 'next_hop_refused', itemCount)
-    else accounts.exported(signal, itemCount)
-  })
-  for (const [signal, itemCount] of store?.queuedItemsBySignal() ?? []) accounts.recovered(signal, itemCount)
 
   const { evidence } = processors
   const evidenceDesk = evidence && store && new EvidenceDesk({ evidence, keys, store, clock, log })
@@ -211,6 +205,7 @@ async function assemble(
 
 async function openStore(
   config: SidecarConfig,
+  accounts: ItemAccounts,
   around: Telemetry & { clock: Clock },
 ): Promise<Store | undefined> {
   const { storage } = config
@@ -218,7 +213,16 @@ async function openStore(
   const consumers = [...signalsByExporter(config)].flatMap(([id, signals]) =>
     signals.map((signal) => ({ signal, id })),
   )
-  return Store.open(storage, consumers, around)
+  const store = await Store.open(storage, consumers, {
+    ...around,
+    onLeave: (signal, itemCount, isRefused) => {
+      if (isRefused) accounts.dropped(signal, 'next_hop_refused', itemCount)
+      else accounts.exported(signal, itemCount)
+    },
+    onCorrupt: (signal, itemCount) => accounts.dropped(signal, 'store_corrupt', itemCount),
+  })
+  accounts.watchQueue(() => store.queuedItemsBySignal)
+  return store
 }
 
 function keysOptions(config: SidecarConfig, processors: Processors): ConstructorParameters<typeof Keys>[1] {

@@ -19,8 +19,9 @@ export class ItemAccounts {
   readonly #dropped: Counter
   readonly #recovered: Counter
   readonly #inFlight: Gauge
+  readonly #registry: Registry
 
-  constructor(registry: Registry, queuedItems: () => ReadonlyMap<Signal, number>) {
+  constructor(registry: Registry) {
     const registers = [registry]
     const counter = (name: string, help: string, labelNames: string[]): Counter =>
       new Counter({ name, help, labelNames, registers })
@@ -52,15 +53,7 @@ export class ItemAccounts {
       labelNames: ['signal'],
       registers,
     })
-    new Gauge({
-      name: 'betrace_items_queued',
-      help: 'Items in the queue on disk',
-      labelNames: ['signal'],
-      registers,
-      collect() {
-        for (const [signal, count] of queuedItems()) this.set({ signal }, count)
-      },
-    })
+    this.#registry = registry
     for (const signal of ['traces', 'logs', 'metrics']) {
       for (const each of [this.#accepted, this.#exported, this.#recovered]) each.inc({ signal }, 0)
       this.#inFlight.set({ signal }, 0)
@@ -88,8 +81,18 @@ export class ItemAccounts {
     }
   }
 
-  recovered(signal: Signal, itemCount: number): void {
-    this.#recovered.inc({ signal }, itemCount)
+  /** What stands in the queue now was accepted by an earlier process. From here on the queue is part of the sum. */
+  watchQueue(queuedItems: () => ReadonlyMap<Signal, number>): void {
+    for (const [signal, itemCount] of queuedItems()) this.#recovered.inc({ signal }, itemCount)
+    new Gauge({
+      name: 'betrace_items_queued',
+      help: 'Items in the queue on disk',
+      labelNames: ['signal'],
+      registers: [this.#registry],
+      collect() {
+        for (const [signal, count] of queuedItems()) this.set({ signal }, count)
+      },
+    })
   }
 
   exported(signal: Signal, itemCount: number): void {

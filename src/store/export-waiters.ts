@@ -30,6 +30,10 @@ export class ExportWaiters {
     }
   }
 
+  isRefused(sequence: number): boolean {
+    return this.#refused.has(sequence)
+  }
+
   /** The last consumer is done with the entry. */
   done(sequence: number): void {
     const waiter = this.#waiters.get(sequence)

@@ -38,6 +38,8 @@ export interface QueueOptions {
   /** Something waits for the next commit that is not a removal. */
   readonly wake: () => void
   readonly onRemoved: (bytes: number) => void
+  /** Every consumer is done with an entry; `isRefused`: at least one of them gave it up. */
+  readonly onLeave: (signal: Signal, itemCount: number, isRefused: boolean) => void
   readonly onCorrupt: (signal: Signal, itemCount: number) => void
 }
 
@@ -61,8 +63,10 @@ export class Queue {
   readonly #exports = new ExportWaiters()
   /** The highest sequence found when the folder was opened. */
   readonly newestAtOpen: number
+  // Removals that a crash cut off were told by the process that was asked for them.
+  #isOpen = false
   #bytesUsed = 0
-  #itemCount = 0
+  readonly #itemCounts = new Map<Signal, number>(SIGNALS.map((signal) => [signal, 0]))
 
   constructor(options: QueueOptions) {
     this.#options = options
@@ -70,6 +74,7 @@ export class Queue {
     for (const signal of SIGNALS) newest = Math.max(newest, this.#openLane(signal))
     this.newestAtOpen = newest
     this.#dropForeignCursors()
+    this.#isOpen = true
   }
 
   get bytesUsed(): number {
@@ -77,7 +82,14 @@ export class Queue {
   }
 
   get itemCount(): number {
-    return this.#itemCount
+    let sum = 0
+    for (const count of this.#itemCounts.values()) sum += count
+    return sum
+  }
+
+  /** Items of committed entries that some consumer still has to take, by signal. */
+  get itemCounts(): ReadonlyMap<Signal, number> {
+    return this.#itemCounts
   }
 
   /** Takes room for an entry that is about to be committed and adds its writes. Returns its bytes. */
@@ -101,7 +113,7 @@ export class Queue {
       return
     }
     const lane = this.#lane(entry.signal)
-    this.#itemCount += entry.itemCount
+    this.#countItems(entry.signal, entry.itemCount)
     lane.recent.add(entry)
     for (const listener of lane.listeners) listener()
   }
@@ -193,7 +205,7 @@ export class Queue {
       return
     }
     this.#bytesUsed += entryBytes(header.bodyBytes, header.refs.length)
-    this.#itemCount += header.itemCount
+    this.#countItems(lane.signal, header.itemCount)
     const isTaken =
       lane.consumers.length > 0 && lane.consumers.every((consumer) => consumer.isAcknowledged(sequence))
     if (isTaken) this.#leave(lane, sequence)
@@ -225,7 +237,7 @@ export class Queue {
     }
     if (header) {
       this.#bytesUsed -= entryBytes(header.bodyBytes, header.refs.length)
-      this.#itemCount -= header.itemCount
+      this.#countItems(lane.signal, -header.itemCount)
     }
     this.#setAside(lane, sequence, header)
     return undefined
@@ -258,7 +270,9 @@ export class Queue {
       : header
         ? entryBytes(header.bodyBytes, header.refs.length)
         : 0
-    this.#itemCount -= (entry ?? header)?.itemCount ?? 0
+    const itemCount = (entry ?? header)?.itemCount ?? 0
+    this.#countItems(signal, -itemCount)
+    if (this.#isOpen) this.#options.onLeave(signal, itemCount, this.#exports.isRefused(sequence))
     lane.leaving.add(sequence)
     for (const consumer of lane.consumers) consumer.forget(sequence)
     this.#options.remove({
@@ -273,6 +287,10 @@ export class Queue {
       },
     })
     this.#exports.done(sequence)
+  }
+
+  #countItems(signal: Signal, change: number): void {
+    this.#itemCounts.set(signal, (this.#itemCounts.get(signal) ?? 0) + change)
   }
 
   #isLive(sequence: number): boolean {

@@ -21,6 +21,10 @@ export interface StoreSurroundings {
   readonly clock?: Clock
   readonly log?: Logger
   readonly registry?: Registry
+  /** Hears of each entry that leaves the queue because every consumer is done with it. `isRefused`: one gave it up. */
+  readonly onLeave?: (signal: Signal, itemCount: number, isRefused: boolean) => void
+  /** Hears of each damaged entry that was set aside. */
+  readonly onCorrupt?: (signal: Signal, itemCount: number) => void
 }
 
 /** Both resolve with the sequence, or `undefined` when there was no entry; see `Store.append`. */
@@ -47,6 +51,7 @@ export class Store {
   readonly #drainRate: DrainRate
   readonly #metrics: StoreMetrics
   readonly #log: Logger
+  readonly #onCorrupt: ((signal: Signal, itemCount: number) => void) | undefined
   #sequence: number
   #evidenceBytesUsed: number
   #appendsUntilCheck = EVIDENCE_CHECK_COUNT
@@ -93,6 +98,7 @@ export class Store {
     this.#environment = opened.environment
     this.#lock = opened.lock
     this.#log = surroundings.log ?? silent.log
+    this.#onCorrupt = surroundings.onCorrupt
     this.#drainRate = new DrainRate(clock)
     this.#metrics = storeMetrics(surroundings.registry ?? silent.registry, () => this)
     this.#commits = new GroupCommit({
@@ -110,6 +116,7 @@ export class Store {
       wake: () => this.#commits.wake(),
       onRemoved: (bytes) => this.#drainRate.drained(bytes),
       onCorrupt: (signal, itemCount) => this.#countCorrupt(signal, itemCount),
+      onLeave: (signal, itemCount, isRefused) => surroundings.onLeave?.(signal, itemCount, isRefused),
     })
     this.#sequence = Math.max(readNumber(opened.environment, SEQUENCE_KEY), this.#queue.newestAtOpen)
     this.#evidenceBytesUsed = opened.environment.bytesOf('statements')
@@ -123,6 +130,11 @@ export class Store {
   /** Spans, log records and data points in committed entries that some consumer still has to take. */
   get queuedItems(): number {
     return this.#queue.itemCount
+  }
+
+  /** The same, by signal. */
+  get queuedItemsBySignal(): ReadonlyMap<Signal, number> {
+    return this.#queue.itemCounts
   }
 
   get evidenceBytesUsed(): number {
@@ -265,6 +277,7 @@ export class Store {
   #countCorrupt(signal: Signal, itemCount: number): void {
     this.#metrics.corruptEntries.inc()
     this.#metrics.droppedItems.inc(itemCount)
+    this.#onCorrupt?.(signal, itemCount)
     this.#log.error({ signal, itemCount, code: 'STORE_CORRUPT' }, 'a damaged queue entry was set aside')
   }
 }
