@@ -107,14 +107,17 @@ export class HttpExporter implements Sender {
     const onAbort = () => request.destroy()
     abort.addEventListener('abort', onAbort, { once: true })
     request.on('response', (response) => {
-      readAnswer(response).then(
-        (answer) => {
-          if (answer) return resolve({ answer })
-          failure = 'too_large'
-          request.destroy()
-        },
-        () => request.destroy(),
-      )
+      const chunks: Buffer[] = []
+      let bytes = 0
+      response.on('data', (chunk: Buffer) => {
+        bytes += chunk.length
+        chunks.push(chunk)
+        if (bytes <= RESPONSE_BYTES_MAX) return
+        failure = 'too_large'
+        request.destroy()
+      })
+      response.on('error', () => undefined)
+      response.on('end', () => resolve({ answer: answerOf(response, Buffer.concat(chunks)) }))
     })
     // `close` always follows, and after a whole answer it changes nothing.
     request.on('error', () => undefined)
@@ -140,21 +143,12 @@ export class HttpExporter implements Sender {
   }
 }
 
-/** `undefined` when the body is larger than an answer may be. */
-async function readAnswer(response: IncomingMessage): Promise<Answer | undefined> {
-  const chunks: Buffer[] = []
-  let bytes = 0
-  // Without an encoding set, a response yields Buffers.
-  for await (const chunk of response as AsyncIterable<Buffer>) {
-    bytes += chunk.length
-    if (bytes > RESPONSE_BYTES_MAX) return undefined
-    chunks.push(chunk)
-  }
+function answerOf(response: IncomingMessage, body: Buffer): Answer {
   return {
     status: response.statusCode ?? 0,
     retryAfter: response.headers['retry-after'],
     isProtobuf: /^application\/x-protobuf\b/i.test(response.headers['content-type'] ?? ''),
-    body: Buffer.concat(chunks),
+    body,
   }
 }
 
@@ -173,6 +167,7 @@ export function outcomeOf(answer: Answer, nowMs: number): SendOutcome {
 export function retryAfterMs(value: string | undefined, nowMs: number): number | undefined {
   if (value === undefined) return undefined
   if (/^\d{1,9}$/.test(value.trim())) return Number(value) * 1000
-  const dateMs = Date.parse(value)
+  // Date.parse alone would take a bare number for a year.
+  const dateMs = /^[A-Za-z]/.test(value.trim()) ? Date.parse(value) : Number.NaN
   return Number.isNaN(dateMs) ? undefined : Math.max(0, dateMs - nowMs)
 }

@@ -1,0 +1,164 @@
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import { gunzipSync } from 'node:zlib'
+import { describe, expect, onTestFinished, test } from 'vitest'
+import { HttpExporter, retryAfterMs } from '../../../src/exporters/http.ts'
+import type { HttpExporterOptions } from '../../../src/exporters/options.ts'
+import { encodeResponse } from '../../../src/wire/reply.ts'
+import { deadEndpoint, httpPeer, neverAborted, pem, tcpPeer } from './peers.ts'
+
+async function exporter(endpoint: string, options: Partial<HttpExporterOptions> = {}): Promise<HttpExporter> {
+  const made = new HttpExporter('otlp_http/test', { endpoint, ...options })
+  onTestFinished(() => made.close())
+  await made.start()
+  return made
+}
+
+const read = async (request: IncomingMessage) => Buffer.concat(await request.toArray())
+const send = async (endpoint: string, options: Partial<HttpExporterOptions> = {}) =>
+  (await exporter(endpoint, options)).send('traces', Buffer.from('body'), neverAborted)
+
+describe('what arrives', () => {
+  test.each(['', '/', '/otlp', '/otlp/'])('below the path %j is the body as it was given', async (path) => {
+    const seen: { url: string | undefined; body: Buffer; headers: IncomingMessage['headers'] }[] = []
+    const endpoint = await httpPeer(async (request, response) => {
+      seen.push({ url: request.url, body: await read(request), headers: request.headers })
+      response.end()
+    })
+    const sender = await exporter(endpoint + path, { headers: new Map([['X-Key', { reveal: () => 'k' }]]) })
+    const body = Buffer.alloc(300_000, 3)
+    for (const signal of ['traces', 'logs', 'metrics'] as const)
+      expect((await sender.send(signal, body, neverAborted)).kind).toBe('ok')
+    const base = path.replace(/\/$/, '')
+    expect(seen.map(({ url }) => url)).toEqual(
+      ['traces', 'logs', 'metrics'].map((signal) => `${base}/v1/${signal}`),
+    )
+    expect(seen[0].body.equals(body)).toBe(true)
+    expect(seen[0].headers).toMatchObject({
+      'content-type': 'application/x-protobuf',
+      'x-key': 'k',
+      'content-length': '300000',
+    })
+    expect(seen[0].headers['content-encoding']).toBeUndefined()
+  })
+
+  test('is gzip when that was asked for', async () => {
+    let body = Buffer.of()
+    const endpoint = await httpPeer(async (request, response) => {
+      expect(request.headers['content-encoding']).toBe('gzip')
+      body = gunzipSync(await read(request))
+      response.end()
+    })
+    expect((await send(endpoint, { compression: 'gzip' })).kind).toBe('ok')
+    expect(body.toString()).toBe('body')
+  })
+
+  test('uses one connection again', async () => {
+    const ports = new Set<number | undefined>()
+    const endpoint = await httpPeer(async (request, response) => {
+      ports.add(request.socket.remotePort)
+      await read(request)
+      response.end()
+    })
+    const sender = await exporter(endpoint)
+    for (let i = 0; i < 5; i++) await sender.send('traces', Buffer.of(1), neverAborted)
+    expect(ports.size).toBe(1)
+  })
+})
+
+describe('what the peer says', () => {
+  const answering = (act: (response: ServerResponse) => void) =>
+    httpPeer(async (request, response) => {
+      await read(request)
+      act(response)
+    })
+
+  test.each([
+    200, 202, 204, 429, 502, 503, 504, 301, 302, 307, 308, 400, 401, 403, 404, 405, 408, 413, 415, 500, 501,
+    505,
+  ])('in %i is handled as OTLP says', async (status) => {
+    const endpoint = await answering((response) =>
+      response.writeHead(status, { location: 'http://127.0.0.1:1/v1/traces' }).end(),
+    )
+    const retryable = [429, 502, 503, 504].includes(status)
+    expect((await send(endpoint)).kind).toBe(status < 300 ? 'ok' : retryable ? 'retry' : 'refused')
+  })
+
+  test('in Retry-After is passed on', async () => {
+    const endpoint = await answering((response) => response.writeHead(503, { 'retry-after': '2' }).end())
+    expect(await send(endpoint)).toEqual({ kind: 'retry', afterMs: 2_000, reason: 'http_503' })
+  })
+
+  test.each([
+    ['120', 120_000],
+    ['0', 0],
+    ['Thu, 01 Jan 1970 00:01:00 GMT', 50_000],
+    ['Thu, 01 Jan 1970 00:00:05 GMT', 0],
+    ['soon', undefined],
+    ['-1', undefined],
+    ['1.5', undefined],
+    [undefined, undefined],
+  ])('as Retry-After %j means %j ms', (value, expected) => {
+    expect(retryAfterMs(value, 10_000)).toBe(expected)
+  })
+
+  test('in a partial success is counted', async () => {
+    const endpoint = await answering((response) => {
+      response.setHeader('content-type', 'application/x-protobuf')
+      response.end(encodeResponse({ rejectedItems: 4, message: 'no' }))
+    })
+    expect(await send(endpoint)).toEqual({ kind: 'ok', rejectedItems: 4, message: 'no' })
+  })
+
+  test('in more than 4 MiB is refused', async () => {
+    const endpoint = await answering((response) => response.end(Buffer.alloc(5_000_000)))
+    expect(await send(endpoint)).toEqual({ kind: 'refused', reason: 'response_too_large' })
+  })
+
+  test('slowly, byte by byte without an end, is a timeout', async () => {
+    const endpoint = await answering((response) => {
+      response.writeHead(200)
+      const timer = setInterval(() => response.write('x'), 10)
+      response.on('close', () => clearInterval(timer))
+    })
+    expect(await send(endpoint, { timeoutMs: 200 })).toMatchObject({ kind: 'retry', reason: 'timeout' })
+  })
+})
+
+describe('trouble on the way', () => {
+  test('nobody listening, silence, a reset and half an answer are retried', async () => {
+    const silent = await tcpPeer(() => undefined)
+    const reset = await tcpPeer((socket) => socket.once('data', () => socket.resetAndDestroy()))
+    const half = await tcpPeer((socket) =>
+      socket.once('data', () => socket.end('HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nhalf')),
+    )
+    for (const endpoint of [await deadEndpoint(), silent, reset, half]) {
+      expect((await send(`http://${endpoint}`, { timeoutMs: 200 })).kind, endpoint).toBe('retry')
+    }
+  })
+
+  test('an abort rejects', async () => {
+    const endpoint = await tcpPeer(() => undefined)
+    const controller = new AbortController()
+    const sending = (await exporter(`http://${endpoint}`)).send('traces', Buffer.of(1), controller.signal)
+    setTimeout(() => controller.abort(new Error('stop')), 30)
+    await expect(sending).rejects.toThrow('stop')
+  })
+})
+
+describe('TLS', () => {
+  test('is checked against the given authority', async () => {
+    const endpoint = await httpPeer(async (request, response) => {
+      await read(request)
+      response.end()
+    }, true)
+    expect((await send(endpoint, { tls: { insecure: false, caFile: pem('ca.pem') } })).kind).toBe('ok')
+    expect((await send(endpoint)).kind).toBe('retry')
+    expect((await send(endpoint, { tls: { insecure: false, caFile: pem('stranger-ca.pem') } })).kind).toBe(
+      'retry',
+    )
+  })
+})
+
+test.each(['', 'host:4318', 'ftp://host'])('the endpoint %j is refused at the start', async (endpoint) => {
+  await expect(new HttpExporter('x', { endpoint }).start()).rejects.toMatchObject({ code: 'CONFIG' })
+})
