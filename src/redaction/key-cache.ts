@@ -19,12 +19,36 @@ export interface KeyEntry {
   readonly reserved: Reserved
   /** A detector finds something in the text of the key itself. Never cached. */
   readonly isKeyPersonal: boolean
+  /** Slot of this entry, and of the key that came after it the last time: spans of one kind have their keys in one order. */
+  slot: number
+  nextSlot: number
 }
 
 export class KeyCache {
   readonly #slots = new Array<KeyEntry | undefined>(SLOTS).fill(undefined)
 
+  /** The entry that was found or kept last. */
+  #last: KeyEntry | undefined
+
   find(place: Place, buf: Uint8Array, start: number, end: number): KeyEntry | undefined {
+    const last = this.#last
+    const expected = last === undefined ? undefined : this.#slots[last.nextSlot]
+    if (expected !== undefined && isFor(expected, place, buf, start, end)) {
+      this.#last = expected
+      return expected
+    }
+    const found = this.#lookUp(place, buf, start, end)
+    if (found !== undefined) this.#follow(found)
+    return found
+  }
+
+  #follow(entry: KeyEntry): void {
+    // A slot and not the entry: a chain of entries would keep those alive that were pushed out.
+    if (this.#last !== undefined) this.#last.nextSlot = entry.slot
+    this.#last = entry
+  }
+
+  #lookUp(place: Place, buf: Uint8Array, start: number, end: number): KeyEntry | undefined {
     const slot = slotOf(place, buf, start, end)
     const first = this.#slots[slot]
     if (first !== undefined && isFor(first, place, buf, start, end)) return first
@@ -35,8 +59,12 @@ export class KeyCache {
   keep(entry: KeyEntry): void {
     if (entry.path.length > KEY_BYTES_MAX || entry.isKeyPersonal) return
     const slot = slotOf(entry.place, entry.path, 0, entry.path.length)
-    this.#slots[slot ^ 1] = this.#slots[slot]
+    const displaced = this.#slots[slot]
+    if (displaced !== undefined) displaced.slot = slot ^ 1
+    this.#slots[slot ^ 1] = displaced
     this.#slots[slot] = entry
+    entry.slot = slot
+    this.#follow(entry)
   }
 }
 

@@ -4,23 +4,19 @@ import { strict as assert } from 'node:assert'
 import { Frame, Place, type Signal, ValueType } from '../wire/otlp.ts'
 import type { Visitor } from '../wire/scan.ts'
 import { messageField, stringAttribute } from '../wire/write.ts'
-import { scanText } from './detectors/text-scan.ts'
 import { Editor } from './editor.ts'
 import { type KeyEntry, Reserved } from './key-cache.ts'
 import { KeyPath } from './key-path.ts'
-import { Matches } from './matches.ts'
 import { Effect, type Outcome } from './outcome.ts'
-import { Parts } from './parts.ts'
-import { outcomeOf, type Profile } from './profile.ts'
+import type { Profile } from './profile.ts'
 import type { RuleSet, RuleView } from './rules.ts'
 import { isTraceState } from './surfaces.ts'
 import type { TenantKeys } from './tenant-keys.ts'
-import { announcedKid, announcementText, findPrefix, token, tokenEnd, trustedKids } from './tokens.ts'
-import { member, memberAt } from './trace-state.ts'
+import { announcedKid, announcementText } from './tokens.ts'
+import { editTraceState } from './trace-state.ts'
 import { decimalText, isLongNumber, isScalar } from './value-bytes.ts'
+import { firstOutcome, ValueSearch } from './value-search.ts'
 
-/** What a pattern's automaton may cost per byte, against one detector pass. */
-const PATTERN_WEIGHT = 30
 const NO_MARK = -1
 const RESOURCE_FIELD = 1
 const RESOURCE_ATTRIBUTES_FIELD = 1
@@ -36,22 +32,19 @@ export class Redactor implements Visitor {
   #view!: RuleView // set when the first group is entered, before anything is asked
   #tenants: readonly TenantKeys[] = []
   #group = -1
-  #groupStart = 0
-  #groupEnd = 0
   #resourceMark = NO_MARK
-  #trusted: ReadonlySet<string> | undefined
   /** The attribute that the scan is in, at the depth of `#path`. */
   #fieldStart = 0
   #fieldEnd = 0
   #valueStart = 0
   readonly #ruleSet: RuleSet
   readonly #path = new KeyPath(NOTHING)
-  readonly #matches = new Matches()
-  readonly #parts = new Parts()
+  readonly #found: ValueSearch
 
   constructor(ruleSet: RuleSet) {
     this.#ruleSet = ruleSet
     this.editor = new Editor(ruleSet.ruleNames.length)
+    this.#found = new ValueSearch(ruleSet.hooks)
   }
 
   begin(buf: Uint8Array, signal: Signal, tenants: readonly TenantKeys[]): void {
@@ -71,7 +64,7 @@ export class Redactor implements Visitor {
     this.#buf = NOTHING
     this.#tenants = []
     this.#path.reset(NOTHING)
-    this.#parts.release()
+    this.#found.release()
     this.editor.reset(NOTHING, 'traces')
   }
 
@@ -88,10 +81,8 @@ export class Redactor implements Visitor {
     this.#view = this.#ruleSet.viewOf(tenant.tenant)
     this.editor.enterGroup(tenant)
     this.itemsByGroup.push(0)
-    this.#groupStart = start
-    this.#groupEnd = end
+    this.#found.enterGroup(this.#buf, start, end)
     this.#resourceMark = NO_MARK
-    this.#trusted = undefined
   }
 
   leave(frame: Frame, _start: number, end: number): void {
@@ -174,14 +165,14 @@ export class Redactor implements Visitor {
     const { whole } = profile
     let decided = whole
     if (!profile.isBlind) {
-      if (this.#isTooMuch(profile, end - start)) decided ??= this.#countOverBudget()
+      if (this.#found.isTooMuch(profile, end - start)) decided ??= this.#countOverBudget()
       else {
-        this.#search(profile, this.#buf, start, end)
-        if (this.#matches.count > 0) {
-          this.#parts.resolve(this.#matches, profile)
-          if (this.#matches.isOverflown) decided ??= this.#countOverBudget()
-          else if (this.#parts.cover(start, end))
-            decided = this.#parts.count === 1 ? this.#parts.outcome(0) : undefined
+        this.#found.search(profile, this.#buf, start, end)
+        if (this.#found.matches.count > 0) {
+          this.#found.resolve(profile)
+          if (this.#found.matches.isOverflown) decided ??= this.#countOverBudget()
+          else if (this.#found.parts.cover(start, end))
+            decided = this.#found.parts.count === 1 ? this.#found.parts.outcome(0) : undefined
           if (decided === undefined) {
             this.#applyParts(place, type)
             return
@@ -190,7 +181,7 @@ export class Redactor implements Visitor {
       }
     }
     if (decided === undefined) return
-    if (decided.effect !== Effect.DROP && this.#isTrustedToken(start, end)) return
+    if (decided.effect !== Effect.DROP && this.#found.isTrustedToken(start, end)) return
     this.#whole(place, decided, valueStart, valueEnd, this.#buf.subarray(start, end))
   }
 
@@ -210,8 +201,8 @@ export class Redactor implements Visitor {
         profile.patterns.length > 0 || (profile.readsNumbers && isLongNumber(type, this.#buf, start, end))
       if (isSearched || decided !== undefined) text = decimalText(type, this.#buf, start, end)
       if (isSearched) {
-        this.#search(profile, text, 0, text.length)
-        if (this.#matches.count > 0) decided = firstOutcome(this.#matches, profile)
+        this.#found.search(profile, text, 0, text.length)
+        if (this.#found.matches.count > 0) decided = firstOutcome(this.#found.matches, profile)
       }
     }
     if (decided !== undefined) this.#whole(place, decided, valueStart, valueEnd, text)
@@ -228,62 +219,28 @@ export class Redactor implements Visitor {
     const profile = this.#view.texts[place]
     let decided = profile.whole
     if (start === end || (profile.isBlind && decided === undefined)) return
-    this.#matches.clear()
-    this.#parts.count = 0
-    if (this.#isTooMuch(profile, end - start)) decided ??= this.#countOverBudget()
+    this.#found.matches.clear()
+    this.#found.parts.count = 0
+    if (this.#found.isTooMuch(profile, end - start)) decided ??= this.#countOverBudget()
     else {
-      this.#search(profile, this.#buf, start, end)
-      if (this.#matches.count > 0) this.#parts.resolve(this.#matches, profile)
-      if (this.#matches.isOverflown) decided ??= this.#countOverBudget()
+      this.#found.search(profile, this.#buf, start, end)
+      if (this.#found.matches.count > 0) this.#found.resolve(profile)
+      if (this.#found.matches.isOverflown) decided ??= this.#countOverBudget()
     }
-    if (this.#parts.count > 0 && this.#parts.cover(start, end)) decided = undefined
-    if (isTraceState(place)) this.#traceState(place, start, end, decided)
+    if (this.#found.parts.count > 0 && this.#found.parts.cover(start, end)) decided = undefined
+    if (isTraceState(place))
+      editTraceState(this.editor, place, this.#buf, start, end, this.#found.parts, decided, this.#path)
     else if (decided === undefined) this.#applyParts(place, ValueType.STRING)
-    else if (decided.effect === Effect.DROP || !this.#isTrustedToken(start, end)) {
+    else if (decided.effect === Effect.DROP || !this.#found.isTrustedToken(start, end)) {
       this.editor.part(place, ValueType.STRING, decided, start, end, this.#path)
     }
   }
 
   #applyParts(place: Place, type: ValueType): void {
-    const parts = this.#parts
+    const parts = this.#found.parts
     for (let i = 0; i < parts.count; i++) {
       this.editor.part(place, type, parts.outcome(i), parts.start(i), parts.end(i), this.#path)
     }
-  }
-
-  /** `whole`: every member's value; otherwise those that a part touches. */
-  #traceState(place: Place, start: number, end: number, whole: Outcome | undefined): void {
-    const parts = this.#parts
-    let done = start
-    for (let i = 0; whole === undefined && i < parts.count; i++) {
-      for (let at = Math.max(done, parts.start(i)); at < parts.end(i); at = done) {
-        done = this.#traceMember(place, start, end, at, parts.outcome(i), false)
-      }
-    }
-    while (whole !== undefined && done < end) done = this.#traceMember(place, start, end, done, whole, true)
-  }
-
-  /** Changes the member that `at` is in. Returns where the next one begins. */
-  #traceMember(
-    place: Place,
-    start: number,
-    end: number,
-    at: number,
-    outcome: Outcome,
-    isWhole: boolean,
-  ): number {
-    memberAt(this.#buf, start, end, at)
-    const { start: memberStart, valueStart, end: memberEnd } = member
-    const isKeyTouched = !isWhole && at < valueStart
-    if (outcome.effect === Effect.KEEP) return memberEnd + 1
-    if (isKeyTouched || outcome.effect === Effect.DROP) {
-      // An empty member is allowed, and a value without characters is not.
-      this.editor.edits.remove(memberStart, memberEnd)
-      this.editor.count(outcome.rule, Effect.DROP, 1)
-    } else if (valueStart < memberEnd) {
-      this.editor.part(place, ValueType.STRING, outcome, valueStart, memberEnd, this.#path)
-    }
-    return memberEnd + 1
   }
 
   /** Rewrites the key. True when a rule drops the attribute for it. */
@@ -294,15 +251,15 @@ export class Redactor implements Visitor {
     keyStart: number,
     keyEnd: number,
   ): boolean {
-    if (this.#isTooMuch(profile, keyEnd - keyStart)) {
+    if (this.#found.isTooMuch(profile, keyEnd - keyStart)) {
       const outcome = this.#countOverBudget()
       this.editor.overBudget(outcome, Place.SPAN_ATTRIBUTE, keyStart, keyEnd)
       this.#path.rename(utf8(outcome.mask, 0, outcome.mask.length))
       return false
     }
-    this.#search(profile, this.#buf, keyStart, keyEnd)
-    const parts = this.#parts
-    parts.resolve(this.#matches, profile)
+    this.#found.search(profile, this.#buf, keyStart, keyEnd)
+    const parts = this.#found.parts
+    this.#found.resolve(profile)
     for (let i = 0; i < parts.count; i++) {
       if (parts.outcome(i).effect !== Effect.DROP) continue
       this.editor.edits.remove(fieldStart, fieldEnd)
@@ -335,69 +292,10 @@ export class Redactor implements Visitor {
     return true
   }
 
-  #isTooMuch(profile: Profile, size: number): boolean {
-    return size * (1 + PATTERN_WEIGHT * profile.patterns.length) > this.#ruleSet.hooks.valueWorkMax
-  }
-
   #countOverBudget(): Outcome {
     this.overBudget++
     return this.#ruleSet.overBudget
   }
-
-  #search(profile: Profile, buf: Uint8Array, start: number, end: number): void {
-    this.#matches.clear()
-    this.#searchIn(profile, buf, start, end)
-    if (this.#matches.count > 0 && findPrefix(buf, start, end) >= 0)
-      this.#searchAround(profile, buf, start, end)
-  }
-
-  #searchIn(profile: Profile, buf: Uint8Array, start: number, end: number): void {
-    scanText(buf, start, end, profile.mask, profile.stops, this.#matches)
-    for (let i = 0; i < profile.patterns.length; i++) {
-      const { pattern, source } = profile.patterns[i]
-      pattern.find(buf, start, end, source, this.#matches)
-    }
-  }
-
-  /** Again, between the tokens that are to be trusted: what is in them is nobody's plain text. */
-  #searchAround(profile: Profile, buf: Uint8Array, start: number, end: number): void {
-    let from = start
-    for (let at = findPrefix(buf, start, end); at >= 0; ) {
-      const stop = this.#trustedTokenEnd(buf, at, end)
-      if (stop > 0) {
-        if (from === start) this.#matches.clear()
-        this.#searchIn(profile, buf, from, at)
-        from = stop
-      }
-      at = findPrefix(buf, stop > 0 ? stop : at + 1, end)
-    }
-    if (from > start) this.#searchIn(profile, buf, from, end)
-  }
-
-  #isTrustedToken(start: number, end: number): boolean {
-    return this.#trustedTokenEnd(this.#buf, start, end) === end
-  }
-
-  /** End of the token at `at` when it is one and its key is vouched for, otherwise -1. */
-  #trustedTokenEnd(buf: Uint8Array, at: number, end: number): number {
-    const stop = tokenEnd(buf, at, end)
-    if (stop < 0) return -1
-    const { hooks } = this.#ruleSet
-    if (!token.isSealed) return hooks.isTrustedPseudonymKey(token.kid) ? stop : -1
-    const { kid } = token
-    this.#trusted ??= trustedKids(this.#buf, this.#groupStart, this.#groupEnd, hooks.isTrustedAnnouncement)
-    return this.#trusted.has(kid) ? stop : -1
-  }
-}
-
-/** Of several rules that found something in one number, the first decides. */
-function firstOutcome(matches: Matches, profile: Profile): Outcome {
-  let first = outcomeOf(profile, matches.source(0))
-  for (let i = 1; i < matches.count; i++) {
-    const other = outcomeOf(profile, matches.source(i))
-    if (other.rule < first.rule) first = other
-  }
-  return first
 }
 
 function utf8(buf: Uint8Array, start: number, end: number): string {

@@ -146,6 +146,8 @@ export class RuleView {
           ? reservedKind(place, buf, start, end, this.#hooks.evidenceFollows)
           : Reserved.NO,
       isKeyPersonal: this.#isPersonal(profile, buf, ownStart, end),
+      slot: 0,
+      nextSlot: 0,
     }
     this.#keys.keep(entry)
     return entry

@@ -11,7 +11,7 @@ const BEARER_WORD_BYTES_MIN = 24
 const BASIC_BYTES_MIN = 6
 const SPACES_MAX = 8
 
-/** `at` is the space (or the `%` of `%20`, or a `+`) after a word; the word ends right before it. */
+/** `at` is a `b`, which may begin the name of a scheme. */
 export function detectAuthorization(
   buf: Uint8Array,
   start: number,
@@ -20,12 +20,12 @@ export function detectAuthorization(
   mask: number,
   matches: Matches,
 ): void {
-  const last = at > start ? buf[at - 1] | 0x20 : 0
-  const isBearer = last === 0x72 && hasWord(buf, at - 6, at, 'bearer') && at - 6 >= start
-  const isBasic = last === 0x63 && hasWord(buf, at - 5, at, 'basic') && at - 5 >= start
+  const isBearer = hasWord(buf, at, end, 'bearer')
+  const isBasic = !isBearer && hasWord(buf, at, end, 'basic')
   if ((!isBearer && !isBasic) || at < matches.authorizationEnd) return
-  if (isWordBefore(buf, start, at - (isBearer ? 6 : 5))) return
-  const first = afterSpaces(buf, at, end)
+  const wordEnd = at + (isBearer ? 6 : 5)
+  const first = afterSpaces(buf, wordEnd, end)
+  if (first === wordEnd || isWordBefore(buf, start, at)) return
   const last68 = skip(buf, first, end, TOKEN68)
   matches.authorizationEnd = last68
   if (isBearer && (mask & (1 << Detector.BEARER)) !== 0 && isToken(buf, first, last68)) {
