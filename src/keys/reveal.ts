@@ -195,9 +195,10 @@ function openFound(found: FoundToken, key: OpeningKey, edits: Edits): Revealed |
   }
 }
 
-/** What stands for a value inside a text: the bytes of a string, and nothing else was ever sealed there. */
+/** What stands for a value inside text or bytes: the content of a string or of bytes; nothing else is sealed there. */
 function textOf(anyValue: Uint8Array): Uint8Array {
   const value = new Fields(anyValue)
-  if (!value.next() || value.field !== ValueType.STRING || value.end !== anyValue.length) throw doesNotOpen()
+  const isText = value.next() && (value.field === ValueType.STRING || value.field === ValueType.BYTES)
+  if (!isText || value.end !== anyValue.length) throw doesNotOpen()
   return anyValue.subarray(value.start, value.end)
 }

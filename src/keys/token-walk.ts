@@ -119,7 +119,7 @@ class TokenVisitor implements Visitor {
     valueStart: number,
     valueEnd: number,
   ): void {
-    if (type !== ValueType.STRING) return
+    if (type !== ValueType.STRING && type !== ValueType.BYTES) return
     const isBody = place === Place.LOG_BODY && this.#path.length <= 1
     const key = isBody ? '@log.body' : this.#path.join('.')
     this.#search(key, start, end, { start: valueStart, end: valueEnd })

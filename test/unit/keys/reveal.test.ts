@@ -193,6 +193,23 @@ describe('a document', () => {
     )
   })
 
+  test('with a token inside bytes opens to those bytes', async () => {
+    const token = seal('raw', { bytesValue: Buffer.from('alice@example.com').toString('base64') })
+    const bytes = (part: string): Json => ({
+      bytesValue: Buffer.from(`\u0000\u00ff ${part}\u0001`, 'latin1').toString('base64'),
+    })
+    const whole = seal('whole', { bytesValue: 'AQID' })
+    const { json, tokens } = await revealJson(
+      span([attribute('raw', bytes(token)), attribute('whole', text(whole))]),
+    )
+    expect(failuresOf(tokens)).toEqual([])
+    expect(json).toBe(
+      normal(
+        span([attribute('raw', bytes('alice@example.com')), attribute('whole', { bytesValue: 'AQID' })]),
+      ),
+    )
+  })
+
   test('of metrics opens the attributes of its points', async () => {
     const metrics = (value: Json): Json => ({
       resourceMetrics: [
