@@ -181,7 +181,7 @@ describe('compression', () => {
     ['deflate', deflateSync],
     ['zstd', zstdCompressSync],
   ] as const)('a %s bomb is RESOURCE_EXHAUSTED', async (encoding, compress) => {
-    const bomb = compress(Buffer.alloc(64 * LIMIT))
+    const bomb = compress(Buffer.alloc(16 * LIMIT))
     expect((await raw([framed(bomb, true)], { 'grpc-encoding': encoding })).status).toBe('8')
   })
 })
@@ -239,7 +239,7 @@ describe('refusals', () => {
     ['no message', [], '12'],
     ['half a prefix', [Buffer.from([0, 0, 0])], '12'],
     ['half a message', [framed(traceBytes(50)).subarray(0, 20)], '12'],
-  ])('%s in one call: %s', async (_name, frames, status) => {
+  ])('%s in one call never reaches the pipeline', async (_name, frames, status) => {
     const seen = harness.seen.length
     expect((await raw(frames)).status).toBe(status)
     expect(harness.seen.length).toBe(seen)

@@ -1,5 +1,10 @@
 // Clients that mean harm, or are merely broken. After each of them no memory may be held.
-import { type ClientHttp2Session, connect as connectHttp2 } from 'node:http2'
+import {
+  type ClientHttp2Session,
+  type ClientHttp2Stream,
+  connect as connectHttp2,
+  type IncomingHttpHeaders,
+} from 'node:http2'
 import { connect, type Socket } from 'node:net'
 import { zstdCompressSync } from 'node:zlib'
 import { describe, expect, test } from 'vitest'
@@ -135,6 +140,8 @@ describe('more than there is room for', () => {
     let inFlightBytesMax = 0
     await using harness = await startReceivers({
       admission: { bytesMax: 10 * body.byteLength },
+      http: { waitMsMax: 15_000 },
+      grpc: { waitMsMax: 15_000 },
       accept: async () => {
         inFlightBytesMax = Math.max(inFlightBytesMax, harness.admission.bytesUsed)
         await new Promise((resolve) => setImmediate(resolve))
@@ -144,7 +151,7 @@ describe('more than there is room for', () => {
     const client = grpcClient(harness.grpcPort)
     const calls = Array.from({ length: 1_000 }, (_, index) =>
       index % 2 === 0
-        ? send(client, body).then(() => 'OK')
+        ? send(client, body, { deadlineMs: 18_000 }).then(() => 'OK')
         : // Every other one chunked, as the JS exporters send.
           post(harness.httpPort, {
             body: index % 4 === 1 ? [body.subarray(0, 400), body.subarray(400)] : body,
@@ -204,6 +211,32 @@ describe('more than there is room for', () => {
     expect(outcomes.filter((outcome) => outcome !== 'OK' && outcome !== 14)).toEqual([])
     expect(outcomes.filter((outcome) => outcome === 'OK').length).toBeGreaterThanOrEqual(2)
     expect(bytesUsedMax).toBeLessThanOrEqual(20 * MIB)
+    await isIdle(harness)
+  })
+
+  test('a gRPC client can send no more than the window until there is room, then all of it', async () => {
+    const pieceBytes = 64 * 1024
+    const pieceCount = 128
+    await using harness = await startReceivers({ admission: { bytesMax: 10 * MIB } })
+    const none = new AbortController().signal
+    const holder = await harness.admission.admit(10 * MIB, performance.now() + 60_000, none)
+    const prefix = Buffer.from([0, 0, 0x80, 0, 0])
+    const { session, stream, status } = openExport(harness.grpcPort, prefix)
+    let bytesTaken = 0
+    for (let piece = 0; piece < pieceCount; piece++) {
+      stream.write(Buffer.alloc(pieceBytes), () => {
+        bytesTaken += pieceBytes
+      })
+    }
+    stream.end()
+    await until(() => harness.admission.waitingCount === 1)
+    // Each ping is answered behind everything that was sent before it.
+    for (let ping = 0; ping < 50; ping++) await new Promise((resolve) => session.ping(resolve))
+    expect(bytesTaken).toBeLessThanOrEqual(MIB)
+    holder.release()
+    expect(await status).toBe('0')
+    expect(harness.seen[0]!.body.byteLength).toBe(pieceBytes * pieceCount)
+    session.destroy()
     await isIdle(harness)
   })
 
@@ -309,7 +342,7 @@ describe('endless and crafted bodies', () => {
 function openExport(
   port: number,
   bytes: Uint8Array,
-): { session: ClientHttp2Session; status: Promise<string> } {
+): { session: ClientHttp2Session; stream: ClientHttp2Stream; status: Promise<string> } {
   const session = connectHttp2(`http://127.0.0.1:${port}`)
   session.on('error', () => {})
   const stream = session.request({
@@ -319,11 +352,17 @@ function openExport(
     te: 'trailers',
   })
   stream.on('error', () => {})
-  const status = new Promise<string>((resolve) =>
-    stream.on('response', (head) => resolve(String(head['grpc-status']))),
-  )
+  // In the headers of an answer without a message, else in the trailers.
+  const status = new Promise<string>((resolve) => {
+    const look = (fields: IncomingHttpHeaders): void => {
+      if (fields['grpc-status'] !== undefined) resolve(String(fields['grpc-status']))
+    }
+    stream.on('response', look)
+    stream.on('trailers', look)
+    stream.resume()
+  })
   stream.write(bytes)
-  return { session, status }
+  return { session, stream, status }
 }
 
 /** One HTTP/2 frame (RFC 9113 §4.1), by hand: libraries join small writes. */
