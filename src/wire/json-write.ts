@@ -166,10 +166,12 @@ function scalarJson(buf: Buffer, start: number, end: number, type: ScalarType): 
   }
 }
 
-/** Go and JavaScript write the same shortest digits; not-a-number and the infinities are strings. */
+const SHORT_EXPONENT = /e([+-])([0-9])$/
+
+/** Go and JavaScript write the same shortest digits, Go with two of them in an exponent. What is no number is a string. */
 function doubleJson(value: number): string {
   if (!Number.isFinite(value)) return `"${value}"`
-  return Object.is(value, -0) ? '-0' : String(value)
+  return Object.is(value, -0) ? '-0' : String(value).replace(SHORT_EXPONENT, 'e$10$2')
 }
 
 const SPECIAL = /["\\\u0000-\u001f]/g

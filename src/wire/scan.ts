@@ -172,21 +172,28 @@ class Scan {
     isReported: boolean,
   ): void {
     const { buf, edits } = this
-    // The usual shape: a key, then a value that ends with the KeyValue, both with lengths of one byte.
+    // The usual shapes: key and value, or value and key as the Collector writes them, nothing else around, and lengths
+    // of one byte.
     let keyStart = start + 2
     let keyEnd = keyStart < end ? keyStart + buf[start + 1] : end
     let valueStart = keyEnd + 2
     let valueEnd = end
-    const isUsual =
+    const isPair =
       valueStart <= end &&
-      buf[start] === KEY_TAG &&
       buf[start + 1] < 0x80 &&
-      buf[keyEnd] === VALUE_TAG &&
       buf[keyEnd + 1] < 0x80 &&
       valueStart + buf[keyEnd + 1] === end
-    if (isUsual) {
+    if (isPair && buf[start] === KEY_TAG && buf[keyEnd] === VALUE_TAG) {
       edits.openFrame(keyEnd + 1, valueStart, valueEnd)
       edits.openFrame(start + 1, keyStart, keyEnd)
+    } else if (isPair && buf[start] === VALUE_TAG && buf[keyEnd] === KEY_TAG) {
+      const firstEnd = keyEnd
+      keyStart = valueStart
+      keyEnd = end
+      valueStart = start + 2
+      valueEnd = firstEnd
+      edits.openFrame(start + 1, valueStart, valueEnd)
+      edits.openFrame(firstEnd + 1, keyStart, keyEnd)
     } else {
       locate(buf, start, end)
       keyStart = located.keyStart
