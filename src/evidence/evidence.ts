@@ -32,14 +32,7 @@ import { ProofWriter, signatureAttributes } from './proof.ts'
 import type { BatchRef } from './refs.ts'
 import { type Batch, SelectedSpans } from './selected-spans.ts'
 import { spanMac } from './span-mac.ts'
-import {
-  decodeSignedStatement,
-  decodeStatement,
-  isDefaultCoverage,
-  Kind,
-  Reason,
-  type Statement,
-} from './statement.ts'
+import { decodeSignedStatement, decodeStatement, isDefaultCoverage, Kind, Reason } from './statement.ts'
 
 export type { SigningKey, StatementRecord } from './chain.ts'
 export type { KeyLookup, VerifyingKey } from './check.ts'
@@ -82,7 +75,7 @@ export interface Emitted {
 export type GiveUpReason = 'not_stored' | 'dead_letter' | 'dropped'
 
 /** Statements waiting to be handed out again, over all streams, before signing is refused. */
-export const PENDING_STATEMENTS_MAX = 4096
+export const PENDING_STATEMENTS_MAX = 1024
 const PROBE_NS = 5_000_000_000n
 
 const REASONS = {
@@ -168,24 +161,24 @@ export class Evidence {
    */
   failed(statements: readonly StatementRecord[]): void {
     const touched = new Set<Stream>()
-    const given: Statement[] = []
+    const batches: BatchRef[] = []
+    const buried = new Set<string>()
     for (const record of statements) {
       if (isTipRecord(record)) continue
-      const statement = decodeStatement(decodeSignedStatement(record.value).statement)
-      const stream = this.#streams.get(statement.tenant)
+      const { kind, tenant, bootId, number, leafCount, tombstone } = decodeStatement(
+        decodeSignedStatement(record.value).statement,
+      )
+      const stream = this.#streams.get(tenant)
       if (stream === undefined) continue
       stream.pending.push(record)
       this.#pendingCount++
       touched.add(stream)
-      given.push(statement)
+      if (kind === Kind.BATCH) batches.push({ tenant, bootId, number, leafCount: leafCount ?? 0 })
+      if (tombstone !== undefined) buried.add(batchId(tenant, tombstone.bootId, tombstone.number))
     }
-    for (const { kind, tenant, bootId, number, leafCount = 0 } of given) {
-      const hasTombstone = given.some(
-        ({ tenant: owner, tombstone }) =>
-          owner === tenant && tombstone?.number === number && Buffer.compare(tombstone.bootId, bootId) === 0,
-      )
-      if (kind !== Kind.BATCH || hasTombstone) continue
-      this.#streams.get(tenant)?.refused.push({ tenant, bootId, number, leafCount })
+    for (const ref of batches) {
+      if (buried.has(batchId(ref.tenant, ref.bootId, ref.number))) continue
+      this.#streams.get(ref.tenant)?.refused.push(ref)
     }
     for (const stream of touched) stream.pending.sort((a, b) => Buffer.compare(a.key, b.key))
   }
@@ -355,6 +348,10 @@ export class Evidence {
     }
     this.#probedAtNs = nowNs
   }
+}
+
+function batchId(tenant: string, bootId: Uint8Array, number: number): string {
+  return `${Buffer.from(bootId).toString('hex')} ${number} ${tenant}`
 }
 
 function isAmong(records: readonly StatementRecord[], wanted: StatementRecord): boolean {
