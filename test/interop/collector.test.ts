@@ -81,10 +81,7 @@ describe.skipIf(!isHere)('a Collector behind', () => {
   )
 })
 
-test.skipIf(isHere)(
-  'a Collector in front and behind: go or every SDK toolchain is missing on this machine',
-  () => {},
-)
+if (!isHere) test.skip('a Collector in front and behind: its toolchain, or every SDK, is not on this machine')
 
 function collectorExporter(protocol: 'grpc' | 'http', sidecar: Sidecar): Record<string, unknown> {
   return protocol === 'grpc'
