@@ -5,6 +5,7 @@ import { asSidecarError, SidecarError } from '../errors.ts'
 import { DATA_KEY_BYTES_MAX, DATA_KEY_USES_MAX } from '../limits.ts'
 import type { Logger, Registry } from '../telemetry.ts'
 import { KeyCache, type KeyCacheOptions } from './cache.ts'
+import { checkedClasses, generateSealingKey, isUsed } from './data-keys.ts'
 import { KeyRecordError } from './key-record.ts'
 import type { KeysStatus, KeyTypeStatus } from './keys-status.ts'
 import type { KeyStore } from './keystore.ts'
@@ -13,10 +14,9 @@ import { MeteredKms } from './metered-kms.ts'
 import { createKeysMetrics, type KeysMetrics, type KeyType } from './metrics.ts'
 import { loadPseudonymKey, type Pseudonymizer, type PseudonymKey } from './pseudonym.ts'
 import { PublicKeys } from './public-keys.ts'
-import { type Sealer, SealingKey } from './sealing-key.ts'
+import type { Sealer, SealingKey } from './sealing-key.ts'
 import { loadSigningKey, type PublicKeyRecord, type SigningKey } from './signing-keys.ts'
 import type { StoredKeyParts } from './stored-key.ts'
-import { loadTenantSecret } from './tenant-secret.ts'
 
 export interface KeysOptions {
   readonly privateKeyTtlMs: number
@@ -84,14 +84,15 @@ export class Keys {
   constructor(parts: KeysParts, options: KeysOptions) {
     this.#parts = parts
     this.#options = options
-    this.#dataClasses = options.dataClasses
+    this.#dataClasses = checkedClasses(options.dataClasses)
     this.#metrics = createKeysMetrics(parts.registry, (type) => this.#sizeOf(type))
     this.#kms = new MeteredKms(parts.kms, this.#metrics, parts.log, parts.clock)
     const stored: StoredKeyParts = { kms: this.#kms, store: parts.store, clock: parts.clock }
     const { dataKeyUsesMax: usesMax, dataKeyBytesMax: bytesMax } = options
     this.#encryption = new KeyCache({
       ...this.#cacheOptions('encryption', options.encryptionKeyTtlMs),
-      load: (tenant, signal) => this.#newDataKey(stored, tenant, signal),
+      load: (tenant, signal) =>
+        generateSealingKey(stored, { ...options, tenant, dataClasses: this.#dataClasses }, signal),
       isSpent: (key) => isUsed(key, usesMax, bytesMax),
       isNearlySpent: (key) => isUsed(key, usesMax * NEARLY_SPENT_SHARE, bytesMax * NEARLY_SPENT_SHARE),
     })
@@ -148,7 +149,7 @@ export class Keys {
   /** The policy changed: data keys that do not announce all of these classes are replaced. */
   setDataClasses(dataClasses: readonly string[]): void {
     const announced = new Set(this.#dataClasses)
-    this.#dataClasses = dataClasses
+    this.#dataClasses = checkedClasses(dataClasses)
     if (!dataClasses.every((name) => announced.has(name))) this.#encryption.clear()
   }
 
@@ -269,31 +270,9 @@ export class Keys {
     )
   }
 
-  async #newDataKey(stored: StoredKeyParts, tenant: string, signal: AbortSignal): Promise<SealingKey> {
-    const secret = this.#options.tenantSecret ? await loadTenantSecret(stored, tenant, signal) : undefined
-    try {
-      const options = {
-        tenant,
-        dataClasses: this.#dataClasses,
-        traceBound: this.#options.traceBound,
-        tenantSecret: secret,
-        nowMs: this.#parts.clock.nowMs(),
-      }
-      const key = await SealingKey.generate(this.#kms, options, signal)
-      await stored.store.put('announcement', tenant, key.kid, Buffer.from(key.announcement))
-      return key
-    } finally {
-      secret?.bytes.fill(0)
-    }
-  }
-
   async #loadSigningKey(stored: StoredKeyParts, tenant: string, signal: AbortSignal): Promise<SigningKey> {
     const key = await loadSigningKey(stored, tenant, signal)
     this.#public.delete(tenant) // it may be new
     return key
   }
-}
-
-function isUsed(key: SealingKey, usesMax: number, bytesMax: number): boolean {
-  return key.usesCount >= usesMax || key.bytesSealed >= bytesMax
 }

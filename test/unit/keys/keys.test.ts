@@ -192,6 +192,16 @@ describe('data keys', () => {
     expect(after.sealAll([{ ...item, dataClass: 'ip' }])).toHaveLength(1)
   })
 
+  test('classes that no announcement can list are refused at start', async () => {
+    for (const dataClasses of [['a.b'], [''], Array.from({ length: 65 }, (_, index) => `c${index}`)]) {
+      await expect(build({ options: { dataClasses } })).rejects.toMatchObject({ code: 'CONFIG' })
+    }
+    const { keys } = await build({
+      options: { dataClasses: Array.from({ length: 64 }, (_, index) => `c${index}`) },
+    })
+    expect((await keys.loadSealer('acme', never)).announcement).toContain('"c63"')
+  })
+
   test('a tenant secret is made once, wrapped, and needed to open', async () => {
     const kms = await DoorKms.open()
     const store = new MemoryKeyStore()
