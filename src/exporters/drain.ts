@@ -92,11 +92,13 @@ export class Drain {
       const found = this.#take()
       if (!found) return
       this.#inFlightBytes += found.entry.body.length
-      const running = this.#finish(found.entry, found.position.consumer).finally(() => {
-        this.#inFlight.delete(running)
-        this.#inFlightBytes -= found.entry.body.length
-        this.#pump()
-      })
+      const running = this.#finish(found.entry, found.position.consumer)
+        .catch((thrown) => this.#unreadable(thrown))
+        .finally(() => {
+          this.#inFlight.delete(running)
+          this.#inFlightBytes -= found.entry.body.length
+          this.#pump()
+        })
       this.#inFlight.add(running)
     }
   }
@@ -112,10 +114,15 @@ export class Drain {
         return { entry, position }
       }
     } catch (thrown) {
-      this.#health.failed('queue_unreadable')
-      this.#parts.log.error({ exporter: this.#parts.sender.id, err: thrown }, 'the queue cannot be read')
+      this.#unreadable(thrown)
     }
     return undefined
+  }
+
+  /** The store failed under a read or an acknowledgement; the entry stays and comes again after a restart. */
+  #unreadable(thrown: unknown): void {
+    this.#health.failed('queue_unreadable')
+    this.#parts.log.error({ exporter: this.#parts.sender.id, err: thrown }, 'the queue cannot be read')
   }
 
   async #finish(entry: DrainedEntry, consumer: string): Promise<void> {

@@ -21,6 +21,8 @@ export interface Environment {
   readonly databases: Readonly<Record<DatabaseName, Database<Uint8Array, Uint8Array>>>
   /** All or nothing, and on disk when it resolves. Rejects with the reason; the values must not change before that. */
   commit(writes: readonly Write[]): Promise<void>
+  /** False after a failure that lmdb cannot get over (MDB_PANIC: the meta page was not written). */
+  isUsable(): boolean
   /** Pages of one database, bytes. */
   bytesOf(name: DatabaseName): number
   close(): Promise<void>
@@ -54,6 +56,7 @@ function environmentOf(root: RootDatabase<Uint8Array, Uint8Array>, directory: st
   return {
     databases,
     commit: (writes) => commit(databases, writes),
+    isUsable: () => isUsable(databases.meta),
     bytesOf: (name) => pageBytes(databases[name]),
     close: () => root.close(),
   }
@@ -111,6 +114,16 @@ async function reasonOf(thrown: unknown): Promise<unknown> {
     return reason
   }
   return thrown
+}
+
+function isUsable(database: Database<Uint8Array, Uint8Array>): boolean {
+  try {
+    database.resetReadTxn()
+    database.get(Buffer.of(0))
+    return true
+  } catch {
+    return false
+  }
 }
 
 function pageBytes(database: Database<Uint8Array, Uint8Array>): number {

@@ -36,7 +36,7 @@ export interface StoreHealth {
   readonly failingSinceMs: number | undefined
   /** Why, as the operating system or the library said it. */
   readonly reason: string | undefined
-  /** A commit has been under way for longer than it may. Nothing is taken until it ends, perhaps only with the process. */
+  /** A commit hangs, or one has left the environment unusable. Nothing is taken until it ends, or the process does. */
   readonly isStuck: boolean
 }
 
@@ -58,6 +58,7 @@ export class GroupCommit {
   #isScheduled = false
   #isClosing = false
   #isStuck = false
+  #isBroken = false
   readonly #stuck = Promise.withResolvers<void>()
   #removalsFirst = false
   #failure: { readonly sinceMs: number; readonly reason: string } | undefined
@@ -78,7 +79,7 @@ export class GroupCommit {
 
   /** Commits soon, for the sake of removals or companions alone. */
   wake(): void {
-    if (this.#timer || this.#running || this.#isScheduled || this.#isClosing) return
+    if (this.#timer || this.#running || this.#isScheduled || this.#isClosing || this.#isBroken) return
     this.#timer = setTimeout(() => this.#schedule(), this.#failure ? FAILED_WAIT_MS : REMOVAL_WAIT_MS)
     this.#timer.unref()
   }
@@ -106,7 +107,7 @@ export class GroupCommit {
   }
 
   #schedule(): void {
-    if (this.#running || this.#isScheduled || this.#isClosing) return
+    if (this.#running || this.#isScheduled || this.#isClosing || this.#isBroken) return
     clearTimeout(this.#timer)
     this.#timer = undefined
     this.#isScheduled = true
@@ -118,7 +119,7 @@ export class GroupCommit {
 
   async #run(): Promise<void> {
     do await this.#commit()
-    while (this.#appends.length > 0)
+    while (this.#appends.length > 0 && !this.#isBroken)
     this.#running = undefined
     if (this.#removals.length > 0) this.wake()
   }
@@ -139,6 +140,8 @@ export class GroupCommit {
     if (failure) this.#removals.unshift(...removals)
     else for (const removal of removals) removal.removed()
     for (const append of appends) append.settle(failure)
+    // Another commit would only hang: the library does not settle what it cannot begin.
+    if (this.#isBroken && failure) this.#settleWaiting(failure)
   }
 
   async #write(writes: readonly Write[], appends: readonly Append[]): Promise<SidecarError | undefined> {
@@ -152,10 +155,11 @@ export class GroupCommit {
     } catch (cause) {
       const reason = cause instanceof Error ? cause.message : 'unknown'
       this.#failure = { sinceMs: this.#failure?.sinceMs ?? clock.nowMs(), reason }
+      this.#isBroken = !environment.isUsable()
       return new SidecarError('STORE_FAILED', 'the store could not write', { cause })
     } finally {
       clearTimeout(timer)
-      this.#isStuck = false
+      this.#isStuck = this.#isBroken
     }
   }
 

@@ -1,7 +1,8 @@
 // The store of one process: the queue of what was accepted, the evidence for it, and key records, in one lmdb
 // environment. One `append` is one unit: entry and records are on disk together or not at all. Sequence numbers follow
 // the order of the calls and are never given out twice, also not after a restart with an empty queue.
-import { accessSync, constants, mkdirSync } from 'node:fs'
+import { accessSync, closeSync, constants, fsyncSync, mkdirSync, openSync } from 'node:fs'
+import { dirname, resolve } from 'node:path'
 import { type Clock, systemClock } from '../clock.ts'
 import { SidecarError } from '../errors.ts'
 import { type Logger, type Registry, silentTelemetry } from '../telemetry.ts'
@@ -74,6 +75,8 @@ export class Store {
       const { queueBytesMax, evidenceBytesMax } = { ...STORE_DEFAULTS, ...options }
       environment = openEnvironment(options.directory, mapBytes(queueBytesMax, evidenceBytesMax))
       const { instanceId, boot } = await startBoot(environment)
+      // The file's name, and a new folder's, must survive a power cut as well as what is in the file.
+      for (const folder of [options.directory, dirname(resolve(options.directory))]) syncDirectory(folder)
       return new Store(options, consumers, surroundings, { environment, lock, instanceId, boot })
     } catch (thrown) {
       await environment?.close()
@@ -227,7 +230,7 @@ export class Store {
 
   #admit(entry: NewEntry | undefined, records: readonly TableRecord[]): void {
     if (this.#closed) throw new SidecarError('SHUTTING_DOWN', 'the store is closed')
-    if (this.#commits.health().isStuck) throw new SidecarError('STORE_FAILED', 'a commit did not end in time')
+    if (this.#commits.health().isStuck) throw new SidecarError('STORE_FAILED', 'the store needs a restart')
     if (!entry) return
     const bytes = entry.body.length + entry.refs.length + ENTRY_OVERHEAD_BYTES
     const excess = this.queueBytesUsed + bytes - this.queueBytesMax
@@ -279,6 +282,15 @@ export class Store {
     this.#metrics.droppedItems.inc(itemCount)
     this.#onCorrupt?.(signal, itemCount)
     this.#log.error({ signal, itemCount, code: 'STORE_CORRUPT' }, 'a damaged queue entry was set aside')
+  }
+}
+
+function syncDirectory(directory: string): void {
+  const fd = openSync(directory, 'r')
+  try {
+    fsyncSync(fd)
+  } finally {
+    closeSync(fd)
   }
 }
 

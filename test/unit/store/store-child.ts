@@ -6,7 +6,17 @@ import { Store } from '../../../src/store/store.ts'
 import { record } from './record.ts'
 
 const [mode, directory] = process.argv.slice(2)
-const say = (line: string) => writeSync(1, `${line}\n`)
+
+/** Written before it returns, also while the reader is slow and the pipe is full. */
+function say(line: string): void {
+  for (let rest = Buffer.from(`${line}\n`); rest.length > 0; ) {
+    try {
+      rest = rest.subarray(writeSync(1, rest))
+    } catch (thrown) {
+      if (!(thrown instanceof Error && 'code' in thrown && thrown.code === 'EAGAIN')) throw thrown
+    }
+  }
+}
 
 async function load(store: Store): Promise<never> {
   for (let i = 0; ; i++) {
