@@ -40,22 +40,34 @@ async function profile(name: ScenarioName, spans: number): Promise<CpuProfile> {
   return JSON.parse(readFileSync(join(FOLDER, file), 'utf8')) as CpuProfile // V8's own format
 }
 
+/** Self time by subject first (a folder of ours, a package, Node itself), then by function. */
 function printSelfTime({ nodes, samples, timeDeltas }: CpuProfile): void {
   const byId = new Map(nodes.map((node) => [node.id, node.callFrame]))
-  const selfUs = new Map<string, number>()
-  let busyUs = 0
+  const bySubject = new Map<string, number>()
+  const byFunction = new Map<string, number>()
+  const add = (to: Map<string, number>, key: string, us: number) => to.set(key, (to.get(key) ?? 0) + us)
   samples.forEach((id, index) => {
-    const frame = byId.get(id)!
-    const us = timeDeltas[index]!
-    if (frame.functionName === '(idle)') return
-    busyUs += us
-    const place =
-      frame.url === '' ? '' : ` ${frame.url.split(sep).slice(-2).join('/')}:${frame.lineNumber + 1}`
-    const key = `${frame.functionName || '(anonymous)'}${place}`
-    selfUs.set(key, (selfUs.get(key) ?? 0) + us)
+    const { functionName, url, lineNumber } = byId.get(id)!
+    if (functionName === '(idle)') return
+    const place = url === '' ? '' : ` ${url.split(sep).slice(-2).join('/')}:${lineNumber + 1}`
+    add(byFunction, `${functionName || '(anonymous)'}${place}`, timeDeltas[index]!)
+    add(bySubject, subjectOf(url, functionName), timeDeltas[index]!)
   })
-  const rows = [...selfUs].sort((left, right) => right[1] - left[1]).slice(0, ROWS)
-  for (const [key, us] of rows) console.log(`${((us / busyUs) * 100).toFixed(1).padStart(5)} %  ${key}`)
+  for (const table of [bySubject, byFunction]) {
+    const busyUs = [...table.values()].reduce((total, us) => total + us, 0)
+    const rows = [...table].sort((left, right) => right[1] - left[1]).slice(0, ROWS)
+    for (const [key, us] of rows) console.log(`${((us / busyUs) * 100).toFixed(1).padStart(5)} %  ${key}`)
+    console.log()
+  }
+}
+
+function subjectOf(url: string, functionName: string): string {
+  const ours = /\/src\/([^/]+)\//.exec(url)
+  if (ours !== null) return `src/${ours[1]}`
+  const installed = /\/node_modules\/((?:@[^/]+\/)?[^/]+)\//.exec(url)
+  if (installed !== null) return installed[1]!
+  if (url.startsWith('node:')) return url.split('/').slice(0, 2).join('/')
+  return functionName.startsWith('(') ? functionName : 'V8 and Node, native'
 }
 
 const asked = process.argv[2] ?? 'everything on'

@@ -68,7 +68,8 @@ export class Report {
       row
         .map((cell, column) => (column === 0 ? cell.padEnd(widths[0]!) : cell.padStart(widths[column]!)))
         .join('  ')
-    console.log(`\n${title}\n${'-'.repeat(Math.min(COLUMNS, line(head).length))}\n${line(head)}`)
+    console.log(`\n${title}\n${'-'.repeat(Math.min(COLUMNS, line(head).length))}`)
+    if (head.some((cell) => cell !== '')) console.log(line(head))
     for (const row of rows) console.log(line(row))
   }
 
