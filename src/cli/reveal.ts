@@ -72,7 +72,12 @@ export async function reveal(
     return ExitCode.USAGE
   }
   const surroundings: CommandIo = { ...io, env: io.env ?? process.env, cwd: io.cwd ?? process.cwd() }
-  const access = await openAccess(parsed, surroundings)
+  const access = await openAccess(parsed, surroundings).catch((thrown: unknown) => asSidecarError(thrown))
+  if (access instanceof SidecarError) {
+    if (access.code === 'INTERNAL' || access.code === 'USAGE') throw access
+    io.stderr.write(`betrace reveal: ${access.message}\n`)
+    return ExitCode.CANNOT_TELL
+  }
   try {
     return parsed.token === undefined
       ? await revealFiles(parsed, access, surroundings, io.stdin ?? process.stdin)

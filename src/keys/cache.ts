@@ -11,6 +11,7 @@ import { LRUCache } from 'lru-cache'
 import type { Clock } from '../clock.ts'
 import { asSidecarError, SidecarError } from '../errors.ts'
 import { KmsError } from './kms.ts'
+import { settledOrAborted } from './settled-or-aborted.ts'
 
 export interface KeyCacheOptions<V> {
   readonly sizeMax: number
@@ -95,10 +96,10 @@ export class KeyCache<V> {
     const atHand = this.get(tenant)
     if (atHand !== undefined) return atHand
     const flight = this.#flights.get(tenant)
-    if (flight !== undefined) return settledOrAborted(flight, signal)
+    if (flight !== undefined) return settledOrAborted(flight, signal, gaveUp)
     const failure = this.#failures.get(tenant)
     if (failure !== undefined && this.#options.clock.monotonicMs() < failure.retryAtMs) throw failure.error
-    return settledOrAborted(this.#start(tenant), signal)
+    return settledOrAborted(this.#start(tenant), signal, gaveUp)
   }
 
   /** Forgets a tenant. A load under way still answers its callers, but its value is not kept. */
@@ -199,21 +200,6 @@ export class KeyCache<V> {
     if (!entry.mayServeStale && nowMs >= entry.expiresAtMs) throw error
     return entry.value
   }
-}
-
-/** The promise's own outcome, unless the signal aborts first; the promise itself is left alone. */
-function settledOrAborted<V>(
-  promise: Promise<V>,
-  signal: AbortSignal,
-  failure: () => SidecarError = gaveUp,
-): Promise<V> {
-  return new Promise((resolve, reject) => {
-    const onAbort = (): void => reject(failure())
-    if (signal.aborted) onAbort()
-    else signal.addEventListener('abort', onAbort, { once: true })
-    const forget = (): void => signal.removeEventListener('abort', onAbort)
-    promise.then(resolve, reject).finally(forget)
-  })
 }
 
 function gaveUp(): SidecarError {

@@ -25,7 +25,9 @@ export interface KeysOptions {
   /** Tenants per kind of key. */
   readonly sizeMax: number
   readonly staleGraceMs: number
-  /** A load that takes longer has failed; three attempts of five seconds. */
+  /** One call to the key service. */
+  readonly requestMsMax: number
+  /** A load, which may be several calls, that takes longer has failed. */
   readonly loadMsMax: number
   readonly dataKeyUsesMax: number
   readonly dataKeyBytesMax: number
@@ -45,6 +47,7 @@ export const KEYS_DEFAULTS: Omit<KeysOptions, 'dataClasses'> = {
   encryptionKeyTtlMs: 60 * MINUTE_MS,
   sizeMax: 1_000,
   staleGraceMs: 15 * MINUTE_MS,
+  requestMsMax: 5_000,
   loadMsMax: 15_000,
   dataKeyUsesMax: DATA_KEY_USES_MAX,
   dataKeyBytesMax: DATA_KEY_BYTES_MAX,
@@ -86,7 +89,7 @@ export class Keys {
     this.#options = options
     this.#dataClasses = checkedClasses(options.dataClasses)
     this.#metrics = createKeysMetrics(parts.registry, (type) => this.#sizeOf(type))
-    this.#kms = new MeteredKms(parts.kms, this.#metrics, parts.log, parts.clock)
+    this.#kms = new MeteredKms({ ...parts, metrics: this.#metrics, requestMsMax: options.requestMsMax })
     const stored: StoredKeyParts = { kms: this.#kms, store: parts.store, clock: parts.clock }
     const { dataKeyUsesMax: usesMax, dataKeyBytesMax: bytesMax } = options
     this.#encryption = new KeyCache({

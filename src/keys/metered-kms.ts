@@ -1,4 +1,4 @@
-// A key service whose calls are counted and whose failures are logged, once each, where they happen.
+// A key service whose calls are bounded in time and counted, and whose failures are logged, once each, where they happen.
 import type { Clock } from '../clock.ts'
 import type { Logger } from '../telemetry.ts'
 import type { KmsContext } from './context.ts'
@@ -7,24 +7,30 @@ import {
   type GeneratedDataKey,
   type Kms,
   type KmsDescription,
-  type KmsError,
+  KmsError,
   type WrappedKey,
 } from './kms.ts'
 import type { KeysMetrics } from './metrics.ts'
+import { settledOrAborted } from './settled-or-aborted.ts'
+
+export interface MeteredKmsParts {
+  readonly kms: Kms
+  readonly metrics: Pick<KeysMetrics, 'request' | 'error'>
+  readonly log: Logger
+  readonly clock: Clock
+  /** A call that has not settled by then has failed, whatever the provider does. */
+  readonly requestMsMax: number
+}
 
 export class MeteredKms implements Kms {
   readonly #kms: Kms
-  readonly #metrics: Pick<KeysMetrics, 'request' | 'error'>
-  readonly #log: Logger
-  readonly #clock: Clock
+  readonly #parts: MeteredKmsParts
   /** The last failure, until a call succeeds. */
   lastFailure: { readonly error: KmsError; readonly atMs: number } | undefined
 
-  constructor(kms: Kms, metrics: Pick<KeysMetrics, 'request' | 'error'>, log: Logger, clock: Clock) {
-    this.#kms = kms
-    this.#metrics = metrics
-    this.#log = log
-    this.#clock = clock
+  constructor(parts: MeteredKmsParts) {
+    this.#kms = parts.kms
+    this.#parts = parts
   }
 
   get provider(): string {
@@ -36,11 +42,11 @@ export class MeteredKms implements Kms {
   }
 
   generateDataKey(context: KmsContext, signal: AbortSignal): Promise<GeneratedDataKey> {
-    return this.#call('generate_data_key', () => this.#kms.generateDataKey(context, signal))
+    return this.#call('generate_data_key', signal, (signal) => this.#kms.generateDataKey(context, signal))
   }
 
   wrap(plaintext: Uint8Array, context: KmsContext, signal: AbortSignal): Promise<WrappedKey> {
-    return this.#call('encrypt', () => this.#kms.wrap(plaintext, context, signal))
+    return this.#call('encrypt', signal, (signal) => this.#kms.wrap(plaintext, context, signal))
   }
 
   unwrap(
@@ -49,29 +55,53 @@ export class MeteredKms implements Kms {
     context: KmsContext,
     signal: AbortSignal,
   ): Promise<Uint8Array> {
-    return this.#call('decrypt', () => this.#kms.unwrap(wrapped, masterKeyId, context, signal))
+    return this.#call('decrypt', signal, (signal) => this.#kms.unwrap(wrapped, masterKeyId, context, signal))
   }
 
   describe(signal: AbortSignal): Promise<KmsDescription> {
-    return this.#call('describe_key', () => this.#kms.describe(signal))
+    return this.#call('describe_key', signal, (signal) => this.#kms.describe(signal))
   }
 
   close(): Promise<void> {
     return this.#kms.close()
   }
 
-  async #call<T>(operation: string, call: () => Promise<T>): Promise<T> {
-    this.#metrics.request(operation)
+  async #call<T>(
+    operation: string,
+    signal: AbortSignal,
+    call: (signal: AbortSignal) => Promise<T>,
+  ): Promise<T> {
+    const { metrics, log, clock } = this.#parts
+    metrics.request(operation)
     try {
-      const result = await call()
+      const result = await this.#bounded(operation, signal, call)
       this.lastFailure = undefined
       return result
     } catch (thrown) {
       const error = asKmsError(thrown, operation)
-      this.lastFailure = { error, atMs: this.#clock.nowMs() }
-      this.#metrics.error(operation, error.kmsClass)
-      this.#log.error({ operation, error: error.kmsClass, runbook: error.runbook }, error.logText)
+      this.lastFailure = { error, atMs: clock.nowMs() }
+      metrics.error(operation, error.kmsClass)
+      log.error({ operation, error: error.kmsClass, runbook: error.runbook }, error.logText)
       throw error
+    }
+  }
+
+  async #bounded<T>(
+    operation: string,
+    signal: AbortSignal,
+    call: (signal: AbortSignal) => Promise<T>,
+  ): Promise<T> {
+    const { requestMsMax } = this.#parts
+    const overdue = new AbortController()
+    const timer = setTimeout(() => overdue.abort(), requestMsMax)
+    const either = AbortSignal.any([signal, overdue.signal])
+    try {
+      return await settledOrAborted(call(either), either, () => {
+        const message = overdue.signal.aborted ? `No response after ${requestMsMax}ms` : 'gave up waiting'
+        return new KmsError('timeout', operation, message)
+      })
+    } finally {
+      clearTimeout(timer)
     }
   }
 }

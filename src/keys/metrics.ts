@@ -1,12 +1,13 @@
 // Names are the runbooks' (kms_…). Hits are counted per request and tenant, never per value; no label has a tenant in it.
 import { Counter, Gauge, Histogram, type Registry } from '../telemetry.ts'
 import type { EvictionCause } from './cache.ts'
-import type { KmsClass } from './kms.ts'
+import { KMS_CLASSES, type KmsClass } from './kms.ts'
 
 export type KeyType = 'signing' | 'public' | 'encryption' | 'pseudonym'
 
 export const KEY_TYPES: readonly KeyType[] = ['signing', 'public', 'encryption', 'pseudonym']
 
+const KMS_OPERATIONS = ['generate_data_key', 'encrypt', 'decrypt', 'describe_key']
 const BUCKETS_SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10]
 
 /** The counters of one kind of key. */
@@ -22,6 +23,8 @@ export class KeyTypeMetrics {
 
   constructor(type: KeyType, shared: SharedMetrics, registry: Registry) {
     this.#type = type
+    shared.hits.inc({ key_type: type }, 0) // there from the start, so that ratios and rates have a beginning
+    shared.misses.inc({ key_type: type }, 0)
     this.#hit = shared.hits.labels(type)
     this.#miss = shared.misses.labels(type)
     this.#evictions = shared.evictions
@@ -92,6 +95,10 @@ export function createKeysMetrics(registry: Registry, sizeOf: (type: KeyType) =>
   }
   const requests = counter('kms_requests_total', 'Calls to the key service', ['operation'])
   const errors = counter('kms_errors_total', 'Failed calls to the key service', ['operation', 'error'])
+  for (const operation of KMS_OPERATIONS) {
+    requests.inc({ operation }, 0)
+    for (const error of Object.keys(KMS_CLASSES)) errors.inc({ operation, error }, 0)
+  }
   new Gauge({
     name: 'kms_cache_size',
     help: 'Keys in the cache',

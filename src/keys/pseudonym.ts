@@ -89,7 +89,9 @@ async function createPseudonymKey(
       { kind: 'pseudonym', tenant, id: key.kid, plaintext: bytes, publicKey },
       signal,
     )
-    return key
+    // Replicas that share a store may have made one each at once: all take the one that is oldest.
+    const oldest = storedKeys(parts.store, 'pseudonym', tenant).records[0]
+    return oldest === undefined || oldest.id === key.kid ? key : loadPseudonymKey(parts, tenant, signal)
   } finally {
     bytes.fill(0)
   }

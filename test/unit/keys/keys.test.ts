@@ -246,6 +246,24 @@ describe('outage', () => {
     expect(keys.status().lastError).toBeUndefined()
   })
 
+  test('a call that hangs is a counted timeout, and its late answer is not used', async () => {
+    const { keys, kms, value, log, clock } = await build({ options: { requestMsMax: 5 } })
+    let open = (): void => {}
+    kms.gate = new Promise((resolve) => {
+      open = resolve
+    })
+    const refused = await keys.loadSealer('acme', never).catch((thrown: unknown) => thrown)
+    expect(refused).toMatchObject({ code: 'KEY_UNAVAILABLE', cause: { kmsClass: 'timeout' } })
+    expect(await value('kms_errors_total{operation="generate_data_key",error="timeout"}')).toBe('1')
+    expect(log()).toContain('No response after 5ms')
+    open()
+    await settle()
+    expect(keys.sealer('acme')).toBeUndefined()
+    clock.advance(10_000)
+    kms.gate = undefined
+    expect(await keys.loadSealer('acme', never)).toBeDefined()
+  })
+
   test('an expired key serves through its grace and then refuses', async () => {
     const { keys, kms, clock } = await build()
     const sealer = await keys.loadSealer('acme', never)
@@ -349,6 +367,21 @@ describe('pseudonym keys', () => {
       after.pseudonym('name', Buffer.from('bob')),
     ]
     for (const different of tails) expect(different.slice(-22)).not.toBe(token.slice(-22))
+  })
+
+  test('replicas that share a store and start at once end with one key', async () => {
+    const kms = await DoorKms.open()
+    const store = new MemoryKeyStore()
+    const replicas = await Promise.all([1, 2, 3].map(() => build({ kms, store })))
+    const loaded = await Promise.all(replicas.map(({ keys }) => keys.loadPseudonymizer('acme', never)))
+    const settled = await Promise.all(
+      replicas.map(async ({ keys }) => {
+        keys.flush()
+        return (await keys.loadPseudonymizer('acme', never)).pseudonym('name', Buffer.from('alice'))
+      }),
+    )
+    expect(loaded).toHaveLength(3)
+    expect(new Set(settled).size).toBe(1)
   })
 
   test('a class outside its alphabet is refused', async () => {

@@ -419,7 +419,8 @@ describe('betrace reveal', () => {
     const good = await run(['--config', config, '--set', `kms.local.key_file=${file.keyFile}`, path], folder)
     expect({ code: good.code, stderr: good.stderr }).toEqual({ code: 0, stderr: '' })
     const missing = await run(['--kms.local.key-file', join(folder, 'none.key'), path], folder)
-    expect(missing.code).toMatch(/^CONFIG: kms\.local\.key_file: .*none\.key does not exist$/)
+    expect(missing.code).toBe(2)
+    expect(missing.stderr).toMatch(/^betrace reveal: kms\.local\.key_file: .*none\.key does not exist\n$/)
     expect(() => readFileSync(join(folder, 'none.key'))).toThrow()
   })
 
