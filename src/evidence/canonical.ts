@@ -199,8 +199,19 @@ export class CanonicalForm {
     for (let place = base; place < base + count; place++) {
       if (offsets !== undefined) offsets.push(this.#size)
       const entry = entries.at(place)
+      const valueStart = entries.valueStart(entry)
+      const valueEnd = entries.valueEnd(entry)
       this.#bytes(buf, entries.keyStart(entry), entries.keyEnd(entry))
-      this.#value(buf, entries.valueStart(entry), entries.valueEnd(entry), depth)
+      // Most values are strings of less than 128 bytes and nothing else.
+      if (
+        valueEnd - valueStart >= 2 &&
+        buf[valueStart] === Value.STRING &&
+        buf[valueStart + 1] < 0x80 &&
+        valueStart + 2 + buf[valueStart + 1] === valueEnd
+      ) {
+        this.#byte(Value.STRING >>> 3)
+        this.#bytes(buf, valueStart + 2, valueEnd)
+      } else this.#value(buf, valueStart, valueEnd, depth)
     }
     if (offsets !== undefined) this.#sortTies(buf, base, offsets)
     entries.count = base

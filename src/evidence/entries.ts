@@ -20,6 +20,18 @@ export class Entries {
   #guess = new Int32Array(ENTRIES_MIN)
   #guessCount = 0
 
+  /** Adds an entry whose parts are known. */
+  add(keyStart: number, keyEnd: number, valueStart: number, valueEnd: number): void {
+    const at = this.count * ENTRY
+    if (at + ENTRY > this.#ints.length) this.#grow()
+    const ints = this.#ints
+    ints[at] = keyStart
+    ints[at + 1] = keyEnd
+    ints[at + 2] = valueStart
+    ints[at + 3] = valueEnd
+    this.count++
+  }
+
   /** Adds the KeyValue with content [start, end). Throws MALFORMED on a second key or value. */
   push(buf: Uint8Array, start: number, end: number): void {
     let keyStart = end
@@ -42,14 +54,14 @@ export class Entries {
         valueEnd = field.end
       } else if (field.tag >>> 3 <= 2) throw malformed('field has the wrong wire type')
     }
-    this.#add(keyStart, keyEnd, valueStart, valueEnd)
+    this.add(keyStart, keyEnd, valueStart, valueEnd)
   }
 
   /** Adds an entry of another stack. */
   pushFrom(other: Entries, entry: number): void {
     const ints = other.#ints
     const at = entry * ENTRY
-    this.#add(ints[at], ints[at + 1], ints[at + 2], ints[at + 3])
+    this.add(ints[at], ints[at + 1], ints[at + 2], ints[at + 3])
   }
 
   keyStart(entry: number): number {
@@ -123,17 +135,6 @@ export class Entries {
       return compared
     })
     return hasTie
-  }
-
-  #add(keyStart: number, keyEnd: number, valueStart: number, valueEnd: number): void {
-    const at = this.count * ENTRY
-    if (at + ENTRY > this.#ints.length) this.#grow()
-    const ints = this.#ints
-    ints[at] = keyStart
-    ints[at + 1] = keyEnd
-    ints[at + 2] = valueStart
-    ints[at + 3] = valueEnd
-    this.count++
   }
 
   #grow(): void {

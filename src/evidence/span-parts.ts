@@ -1,5 +1,6 @@
 // Where the parts of one span stand in its bytes. Filled once per span and reused for the next; selection, the
-// canonical form and the check of a signature all read from it.
+// canonical form and the check of a signature all read from it. Attributes come from the scan, which has found them
+// anyway; the rest is read when the span ends.
 import { malformed, readInt32 } from '../wire/reader.ts'
 import { Entries } from './entries.ts'
 import { field, nextField } from './field.ts'
@@ -78,16 +79,39 @@ export class SpanParts {
   readonly links = new Ranges()
   #hasStatus = false
 
-  /** Reads the Span with content [start, end). Throws MALFORMED. */
+  /** Begins a span. */
+  reset(): void {
+    this.attributes.count = 0
+    this.signature.count = 0
+    this.signatureFields.count = 0
+  }
+
+  /** Adds an attribute of the span, as the scan reports it. */
+  addAttribute(
+    buf: Uint8Array,
+    fieldStart: number,
+    end: number,
+    keyStart: number,
+    keyEnd: number,
+    valueStart: number,
+    valueEnd: number,
+  ): void {
+    if (buf[keyStart] === SIGNATURE_PREFIX[0] && startsWith(buf, keyStart, keyEnd, SIGNATURE_PREFIX)) {
+      this.signature.add(keyStart, keyEnd, valueStart, valueEnd)
+      this.signatureFields.push(fieldStart, end)
+    } else this.attributes.add(keyStart, keyEnd, valueStart, valueEnd)
+  }
+
+  /** Reads everything but the attributes of the Span with content [start, end). Throws MALFORMED. */
   read(buf: Uint8Array, start: number, end: number): void {
-    this.#reset()
+    this.#resetFields()
     for (let pos = start; pos < end; ) {
       pos = nextField(buf, pos, end)
-      this.#take(buf, field.tag, field.fieldStart, field.start, field.end)
+      if (field.tag !== Tag.ATTRIBUTE) this.#take(buf, field.tag, field.start, field.end)
     }
   }
 
-  #reset(): void {
+  #resetFields(): void {
     this.traceIdStart = this.traceIdEnd = 0
     this.spanIdStart = this.spanIdEnd = 0
     this.parentSpanIdStart = this.parentSpanIdEnd = 0
@@ -97,20 +121,13 @@ export class SpanParts {
     this.kind = 0
     this.statusCode = 0
     this.statusMessageStart = this.statusMessageEnd = 0
-    this.attributes.count = 0
-    this.signature.count = 0
-    this.signatureFields.count = 0
     this.events.count = 0
     this.links.count = 0
     this.#hasStatus = false
   }
 
-  #take(buf: Uint8Array, tag: number, fieldStart: number, start: number, end: number): void {
+  #take(buf: Uint8Array, tag: number, start: number, end: number): void {
     switch (tag) {
-      case Tag.ATTRIBUTE:
-        this.attributes.push(buf, start, end)
-        this.#setSignatureApart(buf, fieldStart, end)
-        break
       case Tag.TRACE_ID:
         this.traceIdStart = start
         this.traceIdEnd = end
@@ -150,15 +167,6 @@ export class SpanParts {
         this.#readStatus(buf, start, end)
         break
     }
-  }
-
-  #setSignatureApart(buf: Uint8Array, fieldStart: number, end: number): void {
-    const entry = this.attributes.count - 1
-    if (!startsWith(buf, this.attributes.keyStart(entry), this.attributes.keyEnd(entry), SIGNATURE_PREFIX))
-      return
-    this.signature.pushFrom(this.attributes, entry)
-    this.signatureFields.push(fieldStart, end)
-    this.attributes.count = entry
   }
 
   #readStatus(buf: Uint8Array, start: number, end: number): void {

@@ -1,7 +1,7 @@
 // One scan of a traces request, span by span, with the resource and scope of each at hand. Signing and verifying both
 // walk like this, so neither sees a span that the other would not.
 import type { Edits } from '../wire/edits.ts'
-import { Frame } from '../wire/otlp.ts'
+import { Frame, Place } from '../wire/otlp.ts'
 import { scan, type Visitor } from '../wire/scan.ts'
 import { field, nextField } from './field.ts'
 import { SpanParts } from './span-parts.ts'
@@ -63,7 +63,7 @@ export class SpanWalk implements Visitor, SpanContext {
       this.scopeStart = hasHead ? field.start : 0
       this.scopeEnd = hasHead ? field.end : 0
       this.#handler.scope(this)
-    }
+    } else if (frame === Frame.ITEM) this.parts.reset()
   }
 
   leave(frame: Frame, start: number, end: number): void {
@@ -74,7 +74,19 @@ export class SpanWalk implements Visitor, SpanContext {
 
   text(): void {}
 
-  attribute(): boolean {
+  attribute(
+    place: Place,
+    _depth: number,
+    fieldStart: number,
+    end: number,
+    keyStart: number,
+    keyEnd: number,
+    valueStart: number,
+    valueEnd: number,
+  ): boolean {
+    if (place === Place.SPAN_ATTRIBUTE) {
+      this.parts.addAttribute(this.buf, fieldStart, end, keyStart, keyEnd, valueStart, valueEnd)
+    }
     return true
   }
 
