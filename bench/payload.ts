@@ -15,9 +15,9 @@ const DOMAINS = ['example.com', 'mail.example.org', 'clinic.example.net', 'shop.
 const ROUTES = ['/api/v1/customers/search', '/api/v1/orders', '/checkout/confirm', '/patients/lookup']
 const TABLES = ['customers', 'orders', 'patients', 'invoices']
 const AGENTS = [
-  'Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/130.0.0.0 Safari/537.36',
-  'Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/17.5',
-  'okhttp/4.12.0 (android 14; build UP1A.231005.007; sdk 34; locale en_GB; density 420; app 7.31.2)',
+  'Mozilla/5.0 (X11; Linux x86_64) Chrome/130.0.0.0 Safari/537.36',
+  'Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) Version/17.5',
+  'okhttp/4.12.0 (android 14; build UP1A.231005.007)',
 ]
 const START_NS = 1_760_000_000_000_000_000n
 
@@ -77,7 +77,7 @@ function writeHttpSpan(writer: Writer, random: Random, options: PayloadOptions):
   const route = pick(random, ROUTES)
   const span = beginSpan(writer, random, `GET ${route}`, 2)
   const email = emailOf(random)
-  const query = `email=${encodeURIComponent(email)}&page=${random(40)}&session=${hexText(random, 16)}`
+  const query = `email=${encodeURIComponent(email)}&page=${random(40)}`
   text(writer, 9, 'http.request.method', 'GET')
   text(writer, 9, 'url.full', `https://${pick(random, DOMAINS)}${route}?${query}`)
   text(writer, 9, 'url.scheme', 'https')
@@ -85,7 +85,7 @@ function writeHttpSpan(writer: Writer, random: Random, options: PayloadOptions):
   text(writer, 9, 'http.route', route)
   integer(writer, 'http.response.status_code', random(20) === 0 ? 500 : 200)
   text(writer, 9, 'network.protocol.version', '1.1')
-  text(writer, 9, 'server.address', 'checkout.shop.svc.cluster.local')
+  text(writer, 9, 'server.address', 'checkout.shop.svc')
   integer(writer, 'server.port', 8443)
   text(writer, 9, 'client.address', addressOf(random))
   integer(writer, 'client.port', 1024 + random(60_000))
@@ -107,7 +107,7 @@ function writeSqlSpan(writer: Writer, random: Random, options: PayloadOptions): 
   text(writer, 9, 'db.query.text', sqlOf(random))
   text(writer, 9, 'db.query.summary', `SELECT ${table} JOIN orders`)
   integer(writer, 'db.response.returned_rows', random(200))
-  text(writer, 9, 'server.address', 'postgres-primary.shop.svc.cluster.local')
+  text(writer, 9, 'server.address', 'postgres.shop.svc')
   integer(writer, 'server.port', 5432)
   text(writer, 9, 'network.peer.address', `10.42.${random(256)}.${random(256)}`)
   text(writer, 9, 'client.address', addressOf(random))
@@ -120,12 +120,7 @@ function writeSqlSpan(writer: Writer, random: Random, options: PayloadOptions): 
     `https://shop.example.com/api/v1/orders?email=${emailOf(random)}&id=${random(1e9)}`,
   )
   text(writer, 9, 'code.function.name', 'OrderRepository.findByCustomer')
-  text(
-    writer,
-    9,
-    'code.file.path',
-    '/srv/app/node_modules/@shop/orders/dist/repositories/order-repository.js',
-  )
+  text(writer, 9, 'code.file.path', '/srv/app/dist/order-repository.js')
   endSpan(writer, span, random, options)
 }
 
@@ -196,7 +191,7 @@ function addressOf(random: Random): string {
 function sqlOf(random: Random): string {
   const table = pick(random, TABLES)
   const where = `WHERE t.email = '${emailOf(random)}' AND t.family_name = '${pick(random, FAMILY)}'`
-  return `SELECT t.id, t.name, t.email FROM ${table} t ${where} AND t.total > ${random(100_000)} LIMIT 50`
+  return `SELECT t.id FROM ${table} t ${where} AND t.total > ${random(100_000)}`
 }
 
 function hexText(random: Random, digits: number): string {

@@ -36,7 +36,22 @@ function load(): protobuf.Root {
   const strindex = new protobuf.Field('stringValueStrindex', 8, 'int32')
   anyValue.oneofs.value.add(strindex)
   root.resolveAll()
+  keepAnyBytes(root)
   return root
+}
+
+/** Our one leniency: text that is no UTF-8 is kept as bytes. So protobufjs must not verify it either. */
+function keepAnyBytes(space: protobuf.NamespaceBase): void {
+  for (const nested of space.nestedArray) {
+    if (nested instanceof protobuf.Type) {
+      for (const field of nested.fieldsArray) {
+        // Resolved features have no public setter; the decoder is generated from them on first use.
+        const features = field as unknown as { _features: Record<string, string> }
+        features._features = { ...features._features, utf8_validation: 'NONE' }
+      }
+    }
+    if (nested instanceof protobuf.Namespace) keepAnyBytes(nested)
+  }
 }
 
 export const root: protobuf.Root = load()
