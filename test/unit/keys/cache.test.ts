@@ -228,6 +228,24 @@ describe('outage', () => {
     expect(await cache.load('acme', never)).toEqual({ number: before + 1 })
   })
 
+  test('a success ends the memory of failures: the next outage begins with the short pause', async () => {
+    const { cache, clock, state } = build()
+    state.failure = down()
+    for (let times = 0; times < 4; times++) {
+      await expect(cache.load('acme', never)).rejects.toBe(state.failure)
+      clock.advance(10_000)
+    }
+    state.failure = undefined
+    await cache.load('acme', never)
+    clock.advance(TTL_MS + GRACE_MS)
+    state.failure = down()
+    const before = state.loads
+    await expect(cache.load('acme', never)).rejects.toBe(state.failure)
+    clock.advance(250)
+    await expect(cache.load('acme', never)).rejects.toBe(state.failure)
+    expect(state.loads).toBe(before + 2)
+  })
+
   test('one tenant’s failure is not another’s', async () => {
     const { cache, state } = build()
     state.failure = down('key_disabled')

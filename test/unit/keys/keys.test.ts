@@ -1,6 +1,7 @@
 import { createPublicKey, sign, verify } from 'node:crypto'
 import { PassThrough } from 'node:stream'
 import { afterEach, describe, expect, test } from 'vitest'
+import { decodeKeyRecord, encodeKeyRecord } from '../../../src/keys/key-record.ts'
 import { KEYS_DEFAULTS, Keys, type KeysOptions } from '../../../src/keys/keys.ts'
 import type { KeyRecordKind } from '../../../src/keys/keystore.ts'
 import type { Kms } from '../../../src/keys/kms.ts'
@@ -425,6 +426,27 @@ describe('damaged records', () => {
       })
     }
   }
+
+  test('a whole record with another tenant’s wrapped key, or another public key, is damaged', async () => {
+    const store = new MemoryKeyStore()
+    const kms = await DoorKms.open()
+    const { keys: first } = await build({ kms, store })
+    const [mine, theirs] = [
+      await first.loadSigningKey('acme', never),
+      await first.loadSigningKey('other', never),
+    ]
+    const recordOf = (tenant: string, id: string) =>
+      decodeKeyRecord('signing', tenant, id, store.get('signing', tenant, id)!)
+    const good = recordOf('acme', mine.keyId)
+    const other = recordOf('other', theirs.keyId)
+    for (const change of [{ wrappedKey: other.wrappedKey }, { publicKey: other.publicKey }]) {
+      await store.put('signing', 'acme', mine.keyId, encodeKeyRecord('signing', { ...good, ...change }))
+      const { keys } = await build({ kms, store })
+      await expect(keys.loadSigningKey('acme', never)).rejects.toMatchObject({
+        cause: { code: 'KEY_RECORD_CORRUPT', record: `signing/acme/${mine.keyId}` },
+      })
+    }
+  })
 
   test('a record put under another tenant’s name is damaged, whatever it holds', async () => {
     const store = new MemoryKeyStore()
