@@ -319,7 +319,7 @@ describe('mutated requests', () => {
           expect(() => protobufToJson(buf, signal)).not.toThrow()
         },
       ),
-      runs(1500),
+      runs(1000),
     )
     expect(acceptedCount).toBeGreaterThan(100)
     expect(refusedCount).toBeGreaterThan(100)
