@@ -104,6 +104,8 @@ export class SpanChecker {
     const known = this.#statements.get(id)
     if (known !== undefined) return known
     const checked = this.#checkStatement(texts, proof.statement, tenant)
+    // A key that is not known may be so in a moment, so that is not remembered.
+    if (checked.failure?.verdict === 'unknown_key') return checked
     if (this.#statements.size >= STATEMENTS_MAX) this.#statements.clear()
     this.#statements.set(id, checked)
     return checked

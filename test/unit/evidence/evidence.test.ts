@@ -5,7 +5,6 @@ import { ed25519PublicKey } from '../../../src/evidence/check.ts'
 import {
   Evidence,
   type EvidenceOptions,
-  PENDING_STATEMENTS_MAX,
   type SigningKey,
   type StatementRecord,
 } from '../../../src/evidence/evidence.ts'
@@ -20,6 +19,7 @@ import {
   type Statement,
   statementHash,
 } from '../../../src/evidence/statement.ts'
+import { PENDING_STATEMENTS_MAX } from '../../../src/evidence/streams.ts'
 import { verifyTraces } from '../../../src/evidence/verify.ts'
 import {
   attribute,

@@ -1,0 +1,193 @@
+// The streams of this process, one per tenant: what they sign, and what of it still has to reach the store.
+//
+// A statement once signed must reach the store, since the next one names its hash. Statements are handed to a commit
+// that may fail, while later requests have already built on them. Taking a failed statement back would fork the chain
+// if the commit reached the disk after all, so it is never taken back: it is handed out again, in front of whatever
+// the stream signs next, together with a tombstone for its spans, which the client was told to send again. Storing a
+// statement twice is harmless (same key, same bytes). So at each moment the store lacks at most statements whose
+// spans never left the process; if the process dies before they are handed out again, a reader sees a missing batch:
+// an alarm too many, never one too few. A stream hands them out only when its key is there to sign the tombstone, so a
+// batch and its tombstone always travel together.
+//
+// A store that fails for hours must not fill memory: beyond PENDING_STATEMENTS_MAX signing is refused retryably, but
+// for one request every PROBE_NS, which carries everything that waits and so finds out whether the store has healed.
+import { SidecarError } from '../errors.ts'
+import { TENANTS_MAX } from '../limits.ts'
+import {
+  Chain,
+  type ChainedStatement,
+  type ChainMark,
+  isTipRecord,
+  type Signer,
+  type SigningKey,
+  type StatementRecord,
+  tipKey,
+} from './chain.ts'
+import type { BatchRef } from './refs.ts'
+import { decodeSignedStatement, decodeStatement, Kind, Reason } from './statement.ts'
+
+/** Reads what the store has under `tipKey(tenant)`: the tenant's last statement before this start. */
+export type Tips = (tenant: string) => Uint8Array | undefined
+
+/** Statements without spans. `missing`: tenants left out since their key was not given. */
+export interface Emitted {
+  readonly statements: readonly StatementRecord[]
+  readonly missing: readonly string[]
+}
+
+/** Statements waiting to be handed out again, over all streams, before signing is refused. */
+export const PENDING_STATEMENTS_MAX = 1024
+const PROBE_NS = 5_000_000_000n
+
+interface Stream {
+  readonly chain: Chain
+  /** Statements of failed commits, oldest first. */
+  readonly pending: StatementRecord[]
+  /** Batches among them that need a tombstone. */
+  readonly refused: BatchRef[]
+}
+
+export class Streams {
+  readonly #signer: Signer
+  readonly #tips: Tips
+  readonly #streams = new Map<string, Stream>()
+  #pendingCount = 0
+  #probedAtNs = 0n
+
+  constructor(signer: Signer, tips: Tips) {
+    this.#signer = signer
+    this.#tips = tips
+  }
+
+  get tenants(): string[] {
+    return [...this.#streams.keys()]
+  }
+
+  get pendingCount(): number {
+    return this.#pendingCount
+  }
+
+  /** Tenants with statements to hand out again. */
+  get pendingTenants(): string[] {
+    if (this.#pendingCount === 0) return []
+    return this.tenants.filter((tenant) => (this.#streams.get(tenant)?.pending.length ?? 0) > 0)
+  }
+
+  /**
+   * The commit of these statements failed: they are handed out again with what their streams sign next, and their
+   * spans get tombstones.
+   */
+  failed(statements: readonly StatementRecord[]): void {
+    const touched = new Set<Stream>()
+    const batches: BatchRef[] = []
+    const buried = new Set<string>()
+    for (const record of statements) {
+      if (isTipRecord(record)) continue
+      const { kind, tenant, bootId, number, leafCount, tombstone } = decodeStatement(
+        decodeSignedStatement(record.value).statement,
+      )
+      const stream = this.#streams.get(tenant)
+      if (stream === undefined) continue
+      stream.pending.push(record)
+      this.#pendingCount++
+      touched.add(stream)
+      if (kind === Kind.BATCH) batches.push({ tenant, bootId, number, leafCount: leafCount ?? 0 })
+      if (tombstone !== undefined) buried.add(batchId(tenant, tombstone.bootId, tombstone.number))
+    }
+    for (const ref of batches) {
+      if (buried.has(batchId(ref.tenant, ref.bootId, ref.number))) continue
+      this.#streams.get(ref.tenant)?.refused.push(ref)
+    }
+    for (const stream of touched) stream.pending.sort((a, b) => Buffer.compare(a.key, b.key))
+  }
+
+  /** Throws STORE_FAILED while too much waits for the store. */
+  refuseWhileStoreFails(nowNs: bigint): void {
+    if (this.#pendingCount < PENDING_STATEMENTS_MAX) return
+    const sinceNs = nowNs - this.#probedAtNs
+    if (sinceNs >= 0n && sinceNs < PROBE_NS) {
+      throw new SidecarError('STORE_FAILED', 'too many statements wait for the store', {
+        retryAfterMs: 5_000,
+      })
+    }
+    this.#probedAtNs = nowNs
+  }
+
+  /**
+   * For each tenant whose key is given: its boot if it has none, what waits of failed commits, then what `add` signs,
+   * and its new tip. If anything throws, no stream has moved.
+   */
+  emit(
+    tenants: readonly string[],
+    keys: ReadonlyMap<string, SigningKey>,
+    nowNs: bigint,
+    add: (chain: Chain, key: SigningKey, statements: StatementRecord[]) => void,
+  ): Emitted {
+    const statements: StatementRecord[] = []
+    const missing: string[] = []
+    const moved: { stream: Stream; mark: ChainMark }[] = []
+    try {
+      for (const tenant of tenants) {
+        const key = keys.get(tenant)
+        if (key === undefined) {
+          missing.push(tenant)
+          continue
+        }
+        const stream = this.#streamOf(tenant)
+        const { chain } = stream
+        moved.push({ stream, mark: chain.mark() })
+        statements.push(...stream.pending)
+        if (!chain.isBooted) statements.push(chain.append({ kind: Kind.BOOT }, key, nowNs).record)
+        const before = chain.last
+        for (const ref of stream.refused)
+          statements.push(buryBatch(chain, ref, Reason.NOT_STORED, key, nowNs).record)
+        add(chain, key, statements)
+        // A tip that older statements are handed out behind must not move backwards.
+        const { last } = chain
+        if (last !== undefined && (last !== before || isAmong(statements, last))) {
+          statements.push({ key: tipKey(tenant), value: last.value })
+        }
+      }
+    } catch (thrown) {
+      for (const { stream, mark } of moved) stream.chain.rewind(mark)
+      throw thrown
+    }
+    for (const { stream } of moved) this.#settle(stream)
+    return { statements, missing }
+  }
+
+  #settle(stream: Stream): void {
+    this.#streams.set(stream.chain.tenant, stream)
+    this.#pendingCount -= stream.pending.length
+    stream.pending.length = 0
+    stream.refused.length = 0
+  }
+
+  #streamOf(tenant: string): Stream {
+    const stream = this.#streams.get(tenant)
+    if (stream !== undefined) return stream
+    if (this.#streams.size >= TENANTS_MAX) throw new SidecarError('TENANT_DENIED', 'too many tenants')
+    return { chain: new Chain(this.#signer, tenant, this.#tips(tenant)), pending: [], refused: [] }
+  }
+}
+
+function batchId(tenant: string, bootId: Uint8Array, number: number): string {
+  return `${Buffer.from(bootId).toString('hex')} ${number} ${tenant}`
+}
+
+function isAmong(records: readonly StatementRecord[], wanted: StatementRecord): boolean {
+  return records.some((record) => Buffer.compare(record.key, wanted.key) === 0)
+}
+
+/** A tombstone for all leaves of a batch. */
+export function buryBatch(
+  chain: Chain,
+  ref: BatchRef,
+  reason: Reason,
+  key: SigningKey,
+  nowNs: bigint,
+): ChainedStatement {
+  const ranges = [{ first: 0, count: ref.leafCount }]
+  const tombstone = { bootId: ref.bootId, number: ref.number, ranges, reason }
+  return chain.append({ kind: Kind.TOMBSTONE, tombstone }, key, nowNs)
+}
