@@ -7,8 +7,15 @@ import { hexDigit } from './json-string.ts'
 import { isMessage, MESSAGES } from './messages.ts'
 import type { Signal } from './otlp.ts'
 import { malformed } from './reader.ts'
-import { MESSAGE_DEPTH_MAX } from './scan.ts'
-import { type FieldSpec, type MessageName, REQUEST_OF, type ScalarType, Wire, wireTypeOf } from './schema.ts'
+import {
+  type FieldSpec,
+  MESSAGE_DEPTH_MAX,
+  type MessageName,
+  REQUEST_OF,
+  type ScalarType,
+  Wire,
+  wireTypeOf,
+} from './schema.ts'
 import { Writer } from './write.ts'
 
 interface JsonField {

@@ -15,8 +15,15 @@ import {
   readInt64,
   readUint64,
 } from './reader.ts'
-import { MESSAGE_DEPTH_MAX } from './scan.ts'
-import { type FieldSpec, type MessageName, REQUEST_OF, type ScalarType, Wire, wireTypeOf } from './schema.ts'
+import {
+  type FieldSpec,
+  MESSAGE_DEPTH_MAX,
+  type MessageName,
+  REQUEST_OF,
+  type ScalarType,
+  Wire,
+  wireTypeOf,
+} from './schema.ts'
 
 /** Offsets per occurrence of a field: start and end of its payload, and 1 when that is packed. */
 const SPOT = 3

@@ -16,7 +16,7 @@ import {
   SLOTS,
   WIRE_SHIFT,
 } from './scan-table.ts'
-import { REQUEST_OF, Wire } from './schema.ts'
+import { MESSAGE_DEPTH_MAX, REQUEST_OF, Wire } from './schema.ts'
 
 /** What a scan reports. All positions are offsets into the scanned buffer. */
 export interface Visitor {
@@ -58,9 +58,6 @@ export interface Visitor {
   attributeEnd(depth: number): void
 }
 
-/** protobuf runtimes refuse messages nested deeper below the request than this. */
-export const MESSAGE_DEPTH_MAX = 100
-
 const STRING_TAG = 0x0a
 
 const ANY_VALUE = messageIndex('AnyValue')
@@ -72,7 +69,7 @@ const unusedEdits = new Edits()
  * Reads an encoded Export request of `signal` once, front to back, and calls `visitor`. With `edits`, these are reset
  * and the visitor may edit while the scan runs. Throws MALFORMED or TOO_DEEP; what the visitor did until then is to be
  * thrown away. Accepts nothing that another protobuf runtime would refuse or read differently, save that strings need
- * not be UTF-8.
+ * not be UTF-8. A visitor may scan another buffer only with edits of its own.
  */
 export function scan(buf: Uint8Array, signal: Signal, visitor: Visitor, edits: Edits = unusedEdits): void {
   edits.reset(buf.length)

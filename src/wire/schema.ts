@@ -82,6 +82,9 @@ export const REQUEST_OF: Readonly<Record<Signal, MessageName>> = {
   metrics: 'ExportMetricsServiceRequest',
 }
 
+/** protobuf runtimes refuse messages nested deeper below the request than this. */
+export const MESSAGE_DEPTH_MAX = 100
+
 /** Wire types of protobuf. Groups (3 and 4) are refused everywhere: OTLP has none. */
 export const Wire = { VARINT: 0, FIXED64: 1, LENGTH: 2, FIXED32: 5 } as const
 
