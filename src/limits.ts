@@ -11,7 +11,7 @@ export const IN_FLIGHT_BYTES_MAX = 256 * MIB
 export const WAITING_REQUESTS_MAX = 4096
 /** How long a request without a deadline of its own may wait before it is refused, ms. Exporters time out at 10 s. */
 export const REQUEST_WAIT_MS_MAX = 8_000
-/** Nesting of AnyValue inside AnyValue. protobuf runtimes refuse messages deeper than 100; three levels are OTLP's own. */
+/** Nesting of AnyValue inside AnyValue. Messages deeper than 100 are refused first, as protobuf runtimes do; OTLP needs three levels. */
 export const VALUE_DEPTH_MAX = 64
 /** Largest answer that we read from a next hop, bytes. OTLP 1.11 caps responses at 4 MiB. */
 export const RESPONSE_BYTES_MAX = 4 * MIB
