@@ -182,7 +182,9 @@ export class Redactor implements Visitor {
     }
     if (decided === undefined) return
     if (decided.effect !== Effect.DROP && this.#found.isTrustedToken(start, end)) return
-    this.#whole(place, decided, valueStart, valueEnd, this.#buf.subarray(start, end))
+    // What is left of bytes becomes a string, and need not be UTF-8: only the fixed mask will do.
+    const text = type === ValueType.STRING ? this.#buf.subarray(start, end) : NOTHING
+    this.#whole(place, decided, valueStart, valueEnd, text)
   }
 
   #number(

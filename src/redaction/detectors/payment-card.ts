@@ -2,6 +2,7 @@
 // issuer range that exists, with a valid Luhn digit. Digits inside a longer run, a hexadecimal id or a fraction are none.
 import type { Matches } from '../matches.ts'
 import { ALNUM, byteAt, CLASS, DIGIT, HEX, is, isAfterPercentByte, percentByte } from './bytes.ts'
+import { isAfterPlus } from './phone.ts'
 import { Detector } from './registry.ts'
 
 const DIGITS_MIN = 13
@@ -23,6 +24,8 @@ export function detectPaymentCard(
   if (runEnd - at > DIGITS_MAX) return -1
   if (runEnd - at < DIGITS_MIN && !hasSeparator(buf, runEnd, end)) return -1
   const cardEnd = collect(buf, at, runEnd, end)
+  // With a plus in front, up to 15 digits are a telephone number.
+  if (cardEnd >= 0 && count <= 15 && isAfterPlus(buf, start, at)) return -1
   if (cardEnd < 0 || !isIssued(count) || !hasLuhnDigit(count)) return -1
   if (isInsideFraction(buf, start, end, at, cardEnd) || isInsideWord(buf, start, end, at, cardEnd)) return -1
   matches.add(at, cardEnd, Detector.PAYMENT_CARD)

@@ -17,6 +17,26 @@ root.loadSync(
   { keepCase: false },
 )
 
+// These files are older than OTLP 1.11: what it added is declared here.
+const { Field, Type } = protobuf
+const common = root.lookup('opentelemetry.proto.common.v1') as protobuf.Namespace // a package is a namespace
+const entityRef = new Type('EntityRef')
+  .add(new Field('schemaUrl', 1, 'string'))
+  .add(new Field('type', 2, 'string'))
+  .add(new Field('idKeys', 3, 'string', 'repeated'))
+  .add(new Field('descriptionKeys', 4, 'string', 'repeated'))
+common.add(entityRef)
+addField(
+  'opentelemetry.proto.resource.v1.Resource',
+  new Field('entityRefs', 3, '.opentelemetry.proto.common.v1.EntityRef', 'repeated'),
+)
+addField('opentelemetry.proto.logs.v1.LogRecord', new Field('eventName', 12, 'string'))
+
+function addField(type: string, field: protobuf.Field): void {
+  const message = root.lookupType(type)
+  if (message.fields[field.name] === undefined) message.add(field)
+}
+
 const REQUESTS: Readonly<Record<Signal, string>> = {
   traces: 'opentelemetry.proto.collector.trace.v1.ExportTraceServiceRequest',
   logs: 'opentelemetry.proto.collector.logs.v1.ExportLogsServiceRequest',

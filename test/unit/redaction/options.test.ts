@@ -1,0 +1,167 @@
+import { Registry } from 'prom-client'
+import { describe, expect, test } from 'vitest'
+import { DETECTORS } from '../../../src/redaction/detectors/registry.ts'
+import { RedactionMetrics } from '../../../src/redaction/metrics.ts'
+import { REDACTION_DEFAULTS } from '../../../src/redaction/options.ts'
+import { parseRedactionOptions } from '../../../src/redaction/options-parser.ts'
+import { PACKS } from '../../../src/redaction/packs/packs.ts'
+import { compileRules } from '../../../src/redaction/rules.ts'
+import { PLACE_COUNT, SURFACES } from '../../../src/redaction/surfaces.ts'
+
+const problems = (raw: unknown): string[] =>
+  parseRedactionOptions(raw, 'pii').problems.map(({ path, message }) => `${path}: ${message}`)
+const ruleProblems = (rule: unknown): string[] => problems({ rules: [rule] })
+
+describe('what an operator writes', () => {
+  test('nothing means the defaults', () => {
+    expect(parseRedactionOptions(undefined, 'pii')).toEqual({ options: REDACTION_DEFAULTS, problems: [] })
+    expect(parseRedactionOptions({}, 'pii')).toEqual({ options: REDACTION_DEFAULTS, problems: [] })
+  })
+
+  test('every form of an action is read', () => {
+    const match = { key: ['k'] }
+    const actions = [
+      'encrypt',
+      'hash',
+      'mask',
+      'drop',
+      'keep',
+      { mask: { keep_first: 2, keep_last: 4 } },
+      { mask: { text: '' } },
+      { encrypt: { beacon: true, beacon_bits: 24 } },
+      { hash: { beacon_bits: 1 } },
+    ]
+    const { options, problems: found } = parseRedactionOptions(
+      { rules: actions.map((action, i) => ({ name: `r${i}`, match, action })) },
+      'pii',
+    )
+    expect(found).toEqual([])
+    expect(options.rules.map(({ action }) => action)).toEqual([
+      { kind: 'encrypt', hasBeacon: false, beaconBits: 128 },
+      { kind: 'hash', beaconBits: 128 },
+      { kind: 'mask', text: undefined, keepFirst: 0, keepLast: 0 },
+      { kind: 'drop' },
+      { kind: 'keep' },
+      { kind: 'mask', text: undefined, keepFirst: 2, keepLast: 4 },
+      { kind: 'mask', text: '', keepFirst: 0, keepLast: 0 },
+      { kind: 'encrypt', hasBeacon: true, beaconBits: 24 },
+      { kind: 'hash', beaconBits: 1 },
+    ])
+    expect(() => compileRules(options)).not.toThrow()
+  })
+
+  test.each<[string, unknown, string]>([
+    [
+      'an unknown setting',
+      { name: 'r', match: { key: 'k' }, action: 'mask', colour: 1 },
+      'pii.rules[0].colour',
+    ],
+    ['no name', { match: { key: 'k' }, action: 'mask' }, 'pii.rules[0].name'],
+    [
+      'a class with a dot',
+      { name: 'r', match: { key: 'k' }, action: 'mask', class: 'a.b' },
+      'pii.rules[0].class',
+    ],
+    ['no match', { name: 'r', action: 'mask' }, 'pii.rules[0].match'],
+    ['a match of everything', { name: 'r', match: { tenant: ['*'] }, action: 'mask' }, 'pii.rules[0].match'],
+    [
+      'an unknown detector',
+      { name: 'r', match: { detector: ['email', 'mail'] }, action: 'mask' },
+      'pii.rules[0].match.detector[1]',
+    ],
+    [
+      'an unknown surface',
+      { name: 'r', match: { surface: ['spans'] }, action: 'mask' },
+      'pii.rules[0].match.surface[0]',
+    ],
+    [
+      'a key that is a number',
+      { name: 'r', match: { key: [7] }, action: 'mask' },
+      'pii.rules[0].match.key[0]',
+    ],
+    [
+      'a pattern that does not compile',
+      { name: 'r', match: { pattern: ['(a'] }, action: 'mask' },
+      'pii.rules[0].match.pattern[0]',
+    ],
+    [
+      'a back-reference',
+      { name: 'r', match: { pattern: ['(a)\\1'] }, action: 'mask' },
+      'pii.rules[0].match.pattern[0]',
+    ],
+    ['no action', { name: 'r', match: { key: 'k' } }, 'pii.rules[0].action'],
+    ['an unknown action', { name: 'r', match: { key: 'k' }, action: 'seal' }, 'pii.rules[0].action'],
+    [
+      'two actions',
+      { name: 'r', match: { key: 'k' }, action: { mask: {}, hash: {} } },
+      'pii.rules[0].action',
+    ],
+    [
+      'a beacon of 0 bits',
+      { name: 'r', match: { key: 'k' }, action: { hash: { beacon_bits: 0 } } },
+      'pii.rules[0].action.hash.beacon_bits',
+    ],
+    [
+      'a beacon of 129 bits',
+      { name: 'r', match: { key: 'k' }, action: { hash: { beacon_bits: 129 } } },
+      'pii.rules[0].action.hash.beacon_bits',
+    ],
+    [
+      'a text and kept characters',
+      { name: 'r', match: { key: 'k' }, action: { mask: { text: 'x', keep_last: 1 } } },
+      'pii.rules[0].action.mask',
+    ],
+    ['a rule that is a list', [], 'pii.rules[0]'],
+  ])('%s is a problem with its path', (_, rule, path) => {
+    expect(ruleProblems(rule).map((problem) => problem.slice(0, problem.indexOf(': ')))).toContain(path)
+  })
+
+  test('all problems are listed at once', () => {
+    const raw = {
+      packs: ['none'],
+      on_kms_failure: 'pass',
+      tenant_secret: 'yes',
+      rules: [
+        { name: 'a', match: { key: 'k' }, action: 'x' },
+        { name: 'a', match: { key: 'k' }, action: 'mask' },
+      ],
+      more: 1,
+    }
+    expect(problems(raw)).toHaveLength(6)
+  })
+
+  test('a problem never repeats what was written', () => {
+    expect(
+      JSON.stringify(ruleProblems({ name: 'r', match: { pattern: ['(s3cret'] }, action: 's3cret' })),
+    ).not.toContain('s3cret')
+  })
+})
+
+test('packs, detectors and surfaces are named once and described', () => {
+  for (const list of [PACKS, DETECTORS]) {
+    expect(new Set(list.map(({ name }) => name)).size).toBe(list.length)
+    for (const { description } of list) expect(description.length).toBeGreaterThan(10)
+  }
+  expect(DETECTORS.map(({ id }) => id)).toEqual(DETECTORS.map((_, index) => index))
+  const places = [...SURFACES.values()].flat()
+  expect(new Set(places).size).toBe(PLACE_COUNT)
+  expect(places).toHaveLength(PLACE_COUNT)
+})
+
+test('the default pack compiles, and its classes fit into a key announcement', () => {
+  const { dataClasses, ruleNames } = compileRules(REDACTION_DEFAULTS)
+  expect(dataClasses.length).toBeLessThanOrEqual(64)
+  for (const name of dataClasses) expect(name).toMatch(/^[A-Za-z0-9_-]{1,64}$/)
+  expect(new Set(ruleNames).size).toBe(ruleNames.length)
+})
+
+test('metrics count by rule and action', async () => {
+  const registry = new Registry()
+  const metrics = new RedactionMetrics(registry)
+  metrics.observe({ counts: new Map([['cards\0mask', 3]]), forged: 2, overBudget: 1 })
+  metrics.observe({ counts: new Map([['cards\0mask', 1]]), forged: 0, overBudget: 0 })
+  const text = await registry.metrics()
+  expect(text).toContain('betrace_redaction_values_total{rule="cards",action="mask"} 4')
+  expect(text).toContain('betrace_redaction_forged_attributes_total 2')
+  expect(text).toContain('betrace_redaction_over_budget_total 1')
+})
