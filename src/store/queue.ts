@@ -18,6 +18,7 @@ import {
 import type { Environment, Write } from './environment.ts'
 import { ExportWaiters } from './export-waiters.ts'
 import type { Removal } from './group-commit.ts'
+import { cursorKey, foreignCursorWrites, newestSequence, setAsideWrites } from './queue-records.ts'
 import { RecentEntries } from './recent-entries.ts'
 
 export interface ConsumerId {
@@ -42,8 +43,6 @@ export interface QueueOptions {
   readonly onLeave: (signal: Signal, itemCount: number, isRefused: boolean) => void
   readonly onCorrupt: (signal: Signal, itemCount: number) => void
 }
-
-const CURSOR_PREFIX = 'store/cursor/'
 
 /** One signal's part of the queue. */
 interface Lane {
@@ -73,7 +72,8 @@ export class Queue {
     let newest = 0
     for (const signal of SIGNALS) newest = Math.max(newest, this.#openLane(signal))
     this.newestAtOpen = newest
-    this.#dropForeignCursors()
+    const writes = foreignCursorWrites(options.environment, this.#consumers)
+    if (writes.length > 0) options.remove({ writes, removed: () => undefined })
     this.#isOpen = true
   }
 
@@ -181,9 +181,7 @@ export class Queue {
     const start = entryKey(Part.HEADER, signal, 0)
     const end = entryKey(Part.HEADER, signal, Number.MAX_SAFE_INTEGER)
     const { queue } = environment.databases
-    let newest = 0
-    for (const { key } of queue.getRange({ start: end, end: start, reverse: true, limit: 1 }))
-      newest = sequenceOf(key) ?? 0
+    const newest = newestSequence(environment, signal)
     const recent = new RecentEntries(newest, own.length > 0 ? readCacheBytesMax : 0)
     const lane = {
       signal,
@@ -245,13 +243,7 @@ export class Queue {
 
   /** Moves a damaged entry, as it is, to the `corrupt` database, and counts it. */
   #setAside(lane: Lane, sequence: number, header: EntryHeader | undefined): void {
-    const writes: Write[] = []
-    for (const part of [Part.HEADER, Part.BODY]) {
-      const key = entryKey(part, lane.signal, sequence)
-      const value = this.#options.environment.databases.queue.get(key)
-      if (value)
-        writes.push({ database: 'corrupt', key, value }, { database: 'queue', key, value: undefined })
-    }
+    const writes = setAsideWrites(this.#options.environment, lane.signal, sequence)
     lane.leaving.add(sequence)
     this.#options.remove({ writes, removed: () => lane.leaving.delete(sequence) })
     this.#options.onCorrupt(lane.signal, header?.itemCount ?? 0)
@@ -303,19 +295,6 @@ export class Queue {
     return false
   }
 
-  #dropForeignCursors(): void {
-    const { meta } = this.#options.environment.databases
-    const start = Buffer.from(CURSOR_PREFIX)
-    const end = Buffer.concat([start, Buffer.of(0xff)])
-    const writes: Write[] = []
-    for (const { key } of meta.getRange({ start, end })) {
-      const name = Buffer.from(key).toString('utf8').slice(CURSOR_PREFIX.length)
-      if (!this.#consumers.has(name))
-        writes.push({ database: 'meta', key: Buffer.from(key), value: undefined })
-    }
-    if (writes.length > 0) this.#options.remove({ writes, removed: () => undefined })
-  }
-
   #lane(signal: Signal): Lane {
     const lane = this.#lanes.get(signal)
     assert(lane, 'every signal has a lane')
@@ -327,8 +306,4 @@ export class Queue {
     assert(consumer, 'a consumer is known from the opening of the store')
     return consumer
   }
-}
-
-function cursorKey(name: string): Buffer {
-  return Buffer.from(CURSOR_PREFIX + name)
 }

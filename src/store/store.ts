@@ -1,13 +1,13 @@
 // The store of one process: the queue of what was accepted, the evidence for it, and key records, in one lmdb
 // environment. One `append` is one unit: entry and records are on disk together or not at all. Sequence numbers follow
 // the order of the calls and are never given out twice, also not after a restart with an empty queue.
-import { accessSync, closeSync, constants, fsyncSync, mkdirSync, openSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
 import { type Clock, systemClock } from '../clock.ts'
 import { SidecarError } from '../errors.ts'
 import { type Logger, type Registry, silentTelemetry } from '../telemetry.ts'
 import type { Signal } from '../wire/otlp.ts'
 import { metaNumber, readNumber, startBoot } from './boot.ts'
+import { makeDirectory, syncDirectory } from './directory.ts'
 import { DrainRate } from './drain-rate.ts'
 import { ENTRY_OVERHEAD_BYTES, type NewEntry, type QueueEntry } from './entry.ts'
 import { asStoreError, type Environment, openEnvironment, type Write } from './environment.ts'
@@ -282,23 +282,5 @@ export class Store {
     this.#metrics.droppedItems.inc(itemCount)
     this.#onCorrupt?.(signal, itemCount)
     this.#log.error({ signal, itemCount, code: 'STORE_CORRUPT' }, 'a damaged queue entry was set aside')
-  }
-}
-
-function syncDirectory(directory: string): void {
-  const fd = openSync(directory, 'r')
-  try {
-    fsyncSync(fd)
-  } finally {
-    closeSync(fd)
-  }
-}
-
-function makeDirectory(directory: string): void {
-  try {
-    mkdirSync(directory, { recursive: true, mode: 0o700 })
-    accessSync(directory, constants.R_OK | constants.W_OK | constants.X_OK)
-  } catch (cause) {
-    throw new SidecarError('STORE_FAILED', 'the storage directory cannot be used', { cause })
   }
 }

@@ -68,7 +68,7 @@ test('kill -9 under load, five times: what was durable is there, with its record
     await store.close()
   }
   expect(promised.size).toBeGreaterThan(200)
-}, 20_000)
+}, 60_000)
 
 test('of four processes that open a folder at once, one wins and three are told so', async () => {
   const folder = testFolder()
@@ -84,7 +84,7 @@ test('of four processes that open a folder at once, one wins and three are told 
   // A holder that is killed leaves nothing behind that would need clearing.
   await Promise.all(children.map((child) => child.kill()))
   await (await openStore(folder)).close()
-}, 20_000)
+}, 60_000)
 
 test('a second store of the same process is told so, too', async () => {
   const folder = testFolder()
