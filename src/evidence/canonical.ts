@@ -4,18 +4,15 @@
 import { hash } from 'node:crypto'
 import { SidecarError } from '../errors.ts'
 import { VALUE_DEPTH_MAX } from '../limits.ts'
-import { copy } from '../wire/edits.ts'
 import { malformed } from '../wire/reader.ts'
 import { Entries } from './entries.ts'
 import { field, nextField } from './field.ts'
+import { FormBuffer } from './form-buffer.ts'
 import type { Globs } from './globs.ts'
 import type { SpanParts } from './span-parts.ts'
 
 const LEAF_PREFIX = 0x00
 const FORM_VERSION = 0x01
-const BUFFER_BYTES_MIN = 64 * 1024
-/** A buffer that one huge span made larger than this is given back, bytes. */
-const BUFFER_BYTES_KEPT = 8 * 1024 * 1024
 
 /** Tags of AnyValue; the field number is also the tag of the canonical value. */
 const Value = {
@@ -43,8 +40,7 @@ export interface CoverageRules {
 export class CanonicalForm {
   readonly #rules: CoverageRules
   readonly #entries = new Entries()
-  #out = new Uint8Array(BUFFER_BYTES_MIN)
-  #size = 0
+  readonly #out = new FormBuffer()
   #prefixSize = 0
 
   constructor(rules: CoverageRules) {
@@ -59,10 +55,9 @@ export class CanonicalForm {
     scopeStart: number,
     scopeEnd: number,
   ): void {
-    if (this.#out.length > BUFFER_BYTES_KEPT) this.#out = new Uint8Array(BUFFER_BYTES_MIN)
-    this.#out[0] = LEAF_PREFIX
-    this.#out[1] = FORM_VERSION
-    this.#size = 2
+    this.#out.reset()
+    this.#out.byte(LEAF_PREFIX)
+    this.#out.byte(FORM_VERSION)
     this.#entries.count = 0
     for (let pos = resourceStart; pos < resourceEnd; ) {
       pos = nextField(buf, pos, resourceEnd)
@@ -83,40 +78,40 @@ export class CanonicalForm {
         versionEnd = field.end
       }
     }
-    this.#bytes(buf, nameStart, nameEnd)
-    this.#bytes(buf, versionStart, versionEnd)
-    this.#prefixSize = this.#size
+    this.#out.bytes(buf, nameStart, nameEnd)
+    this.#out.bytes(buf, versionStart, versionEnd)
+    this.#prefixSize = this.#out.size
   }
 
   /** The leaf hash of a span of the present scope: 32 bytes as a latin1 string, which is what is cheapest to move. */
   leaf(buf: Uint8Array, span: SpanParts): string {
     this.#span(buf, span)
-    return hash('sha256', this.#out.subarray(0, this.#size), 'binary')
+    return hash('sha256', this.#out.written(), 'binary')
   }
 
   /** A copy of a span's canonical form, for tests and vectors. */
   form(buf: Uint8Array, span: SpanParts): Uint8Array {
     this.#span(buf, span)
-    return this.#out.slice(1, this.#size)
+    return this.#out.slice(1, this.#out.size)
   }
 
   #span(buf: Uint8Array, span: SpanParts): void {
-    this.#size = this.#prefixSize
-    this.#id(buf, span.traceIdStart, span.traceIdEnd)
-    this.#id(buf, span.spanIdStart, span.spanIdEnd)
-    this.#id(buf, span.parentSpanIdStart, span.parentSpanIdEnd)
-    this.#bytes(buf, span.traceStateStart, span.traceStateEnd)
-    this.#bytes(buf, span.nameStart, span.nameEnd)
-    this.#u32(span.kind)
-    this.#fixed64(buf, span.startTimeAt)
-    this.#fixed64(buf, span.endTimeAt)
-    this.#u32(span.statusCode)
-    this.#bytes(buf, span.statusMessageStart, span.statusMessageEnd)
+    this.#out.size = this.#prefixSize
+    this.#out.id(buf, span.traceIdStart, span.traceIdEnd)
+    this.#out.id(buf, span.spanIdStart, span.spanIdEnd)
+    this.#out.id(buf, span.parentSpanIdStart, span.parentSpanIdEnd)
+    this.#out.bytes(buf, span.traceStateStart, span.traceStateEnd)
+    this.#out.bytes(buf, span.nameStart, span.nameEnd)
+    this.#out.u32(span.kind)
+    this.#out.fixed64(buf, span.startTimeAt)
+    this.#out.fixed64(buf, span.endTimeAt)
+    this.#out.u32(span.statusCode)
+    this.#out.bytes(buf, span.statusMessageStart, span.statusMessageEnd)
     this.#spanAttributes(buf, span.attributes)
     const { events, links } = span
-    this.#u32(events.count)
+    this.#out.u32(events.count)
     for (let i = 0; i < events.count; i++) this.#event(buf, events.start(i), events.end(i))
-    this.#u32(links.count)
+    this.#out.u32(links.count)
     for (let i = 0; i < links.count; i++) this.#link(buf, links.start(i), links.end(i))
   }
 
@@ -156,8 +151,8 @@ export class CanonicalForm {
         nameEnd = field.end
       }
     }
-    this.#fixed64(buf, timeAt)
-    this.#bytes(buf, nameStart, nameEnd)
+    this.#out.fixed64(buf, timeAt)
+    this.#out.bytes(buf, nameStart, nameEnd)
     this.#attributes(buf, base, 0)
   }
 
@@ -183,9 +178,9 @@ export class CanonicalForm {
         traceStateEnd = field.end
       }
     }
-    this.#id(buf, traceIdStart, traceIdEnd)
-    this.#id(buf, spanIdStart, spanIdEnd)
-    this.#bytes(buf, traceStateStart, traceStateEnd)
+    this.#out.id(buf, traceIdStart, traceIdEnd)
+    this.#out.id(buf, spanIdStart, spanIdEnd)
+    this.#out.bytes(buf, traceStateStart, traceStateEnd)
     this.#attributes(buf, base, 0)
   }
 
@@ -194,14 +189,14 @@ export class CanonicalForm {
     const entries = this.#entries
     const count = entries.count - base
     const hasTie = entries.sort(buf, base, isGuessable)
-    this.#u32(count)
+    this.#out.u32(count)
     const offsets: number[] | undefined = hasTie ? [] : undefined
     for (let place = base; place < base + count; place++) {
-      if (offsets !== undefined) offsets.push(this.#size)
+      if (offsets !== undefined) offsets.push(this.#out.size)
       const entry = entries.at(place)
       const valueStart = entries.valueStart(entry)
       const valueEnd = entries.valueEnd(entry)
-      this.#bytes(buf, entries.keyStart(entry), entries.keyEnd(entry))
+      this.#out.bytes(buf, entries.keyStart(entry), entries.keyEnd(entry))
       // Most values are strings of less than 128 bytes and nothing else.
       if (
         valueEnd - valueStart >= 2 &&
@@ -209,8 +204,8 @@ export class CanonicalForm {
         buf[valueStart + 1] < 0x80 &&
         valueStart + 2 + buf[valueStart + 1] === valueEnd
       ) {
-        this.#byte(Value.STRING >>> 3)
-        this.#bytes(buf, valueStart + 2, valueEnd)
+        this.#out.byte(Value.STRING >>> 3)
+        this.#out.bytes(buf, valueStart + 2, valueEnd)
       } else this.#value(buf, valueStart, valueEnd, depth)
     }
     if (offsets !== undefined) this.#sortTies(buf, base, offsets)
@@ -221,7 +216,7 @@ export class CanonicalForm {
   #sortTies(buf: Uint8Array, base: number, offsets: number[]): void {
     const entries = this.#entries
     const count = offsets.length
-    offsets.push(this.#size)
+    offsets.push(this.#out.size)
     for (let first = 0; first < count; ) {
       let next = first + 1
       while (next < count && entries.compare(buf, entries.at(base + first), entries.at(base + next)) === 0)
@@ -232,7 +227,7 @@ export class CanonicalForm {
         written.sort(Buffer.compare)
         let at = offsets[first]
         for (const bytes of written) {
-          this.#out.set(bytes, at)
+          this.#out.put(bytes, at)
           at += bytes.length
         }
       }
@@ -253,12 +248,12 @@ export class CanonicalForm {
       from = field.start
       to = field.end
     }
-    this.#byte(tag >>> 3)
+    this.#out.byte(tag >>> 3)
     if (tag === 0) return
-    if (tag === Value.STRING || tag === Value.BYTES) this.#bytes(buf, from, to)
-    else if (tag === Value.INT) this.#varint64(buf, from, to)
-    else if (tag === Value.BOOL) this.#byte(isZeroVarint(buf, from, to) ? 0 : 1)
-    else if (tag === Value.DOUBLE) this.#double(buf, from)
+    if (tag === Value.STRING || tag === Value.BYTES) this.#out.bytes(buf, from, to)
+    else if (tag === Value.INT) this.#out.varint64(buf, from, to)
+    else if (tag === Value.BOOL) this.#out.byte(isZeroVarint(buf, from, to) ? 0 : 1)
+    else if (tag === Value.DOUBLE) this.#out.double(buf, from)
     else if (tag === Value.ARRAY) this.#array(buf, from, to, depth + 1)
     else if (tag === Value.KVLIST) this.#kvlist(buf, from, to, depth + 1)
     else throw malformed('field has the wrong wire type')
@@ -267,15 +262,15 @@ export class CanonicalForm {
   #array(buf: Uint8Array, start: number, end: number, depth: number): void {
     if (depth > VALUE_DEPTH_MAX) throw new SidecarError('TOO_DEEP', 'value is nested too deep')
     let count = 0
-    const countAt = this.#size
-    this.#u32(0)
+    const countAt = this.#out.size
+    this.#out.u32(0)
     for (let pos = start; pos < end; ) {
       pos = nextField(buf, pos, end)
       if (field.tag !== REPEATED_MEMBER) continue
       count++
       this.#value(buf, field.start, field.end, depth)
     }
-    putU32(this.#out, countAt, count)
+    this.#out.putU32(count, countAt)
   }
 
   #kvlist(buf: Uint8Array, start: number, end: number, depth: number): void {
@@ -287,97 +282,11 @@ export class CanonicalForm {
     }
     this.#attributes(buf, base, depth)
   }
-
-  /** An id of zero bytes only is the empty id. */
-  #id(buf: Uint8Array, start: number, end: number): void {
-    let i = start
-    while (i < end && buf[i] === 0) i++
-    this.#bytes(buf, i === end ? end : start, end)
-  }
-
-  #bytes(buf: Uint8Array, start: number, end: number): void {
-    const length = end - start
-    const at = this.#room(4 + length)
-    putU32(this.#out, at, length)
-    copy(buf, start, end, this.#out, at + 4)
-  }
-
-  #byte(byte: number): void {
-    const at = this.#room(1)
-    this.#out[at] = byte
-  }
-
-  #u32(value: number): void {
-    const at = this.#room(4)
-    putU32(this.#out, at, value)
-  }
-
-  /** Eight little-endian bytes at `from`, turned round; zero when `from` is -1. */
-  #fixed64(buf: Uint8Array, from: number): void {
-    const at = this.#room(8)
-    const out = this.#out
-    for (let i = 0; i < 8; i++) out[at + i] = from < 0 ? 0 : buf[from + 7 - i]
-  }
-
-  #varint64(buf: Uint8Array, start: number, end: number): void {
-    let low = 0
-    let high = 0
-    for (let i = start, shift = 0; i < end; i++, shift += 7) {
-      const bits = buf[i] & 0x7f
-      if (shift < 32) low |= bits << shift
-      if (shift === 28) high = bits >>> 4
-      else if (shift > 28) high |= bits << (shift - 32)
-    }
-    const at = this.#room(8)
-    putU32(this.#out, at, high)
-    putU32(this.#out, at + 4, low)
-  }
-
-  #double(buf: Uint8Array, from: number): void {
-    this.#fixed64(buf, from)
-    const out = this.#out
-    const at = this.#size - 8
-    const isSpecial = (out[at] & 0x7f) === 0x7f && out[at + 1] >= 0xf0
-    const isNotANumber = isSpecial && ((out[at + 1] & 0x0f) !== 0 || !isZero(out, at + 2, at + 8))
-    if (isNotANumber) {
-      out.fill(0, at, at + 8)
-      out[at] = 0x7f
-      out[at + 1] = 0xf8
-    } else if (out[at] === 0x80 && isZero(out, at + 1, at + 8)) {
-      out[at] = 0
-    }
-  }
-
-  /** Makes room for `bytes` more and returns where they go. */
-  #room(bytes: number): number {
-    const at = this.#size
-    this.#size = at + bytes
-    if (this.#size > this.#out.length) this.#grow(this.#size)
-    return at
-  }
-
-  #grow(bytes: number): void {
-    const larger = new Uint8Array(Math.max(bytes, this.#out.length * 2))
-    larger.set(this.#out)
-    this.#out = larger
-  }
-}
-
-function putU32(out: Uint8Array, at: number, value: number): void {
-  out[at] = value >>> 24
-  out[at + 1] = value >>> 16
-  out[at + 2] = value >>> 8
-  out[at + 3] = value
 }
 
 function equals(buf: Uint8Array, start: number, end: number, bytes: Uint8Array): boolean {
   if (end - start !== bytes.length) return false
   for (let i = 0; i < bytes.length; i++) if (buf[start + i] !== bytes[i]) return false
-  return true
-}
-
-function isZero(buf: Uint8Array, start: number, end: number): boolean {
-  for (let i = start; i < end; i++) if (buf[i] !== 0) return false
   return true
 }
 
