@@ -97,7 +97,8 @@ export class Editor {
     if (effect === undefined || effect === Effect.KEEP) return
     const { valueStart, valueEnd, fieldStart, fieldEnd } = at
     if (effect === Effect.DROP) {
-      if (fieldEnd > 0) this.edits.remove(fieldStart, fieldEnd)
+      // Edits must not overlap: an attribute whose key was rewritten loses its value instead.
+      if (fieldEnd > 0 && !path.isRenamed()) this.edits.remove(fieldStart, fieldEnd)
       else this.edits.remove(valueStart, valueEnd)
     } else if (valueStart === valueEnd) return
     else if (effect === Effect.ENCRYPT) {

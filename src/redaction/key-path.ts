@@ -46,6 +46,10 @@ export class KeyPath {
     this.#renamed[this.depth] = key
   }
 
+  isRenamed(): boolean {
+    return this.depth >= 0 && this.#renamed[this.depth] !== undefined
+  }
+
   /** What decided about the attribute at `depth`; `undefined` above the outermost. */
   entryAt(depth: number): KeyEntry | undefined {
     return depth < 0 ? undefined : this.#entries[depth]

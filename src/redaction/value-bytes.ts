@@ -24,11 +24,13 @@ export function pseudonymBytes(buf: Uint8Array, valueStart: number, valueEnd: nu
 }
 
 /** Tags of an AnyValue's scalars: string, bool, int, double, bytes. */
-const SCALAR_TAGS = [0x0a, 0x10, 0x18, 0x21, 0x3a]
+const IS_SCALAR_TAG = Uint8Array.from({ length: 256 }, (_, tag) =>
+  [0x0a, 0x10, 0x18, 0x21, 0x3a].includes(tag) ? 1 : 0,
+)
 
 /** Whether the AnyValue [valueStart, valueEnd) begins as a scalar, so that the scan reports it as one. */
 export function isScalar(buf: Uint8Array, valueStart: number, valueEnd: number): boolean {
-  return valueStart < valueEnd && SCALAR_TAGS.includes(buf[valueStart])
+  return valueStart < valueEnd && IS_SCALAR_TAG[buf[valueStart]] === 1
 }
 
 /** The number [start, end) in decimal, as people would write it. */

@@ -187,6 +187,27 @@ describe('keys of attributes', () => {
   })
 })
 
+test('a rewritten key and a dropped value go together', () => {
+  const rules = own([rule({ detector: ['email'] }, MASK), rule({ detector: ['payment_card'] }, DROP)])
+  const drop = own([rule({ detector: ['email'] }, MASK), rule({ key: ['a@example.com'] }, DROP)])
+  for (const ruleSet of [rules, drop]) {
+    for (const value of [
+      str('4111111111111111'),
+      { intValue: '4111111111111111' },
+      { arrayValue: { values: [str('4111111111111111')] } },
+    ]) {
+      const result = redact(
+        traceRequest([kv('a@example.com', value), kv('k', str('v'))]),
+        'traces',
+        ruleSet,
+        [testTenant()],
+      )
+      expect(JSON.stringify(firstSpan(result.body))).not.toMatch(/4111|example/)
+      expect(attribute(result.body, 'k')).toBe('v')
+    }
+  }
+})
+
 describe('keys of tenants', () => {
   const body = traceRequest([kv('user.email', str('a@example.com')), kv('user.id', str('7'))])
   test('a key that is not at hand is named, and the body is the one that came', () => {
