@@ -17,6 +17,8 @@ export interface LoadOptions {
   /** Spans a second, open loop. Absent: closed loop with `inFlight` requests at a time. */
   readonly rate?: number
   readonly inFlight?: number
+  /** Closed loop only: goes on past `seconds`, up to ten times as long, until so many spans were sent. */
+  readonly spansMin?: number
   readonly connections?: number
   readonly seed?: number
 }
@@ -55,8 +57,7 @@ export async function generateLoad(options: LoadOptions): Promise<LoadResult> {
   const run = new Run(frames, clients)
   const startedAtMs = Date.now()
   const startedMs = performance.now()
-  if (options.rate === undefined)
-    await closedLoop(run, options.inFlight ?? 8, startedMs + options.seconds * 1000)
+  if (options.rate === undefined) await closedLoop(run, options)
   else await openLoop(run, options.rate / options.spans, options.seconds)
   const seconds = (performance.now() - startedMs) / 1000
   await Promise.all(clients.map((client) => client.close()))
@@ -82,7 +83,7 @@ class Run {
   readonly #clients: readonly OtlpClient[]
   readonly #latenciesMs: number[] = []
   readonly #refused = new Map<number, number>()
-  #sent = 0
+  sent = 0
   okRequests = 0
 
   constructor(frames: readonly Buffer[], clients: readonly OtlpClient[]) {
@@ -92,7 +93,7 @@ class Run {
 
   /** `dueMs` is when the request should have left, on performance.now(). */
   send(dueMs: number, ended: (status: number) => void): void {
-    const index = this.#sent++
+    const index = this.sent++
     const client = this.#clients[index % this.#clients.length]!
     client.export(this.#frames[index % this.#frames.length]!, (status) => {
       this.#latenciesMs.push(performance.now() - dueMs)
@@ -104,7 +105,7 @@ class Run {
 
   result(): Omit<LoadResult, 'okSpans' | 'startedAtMs' | 'seconds'> {
     return {
-      sentRequests: this.#sent,
+      sentRequests: this.sent,
       okRequests: this.okRequests,
       refused: Object.fromEntries(this.#refused),
       latency: summarize(this.#latenciesMs),
@@ -112,12 +113,20 @@ class Run {
   }
 }
 
-function closedLoop(run: Run, inFlight: number, untilMs: number): Promise<void> {
+const PROLONGED_FACTOR_MAX = 10
+
+function closedLoop(run: Run, { spans, seconds, inFlight = 8, spansMin = 0 }: LoadOptions): Promise<void> {
+  const startMs = performance.now()
+  const isOver = (nowMs: number) => {
+    const elapsedSeconds = (nowMs - startMs) / 1000
+    if (elapsedSeconds < seconds) return false
+    return run.sent * spans >= spansMin || elapsedSeconds > seconds * PROLONGED_FACTOR_MAX
+  }
   return new Promise((done) => {
     let open = inFlight
     const next = () => {
       const nowMs = performance.now()
-      if (nowMs < untilMs) run.send(nowMs, again)
+      if (!isOver(nowMs)) run.send(nowMs, again)
       else if (--open === 0) done()
     }
     // A refusal costs its sender a pause, as it does with every real client; otherwise refusals are all we measure.

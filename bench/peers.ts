@@ -4,7 +4,7 @@
 //   npm run bench:peers            some minutes; add --quick for short loads
 import { missingToolchain } from '../test/interop/tools.ts'
 import { type CollectorName, startCollector, startQueueingCollector } from './collector-setups.ts'
-import { type Measurement, measure, SinkProcess } from './harness.ts'
+import { type Measurement, measure, SinkProcess, warmUp } from './harness.ts'
 import { type KillResult, killUnderLoad } from './kill.ts'
 import { format, median, Report } from './report.ts'
 import { inFlightFor, PACED_SPANS_PER_SECOND, type ScenarioName, startSidecar } from './scenarios.ts'
@@ -83,7 +83,7 @@ async function measurePeer(peer: Peer, isQuick: boolean): Promise<PeerResult> {
   try {
     const target = { pid: server.process.pid, sink }
     const load = { port: server.ports.grpc, spans: SPANS, inFlight: inFlightFor(SPANS) }
-    await measure({ ...target, load: { ...load, seconds: isQuick ? 1 : 3 } })
+    await warmUp({ ...target, load: { ...load, seconds: isQuick ? 1 : 3 } })
     const saturated: Measurement[] = []
     for (let repetition = 0; repetition < (isQuick ? 1 : 3); repetition++) {
       saturated.push(await measure({ ...target, load: { ...load, seconds: isQuick ? 3 : 8 } }))

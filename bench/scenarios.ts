@@ -1,6 +1,14 @@
 // The sidecar end to end over real gRPC sockets, in three configurations and three request sizes.
 import { Sidecar } from '../test/interop/sidecar.ts'
-import { type Measurement, measure, runLoad, runYardstick, SERVER_CPU, SinkProcess } from './harness.ts'
+import {
+  type Measurement,
+  measure,
+  runLoad,
+  runYardstick,
+  SERVER_CPU,
+  SinkProcess,
+  warmUp,
+} from './harness.ts'
 import type { LatencySummary } from './load.ts'
 import { median } from './report.ts'
 
@@ -102,7 +110,7 @@ export async function runScenario(
   try {
     const target = { pid: sidecar.process.pid, sink }
     const load = { port: sidecar.ports.grpc, spans, inFlight: inFlightFor(spans) }
-    await measure({ ...target, load: { ...load, seconds: durations.warmUpSeconds } })
+    await warmUp({ ...target, load: { ...load, seconds: durations.warmUpSeconds } })
     const runs: { saturated: Measurement; yardstickUs: number }[] = []
     for (let repetition = 0; repetition < durations.repetitions; repetition++) {
       const saturated = await measure({ ...target, load: { ...load, seconds: durations.saturatedSeconds } })
