@@ -14,7 +14,7 @@ import { isTraceState } from './surfaces.ts'
 import type { TenantKeys } from './tenant-keys.ts'
 import { announcedKid, announcementText } from './tokens.ts'
 import { editTraceState } from './trace-state.ts'
-import { decimalText, isLongNumber, isScalar } from './value-bytes.ts'
+import { decimalText, isLongNumber, isScalar, utf8 } from './value-bytes.ts'
 import { firstOutcome, ValueSearch } from './value-search.ts'
 
 const NO_MARK = -1
@@ -298,8 +298,4 @@ export class Redactor implements Visitor {
     this.overBudget++
     return this.#ruleSet.overBudget
   }
-}
-
-function utf8(buf: Uint8Array, start: number, end: number): string {
-  return Buffer.from(buf.buffer, buf.byteOffset + start, end - start).toString('utf8')
 }
