@@ -18,8 +18,8 @@ import { decimalText, isLongNumber, isScalar, utf8 } from './value-bytes.ts'
 import { firstOutcome, ValueSearch } from './value-search.ts'
 
 const NO_MARK = -1
-const RESOURCE_FIELD = 1
-const RESOURCE_ATTRIBUTES_FIELD = 1
+/** Of `resource` in its group, and of `attributes` in a Resource. */
+const FIRST_FIELD = 1
 const NOTHING = new Uint8Array(0)
 
 export class Redactor implements Visitor {
@@ -93,9 +93,9 @@ export class Redactor implements Visitor {
 
   #announce(groupEnd: number): void {
     const { announcementKey, announcement } = this.editor.sealer
-    const attribute = stringAttribute(RESOURCE_ATTRIBUTES_FIELD, announcementKey, announcement)
+    const attribute = stringAttribute(FIRST_FIELD, announcementKey, announcement)
     if (this.#resourceMark !== NO_MARK) this.editor.edits.fill(this.#resourceMark, attribute)
-    else this.editor.edits.insert(groupEnd, messageField(RESOURCE_FIELD, attribute))
+    else this.editor.edits.insert(groupEnd, messageField(FIRST_FIELD, attribute))
   }
 
   attribute(
@@ -127,8 +127,7 @@ export class Redactor implements Visitor {
     if (whole === undefined) return entry.profile.isBlind && isOneScalar
     // A text or a number may still be an earlier rule's, or a token: `scalar` asks.
     if (isOneScalar) return false
-    const at = { place, valueStart, valueEnd, text: NOTHING, fieldStart, fieldEnd: end }
-    this.editor.value(whole, at, path)
+    this.editor.value(whole, { place, valueStart, valueEnd, text: NOTHING, fieldStart, fieldEnd: end }, path)
     return true
   }
 
@@ -239,7 +238,7 @@ export class Redactor implements Visitor {
   }
 
   #applyParts(place: Place, type: ValueType): void {
-    const parts = this.#found.parts
+    const { parts } = this.#found
     for (let i = 0; i < parts.count; i++) {
       this.editor.part(place, type, parts.outcome(i), parts.start(i), parts.end(i), this.#path)
     }
