@@ -98,9 +98,9 @@ export class Report {
 /** A figure in as many digits as it deserves. */
 export function format(value: number): string {
   if (!Number.isFinite(value)) return '-'
-  if (value !== 0 && Math.abs(value) < 1) return value.toFixed(value > 0.99 ? 4 : 2)
-  if (Math.abs(value) < 100) return value.toFixed(Number.isInteger(value) ? 0 : 1)
-  return Math.round(value).toLocaleString('en')
+  if (Number.isInteger(value) || Math.abs(value) >= 100) return Math.round(value).toLocaleString('en')
+  if (Math.abs(value) >= 10) return value.toFixed(1)
+  return value.toFixed(value > 0.99 && value < 1 ? 5 : 2)
 }
 
 export function median(values: readonly number[]): number {
