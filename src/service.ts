@@ -5,6 +5,7 @@ import { createAdmin } from './admin/server.ts'
 import { type Clock, systemClock } from './clock.ts'
 import type { SidecarConfig } from './config/schema.ts'
 import { SidecarError } from './errors.ts'
+import type { KeyLookup } from './evidence/check.ts'
 import { KEYS_DEFAULTS, Keys } from './keys/keys.ts'
 import type { KeyRecordKind, KeyStore } from './keys/keystore.ts'
 import { WAITING_REQUESTS_MAX } from './limits.ts'
@@ -27,10 +28,12 @@ import {
 import { openKms } from './service/kms.ts'
 import { MemoryKeyStore } from './service/memory-key-store.ts'
 import { createProbes, KmsProbe } from './service/probes.ts'
-import { createProcessors, type Processors } from './service/processors.ts'
+import { createProcessors, type Processors, piiConfigs, processorOf } from './service/processors.ts'
+import { createPseudonymTrust } from './service/pseudonym-trust.ts'
 import { createReceiving, type Receiving } from './service/receiving.ts'
 import { createSpanVerifier } from './service/span-verifier.ts'
 import { createTenantFinder } from './service/tenant-finder.ts'
+import { ownMacKeys, ownPublicKeys, trustedKeys } from './service/verifying-keys.ts'
 import { storeKeyStore } from './store/key-store.ts'
 import { Store } from './store/store.ts'
 import type { Telemetry } from './telemetry.ts'
@@ -61,8 +64,6 @@ const RECEIVERS_GRACE_SHARE = 0.4
 
 export class Service {
   readonly addresses: Addresses
-  /** Resolves when the process cannot go on by itself. Never rejects. */
-  readonly failed: Promise<SidecarError>
   readonly #parts: Parts
   readonly #shutdownMsMax: number
   readonly #clock: Clock
@@ -92,7 +93,6 @@ export class Service {
     this.#state = state
     this.#shutdownMsMax = shutdownMsMax
     this.#clock = clock
-    this.failed = new Promise(() => undefined)
   }
 
   /** Stops accepting, finishes, flushes, closes, within the configured time. True when the queue is empty. */
@@ -136,12 +136,19 @@ async function assemble(
   const kms = await openKms(config, surroundings.env, log)
   closers.push(() => kms.close())
   const trust = new AnnouncementTrust({ kms, store: keyStore })
-  const hooks = { isTrustedAnnouncement: (kid: string, text: string) => trust.isTrusted(kid, text) }
+  const trusted = await trustedKeys(processorOf(config, 'traces', 'signing'))
+  const hooks = {
+    isTrustedAnnouncement: (kid: string, text: string) => trust.isTrusted(kid, text),
+    isTrustedPseudonymKey: createPseudonymTrust(keyStore, piiConfigs(config), clock),
+    // Asked only once requests come, when the keys below stand.
+    knownKeys: ((keyId, tenant) => own(keyId, tenant) ?? trusted(keyId, tenant)) satisfies KeyLookup,
+  }
   const processors = createProcessors(config, store, hooks, around)
   const keys = new Keys({ kms, store: keyStore, clock, log, registry }, keysOptions(config, processors))
   closers.push(() => keys.close())
-
   const { evidence } = processors
+  const own = processors.macTenants ? ownMacKeys(keys, processors.macTenants) : ownPublicKeys(keys)
+
   const evidenceDesk = evidence && store && new EvidenceDesk({ evidence, keys, store, clock, log })
   const { exporting, delivery } = createWayOut(config, store, accounts, evidenceDesk, processors, around)
   await exporting.start()
@@ -183,7 +190,7 @@ async function assemble(
   })
   const admin = createAdmin(
     { token: config.service.admin.token },
-    { ...probes, log, registry, verifySpan: createSpanVerifier(keys, processors.signing) },
+    { ...probes, log, registry, verifySpan: createSpanVerifier(hooks.knownKeys, processors.signing) },
   )
   closers.push(() => admin.close())
   const adminAddress = await listenAdmin(admin, config.service.admin.endpoint)
@@ -230,6 +237,7 @@ function keysOptions(config: SidecarConfig, processors: Processors): Constructor
   return {
     ...KEYS_DEFAULTS,
     ...cache,
+    requestMsMax: config.kms.request.timeoutMs,
     dataClasses: processors.dataClasses,
     tenantSecret: processors.tenantSecret,
   }

@@ -76,8 +76,8 @@ export const COMMANDS: readonly Command[] = [
   },
   {
     name: 'reveal',
-    summary: 'open sealed values, one or every one in a file',
-    usage: 'reveal [options] TOKEN | FILE',
+    summary: 'open sealed values, one (--token) or every one in a file',
+    usage: 'reveal [options] FILE…',
     options: [],
     load: async () => (await import('./reveal.ts')).reveal,
   },

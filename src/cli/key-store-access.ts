@@ -6,7 +6,6 @@ import { open } from 'lmdb'
 import { SidecarError } from '../errors.ts'
 import type { KeyRecordKind, KeyStore } from '../keys/keystore.ts'
 import { storeKeyStore } from '../store/key-store.ts'
-import type { Store } from '../store/store.ts'
 import type { Table } from '../store/table.ts'
 
 export interface OpenKeyStore {
@@ -37,6 +36,6 @@ export async function openKeyStore(directory: string): Promise<OpenKeyStore> {
     },
   }
   // Of the store, key records need its table alone; what the records' keys look like stays in one place.
-  const store = storeKeyStore<KeyRecordKind>({ table: () => table } as unknown as Store)
+  const store = storeKeyStore<KeyRecordKind>({ table: () => table })
   return { store, close: () => root.close() }
 }

@@ -1,6 +1,5 @@
 // `betrace run`: the sidecar itself, from its configuration to the last flushed byte.
 import { once } from 'node:events'
-import { SidecarError } from '../errors.ts'
 import { Service } from '../service.ts'
 import { createTelemetry } from '../telemetry.ts'
 import { BUILD_ABILITIES } from './build-abilities.ts'
@@ -18,8 +17,7 @@ export async function run(argv: string[], io: CommandIo): Promise<number> {
   const telemetry = await createTelemetry(config.service.telemetry.logs)
   const stopping = firstSignal()
   const service = await Service.start(config, { ...telemetry, env: io.env, version: await packageVersion() })
-  const signal = await Promise.race([stopping, service.failed])
-  if (signal instanceof SidecarError) throw signal
+  const signal = await stopping
   telemetry.log.info({ signal }, 'Stopping: no new requests, finishing those under way')
   // A second signal means that somebody is in a hurry; what is on disk is safe.
   void firstSignal().then(() => process.exit(ExitCode.FAILED))

@@ -37,6 +37,7 @@ function readExporter(exporter: Section, type: ExporterConfig['type']): Exporter
   const rotation = exporter.section('rotation', (section) => ({
     fileBytesMax: section.integer('max_megabytes', 100, 1, 1_000_000) * MEGABYTE,
     backupsMax: section.integer('max_backups', 10, 0, 100_000),
+    ageDaysMax: section.integer('max_days', 0, 0, 36_500),
   }))
   return { type, path, rotation }
 }

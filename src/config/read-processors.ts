@@ -50,6 +50,7 @@ function readPii(pii: Section, checks: RuleChecks): PiiConfig {
   }
   const onKmsFailure = pii.choice('on_kms_failure', ['refuse', 'mask'], 'refuse')
   const tenantSecret = pii.boolean('tenant_secret', false)
+  const trustedPseudonymKeys = pii.textList('trusted_pseudonym_keys', [])
   const rules = pii.rawList('rules')
   const rulesPath = joinPath(pii.path, 'rules')
   for (const { path, message } of checks.checkRules?.(rules.plain, rulesPath) ?? []) {
@@ -59,7 +60,7 @@ function readPii(pii: Section, checks: RuleChecks): PiiConfig {
   if (packs.length === 0 && rules.plain.length === 0) {
     pii.warning('packs', 'has neither packs nor rules: nothing will be sealed')
   }
-  return { type: 'pii', packs, onKmsFailure, tenantSecret, rules: rules.plain }
+  return { type: 'pii', packs, onKmsFailure, tenantSecret, trustedPseudonymKeys, rules: rules.plain }
 }
 
 // `[2].match.key` → 2, match, key.
@@ -85,6 +86,7 @@ function readSigning(signing: Section): SigningConfig {
       'service.instance.id',
     ]),
     mutable: signing.textList('mutable', []),
+    trustedKeysFile: signing.text('trusted_keys_file', '') || undefined,
     heartbeatIntervalMs: signing.duration('heartbeat_interval', '0s', 0),
   }
 }

@@ -103,6 +103,7 @@ export function readTenants(tenants: Section): TenantsConfig {
     allow: tenants.textList('allow', []),
     unknown: tenants.choice('unknown', ['deny', 'default'], 'deny'),
     max: tenants.integer('max', 10_000, 1, 1_000_000),
+    certificate: tenants.choice('certificate', ['none', 'cn', 'san'], 'none'),
   }
   if (!isTenantId(config.default))
     tenants.problem('default', `must be 1 to ${TENANT_ID_BYTES_MAX} printable bytes`)

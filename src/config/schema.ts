@@ -54,6 +54,8 @@ export interface TenantsConfig {
   readonly allow: readonly string[]
   readonly unknown: 'deny' | 'default'
   readonly max: number
+  /** Where a verified client certificate names the tenant. */
+  readonly certificate: 'none' | 'cn' | 'san'
 }
 
 export type KmsProviderName = 'local' | 'aws' | 'vault' | 'gcp' | 'azure'
@@ -151,6 +153,8 @@ export interface PiiConfig {
   readonly packs: readonly string[]
   readonly onKmsFailure: 'refuse' | 'mask'
   readonly tenantSecret: boolean
+  /** Ids of other sidecars' pseudonym keys, whose `tok.v1.…` stay as they are. */
+  readonly trustedPseudonymKeys: readonly string[]
   /** As written, environment references expanded; redaction owns what they mean. */
   readonly rules: readonly unknown[]
 }
@@ -162,6 +166,8 @@ export interface SigningConfig {
   readonly proof: 'inline' | 'ledger'
   readonly resourceAttributes: readonly string[]
   readonly mutable: readonly string[]
+  /** Public keys of sidecars before this one, whose good signatures stay. `undefined`: only our own. */
+  readonly trustedKeysFile: string | undefined
   /** 0: none. */
   readonly heartbeatIntervalMs: number
 }
@@ -170,6 +176,7 @@ export interface StorageConfig {
   readonly enabled: boolean
   readonly directory: string
   readonly queueBytesMax: number
+  readonly evidenceBytesMax: number
   /** Always `exported` when storage is off. */
   readonly ack: 'durable' | 'enqueue' | 'exported'
 }
@@ -179,7 +186,11 @@ export type ExporterConfig = FileExporterConfig | OtlpExporterConfig | DebugExpo
 export interface FileExporterConfig {
   readonly type: 'file'
   readonly path: string
-  readonly rotation: { readonly fileBytesMax: number; readonly backupsMax: number }
+  readonly rotation: {
+    readonly fileBytesMax: number
+    readonly backupsMax: number
+    readonly ageDaysMax: number
+  }
 }
 
 export interface OtlpExporterConfig {

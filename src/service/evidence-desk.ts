@@ -20,13 +20,17 @@ export interface EvidenceDeskParts {
 }
 
 const KEY_LOAD_MS_MAX = 5_000
+const FLUSH_INTERVAL_MS = 1_000
 
 export class EvidenceDesk {
   readonly #parts: EvidenceDeskParts
-  #timer: NodeJS.Timeout | undefined
+  readonly #flushTimer: NodeJS.Timeout
+  #heartbeatTimer: NodeJS.Timeout | undefined
+  #isFlushing = false
 
   constructor(parts: EvidenceDeskParts) {
     this.#parts = parts
+    this.#flushTimer = setInterval(() => void this.#flush(), FLUSH_INTERVAL_MS).unref()
   }
 
   startHeartbeats(intervalMs: number): void {
@@ -40,7 +44,7 @@ export class EvidenceDesk {
         log.warn({ err: thrown }, 'heartbeat was not recorded')
       }
     }
-    this.#timer = setInterval(() => void beat(), intervalMs).unref()
+    this.#heartbeatTimer = setInterval(() => void beat(), intervalMs).unref()
   }
 
   /** Rejects when the tombstone is not durable; then the entry must stay where it is. */
@@ -57,13 +61,28 @@ export class EvidenceDesk {
 
   /** The last statement of every stream. What cannot be signed in time is left out: a boot without a shutdown says so. */
   async shutdown(): Promise<void> {
-    clearInterval(this.#timer)
+    clearInterval(this.#heartbeatTimer)
+    clearInterval(this.#flushTimer)
     const { evidence, clock, log } = this.#parts
     try {
       const keys = await this.#keysOf(evidence.tenants)
       await this.#commit(evidence.shutdown(keys, clock.nowNs()))
     } catch (thrown) {
       log.warn({ err: thrown }, 'shutdown statement was not recorded')
+    }
+  }
+
+  /** Statements of failed commits must reach the store also when no request comes to take them along. */
+  async #flush(): Promise<void> {
+    const { evidence, clock, log } = this.#parts
+    if (evidence.pendingCount === 0 || this.#isFlushing) return
+    this.#isFlushing = true
+    try {
+      await this.#commit(evidence.flush(await this.#keysOf(evidence.tenants), clock.nowNs()))
+    } catch (thrown) {
+      log.warn({ err: thrown }, 'statements still wait for the store')
+    } finally {
+      this.#isFlushing = false
     }
   }
 

@@ -3,9 +3,10 @@ import type { Clock } from '../clock.ts'
 import type { PiiConfig, ProcessorConfig, SidecarConfig, SigningConfig } from '../config/schema.ts'
 import { SidecarError } from '../errors.ts'
 import { tipKey } from '../evidence/chain.ts'
-import { Evidence } from '../evidence/evidence.ts'
+import { Evidence, type KeyLookup } from '../evidence/evidence.ts'
 import { EvidenceMetrics } from '../evidence/metrics.ts'
 import { encodeRefs } from '../evidence/refs.ts'
+import type { SigningKey } from '../keys/signing-keys.ts'
 import type { PipelineParts } from '../pipeline.ts'
 import { RedactionMetrics } from '../redaction/metrics.ts'
 import { parseRedactionOptions } from '../redaction/options-parser.ts'
@@ -16,12 +17,15 @@ import type { Telemetry } from '../telemetry.ts'
 import type { Signal } from '../wire/otlp.ts'
 import { newBootId } from './boot-id.ts'
 import { countItems } from './item-count.ts'
+import { macKeyOf } from './mac-key.ts'
 
 export interface Processors {
   readonly redact: PipelineParts['redact']
   readonly sign: PipelineParts['sign']
   readonly evidence: Evidence | undefined
   readonly signing: SigningConfig | undefined
+  /** With `hmac-sha256`: tenants that have signed since the start. */
+  readonly macTenants: ReadonlySet<string> | undefined
   /** Of all rule sets together, for key announcements. */
   readonly dataClasses: readonly string[]
   readonly onKmsFailure: 'refuse' | 'mask'
@@ -29,16 +33,19 @@ export interface Processors {
 }
 
 type Around = Telemetry & { readonly clock: Clock }
-type HooksFor = Pick<RuleSetHooks, 'isTrustedAnnouncement' | 'isTrustedPseudonymKey'>
+interface Hooks extends Pick<RuleSetHooks, 'isTrustedAnnouncement' | 'isTrustedPseudonymKey'> {
+  /** Keys whose good signatures on incoming spans stay. */
+  readonly knownKeys: KeyLookup
+}
 
 export function createProcessors(
   config: SidecarConfig,
   store: Store | undefined,
-  hooks: HooksFor,
+  hooks: Hooks,
   around: Around,
 ): Processors {
   const signing = processorOf(config, 'traces', 'signing')
-  const evidence = signing && createEvidence(config, signing, store, around)
+  const evidence = signing && createEvidence(config, signing, store, hooks.knownKeys, around)
   const ruleSets = new Map<Signal, RuleSet>()
   const pii: PiiConfig[] = []
   for (const signal of config.service.pipelines.keys()) {
@@ -49,9 +56,12 @@ export function createProcessors(
     ruleSets.set(signal, compileRules(redactionOptions(processor), { ...hooks, evidenceFollows }))
   }
   const metrics = new RedactionMetrics(around.registry)
+  const isMac = signing?.algorithm === 'hmac-sha256'
+  const macTenants = new Set<string>()
   return {
     evidence,
     signing,
+    macTenants: isMac ? macTenants : undefined,
     dataClasses: [...new Set([...ruleSets.values()].flatMap((set) => set.dataClasses))],
     // One key serves every signal, so what holds for keys is the stricter of what the pipelines say.
     onKmsFailure: pii.length > 0 && pii.every((each) => each.onKmsFailure === 'mask') ? 'mask' : 'refuse',
@@ -65,10 +75,20 @@ export function createProcessors(
     },
     sign(signal, body, tenants, keys) {
       if (!evidence || signal !== 'traces') return { body, statements: [], refs: NO_REFS, missing: [] }
-      const signed = evidence.sign(body, tenants, keys, around.clock.nowNs())
+      const signed = evidence.sign(
+        body,
+        tenants,
+        isMac ? macKeys(keys, macTenants) : keys,
+        around.clock.nowNs(),
+      )
       return { ...signed, refs: encodeRefs(signed.refs) }
     },
   }
+}
+
+function macKeys(keys: Parameters<PipelineParts['sign']>[3], tenants: Set<string>): Map<string, SigningKey> {
+  for (const tenant of keys.keys()) tenants.add(tenant)
+  return new Map([...keys].map(([tenant, key]) => [tenant, macKeyOf(key)]))
 }
 
 const NO_REFS = new Uint8Array(0)
@@ -77,6 +97,7 @@ function createEvidence(
   config: SidecarConfig,
   signing: SigningConfig,
   store: Store | undefined,
+  knownKeys: KeyLookup,
   { clock, registry }: Around,
 ): Evidence {
   const statements = store?.table('statements')
@@ -87,6 +108,7 @@ function createEvidence(
       policy: { select, algorithm, proof, resourceAttributes, mutable, tenantAttribute },
       instanceId: store?.instanceId ?? crypto.randomUUID(),
       bootId: newBootId(clock.nowMs()),
+      knownKeys,
     },
     (tenant) => statements?.get(tipKey(tenant)),
     new EvidenceMetrics(registry),
@@ -108,8 +130,13 @@ function redactionOptions(processor: PiiConfig): Parameters<typeof compileRules>
   return options
 }
 
+/** The pii processors that pipelines name, one per signal that has one. */
+export function piiConfigs(config: SidecarConfig): PiiConfig[] {
+  return [...config.service.pipelines.keys()].flatMap((signal) => processorOf(config, signal, 'pii') ?? [])
+}
+
 /** The pipeline's one processor of a type; the configuration was checked to have no second. */
-function processorOf<Type extends ProcessorConfig['type']>(
+export function processorOf<Type extends ProcessorConfig['type']>(
   config: SidecarConfig,
   signal: Signal,
   type: Type,

@@ -2,11 +2,16 @@ import type { PipelineParts } from '../pipeline.ts'
 import type { TenantResolver } from '../receivers/tenant.ts'
 import { resourceStrings } from '../wire/resources.ts'
 
-/** A resource attribute names the tenant of its group; where there is none, the transport; then the default. */
+/**
+ * The tenant of each resource group: a certificate that names one is proof and wins; else the group's resource
+ * attribute, else what the transport claims, else the default.
+ */
 export function createTenantFinder(resolver: TenantResolver): PipelineParts['tenantsOf'] {
-  const attribute = Buffer.from(resolver.options.resourceAttribute)
+  const { resourceAttribute, certificate } = resolver.options
+  const attribute = Buffer.from(resourceAttribute)
+  const isTransportProof = certificate !== 'none' || attribute.length === 0
   return ({ body, tenant }) => {
     const named = resourceStrings(body, attribute)
-    return named.map((name) => resolver.resolve(attribute.length === 0 ? tenant : (name ?? tenant)))
+    return named.map((name) => resolver.resolve(isTransportProof ? tenant : (name ?? tenant)))
   }
 }

@@ -11,7 +11,7 @@ export interface StoredKeys<Kind extends string> {
   put(kind: Kind, tenant: string, id: string, record: Uint8Array): Promise<void>
 }
 
-export function storeKeyStore<Kind extends string>(store: Store): StoredKeys<Kind> {
+export function storeKeyStore<Kind extends string>(store: Pick<Store, 'table'>): StoredKeys<Kind> {
   const table = store.table('keys')
   return {
     get: (kind, tenant, id) => table.get(recordKey(kind, tenant, id)),

@@ -86,6 +86,7 @@ test('the defaults are the promised numbers', async () => {
   expect(config!.storage).toEqual({
     directory: './data',
     queueBytesMax: 2 ** 30,
+    evidenceBytesMax: 2 ** 33,
     ack: 'durable',
     enabled: true,
   })
