@@ -1,0 +1,159 @@
+// The ways to a token: one that is given, one that somebody else keeps in a file, AppRole, and Kubernetes.
+import { readFile } from 'node:fs/promises'
+import { KmsError } from '../kms.ts'
+import { answerError, field, numberField, textField, unusableAnswer } from './vault-errors.ts'
+import type { VaultHttp } from './vault-http.ts'
+import { type VaultKmsOptions, vaultSetting } from './vault-options.ts'
+import { isVaultPath, namespaceHeader } from './vault-path.ts'
+
+export interface VaultToken {
+  /** Secret. */
+  readonly text: string
+  /** 0: it does not end, or nobody says when. */
+  readonly leaseMs: number
+  readonly isRenewable: boolean
+}
+
+export interface VaultLogin {
+  /** For logs. */
+  readonly method: 'token' | 'token file' | 'AppRole' | 'Kubernetes'
+  /** Whether a token that it hands out is ours alone, to be revoked when we are done. */
+  readonly ownsToken: boolean
+  /** Whether doing it again can bring another token. */
+  readonly isRepeatable: boolean
+  login(signal: AbortSignal): Promise<VaultToken>
+}
+
+const SERVICE_ACCOUNT_TOKEN = '/var/run/secrets/kubernetes.io/serviceaccount/token'
+const OPERATION = 'login'
+
+/** Throws CONFIG when the options name no way at all. */
+export function chooseLogin(options: VaultKmsOptions, http: VaultHttp): VaultLogin {
+  const { token, tokenFile, roleId, kubernetesRole, appRoleMount, kubernetesMount } = options
+  if (appRoleMount !== undefined && !isVaultPath(appRoleMount))
+    throw vaultSetting('app_role_mount', 'must be a path such as approle, without outer slashes')
+  if (kubernetesMount !== undefined && !isVaultPath(kubernetesMount))
+    throw vaultSetting('kubernetes_mount', 'must be a path such as kubernetes, without outer slashes')
+  if (token !== undefined) return givenToken(http, options, token.reveal())
+  if (tokenFile !== undefined) return tokenInFile(http, options, tokenFile)
+  if (roleId !== undefined) {
+    const secret_id = options.secretId
+    return {
+      method: 'AppRole',
+      ownsToken: true,
+      isRepeatable: true,
+      // A role may be bound by address alone and have no secret.
+      login: (signal) =>
+        authenticate(http, options, appRoleMount ?? 'approle', signal, () => ({
+          role_id: roleId,
+          ...(secret_id === undefined ? {} : { secret_id: secret_id.reveal() }),
+        })),
+    }
+  }
+  if (kubernetesRole !== undefined) {
+    const file = options.kubernetesTokenFile ?? SERVICE_ACCOUNT_TOKEN
+    return {
+      method: 'Kubernetes',
+      ownsToken: true,
+      isRepeatable: true,
+      login: (signal) =>
+        authenticate(http, options, kubernetesMount ?? 'kubernetes', signal, async () => ({
+          role: kubernetesRole,
+          jwt: await readSecretFile(file), // the kubelet replaces it every hour
+        })),
+    }
+  }
+  throw vaultSetting('token', 'is needed, or one of token_file, role_id with secret_id, kubernetes_role')
+}
+
+function givenToken(http: VaultHttp, options: VaultKmsOptions, text: string): VaultLogin {
+  return {
+    method: 'token',
+    ownsToken: false,
+    isRepeatable: false,
+    login: (signal) => lookUp(http, options, text, signal),
+  }
+}
+
+function tokenInFile(http: VaultHttp, options: VaultKmsOptions, path: string): VaultLogin {
+  return {
+    method: 'token file',
+    ownsToken: false,
+    isRepeatable: true,
+    // Whoever writes the file renews the token; doing it here as well would only hide that they stopped.
+    login: async (signal) => ({
+      ...(await lookUp(http, options, await readSecretFile(path), signal)),
+      isRenewable: false,
+    }),
+  }
+}
+
+async function authenticate(
+  http: VaultHttp,
+  options: VaultKmsOptions,
+  mount: string,
+  signal: AbortSignal,
+  credentials: () => object | Promise<object>,
+): Promise<VaultToken> {
+  const answer = await http.send(
+    OPERATION,
+    {
+      method: 'POST',
+      path: `auth/${mount}/login`,
+      headers: namespaceHeader(options.namespace),
+      body: await credentials(),
+    },
+    signal,
+  )
+  if (answer.status !== 200) throw loginError(answerError(OPERATION, answer))
+  const auth = field(answer.body, 'auth')
+  const text = textField(auth, 'client_token')
+  if (text === undefined || !isHeaderText(text)) throw unusableAnswer(OPERATION)
+  return {
+    text,
+    leaseMs: (numberField(auth, 'lease_duration') ?? 0) * 1_000,
+    isRenewable: field(auth, 'renewable') === true,
+  }
+}
+
+// A wrong role or secret is 400, a method that is not mounted 403 or 404: to us each is a login that was refused.
+function loginError(error: KmsError): KmsError {
+  if (error.isRetryable || error.kmsClass === 'access_denied') return error
+  return new KmsError('access_denied', OPERATION, error.providerMessage, { cause: error })
+}
+
+/** How long a token lasts. One that may not look itself up works all the same, without renewal. */
+async function lookUp(
+  http: VaultHttp,
+  options: VaultKmsOptions,
+  text: string,
+  signal: AbortSignal,
+): Promise<VaultToken> {
+  if (!isHeaderText(text))
+    throw new KmsError('access_denied', OPERATION, 'token holds characters that no token has')
+  const headers = { ...namespaceHeader(options.namespace), 'X-Vault-Token': text }
+  const answer = await http.send(
+    OPERATION,
+    { method: 'GET', path: 'auth/token/lookup-self', headers },
+    signal,
+  )
+  if (answer.status !== 200 && answer.status !== 403) throw loginError(answerError(OPERATION, answer))
+  const data = field(answer.body, 'data')
+  return {
+    text,
+    leaseMs: (numberField(data, 'ttl') ?? 0) * 1_000,
+    isRenewable: field(data, 'renewable') === true,
+  }
+}
+
+async function readSecretFile(path: string): Promise<string> {
+  try {
+    return (await readFile(path, 'utf8')).trim()
+  } catch (thrown) {
+    throw new KmsError('access_denied', OPERATION, `${path} cannot be read`, { cause: thrown })
+  }
+}
+
+function isHeaderText(text: string): boolean {
+  return /^[\x21-\x7e]{1,8192}$/.test(text)
+}
