@@ -6,7 +6,7 @@
 //   kmsConformance('aws (ministack)', ministackTarget())
 //   everyCaseProven('aws')
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import type { Kms } from '../../../src/keys/kms.ts'
+import type { Kms, KmsClass } from '../../../src/keys/kms.ts'
 import { CONTEXT_CASES } from './context-cases.ts'
 import type { Fault, FaultProxyOptions, HttpAnswer, ProxiedRequest } from './fault-proxy.ts'
 import { KEY_CASES } from './key-cases.ts'
@@ -61,6 +61,8 @@ export interface KmsTarget {
   openDenied?(options: OpenOptions): Promise<{ kms: Kms; restore(): Promise<void> }>
   /** What the service does with a request from a client whose clock is off; `nowMs` is the true time. */
   clockGate?(request: ProxiedRequest, nowMs: number): Fault
+  /** Where the server refuses a wrapped key of another master key by another name than its service: the class of that. */
+  readonly otherKeyRefusedAs?: KmsClass
   /** A signing key inside the service, as `sign` takes it. */
   createSigningKey?(algorithm: 'ed25519' | 'p256'): Promise<string>
 }
