@@ -47,15 +47,20 @@ function errorText(answer: VaultAnswer): string {
   const { status, body } = answer
   const errors = isObject(body) && Array.isArray(body.errors) ? body.errors : []
   const texts = errors.filter((error): error is string => typeof error === 'string')
-  const text = texts
-    .join('; ')
-    .replace(/[\p{Cc}\s]+/gu, ' ')
-    .replace(SECRETS, '[redacted]')
-    .trim()
-  if (text !== '') return `${text.slice(0, MESSAGE_CHARS_MAX)} (HTTP ${status})`
+  const text = tidy(texts.join('; '))
+  if (text !== '') return `${text} (HTTP ${status})`
   if (status >= 300 && status < 400)
     return `HTTP ${status}: a standby that redirects; name the active node or have it forward`
   return `HTTP ${status} without a text of Vault's`
+}
+
+/** One line of bounded length, without what looks like a secret. */
+export function tidy(text: string): string {
+  const line = text
+    .slice(0, 4 * MESSAGE_CHARS_MAX)
+    .replace(/[\p{Cc}\s]+/gu, ' ')
+    .replace(SECRETS, '[redacted]')
+  return line.trim().slice(0, MESSAGE_CHARS_MAX)
 }
 
 // Wrapped plaintext is base64 of 43 characters and more, a token `s.` or `hvs.` and at least 20, a service account token

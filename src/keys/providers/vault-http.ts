@@ -5,6 +5,7 @@ import { Agent as HttpsAgent, request as requestHttps } from 'node:https'
 import type { Socket } from 'node:net'
 import { TLSSocket } from 'node:tls'
 import { KmsError } from '../kms.ts'
+import { tidy } from './vault-errors.ts'
 import { loadVaultTls, sameTls, type VaultTls, type VaultTlsFiles } from './vault-tls.ts'
 
 export interface VaultRequest {
@@ -204,6 +205,6 @@ function abandoned(operation: string, signal: AbortSignal): KmsError {
 
 // Without the cause: a parser's error carries the packet that it choked on, and that may be half a data key.
 function networkError(operation: string, thrown: unknown): KmsError {
-  const text = thrown instanceof Error ? thrown.message : 'connection failed'
+  const text = thrown instanceof Error ? tidy(thrown.message) : ''
   return new KmsError('network', operation, text === '' ? 'connection failed' : text)
 }

@@ -9,6 +9,7 @@ import {
   asKmsError,
   type GeneratedDataKey,
   type Kms,
+  type KmsClass,
   type KmsDescription,
   KmsError,
   type WrappedKey,
@@ -32,6 +33,8 @@ const DATA_KEY_BYTES = 32
 /** How long a key that was read is believed to be there. */
 const KEY_READ_MS_MAX = 5 * 60_000
 const KEYS_MAX = 10_000
+/** Failures after which a key is read again before it is used. */
+const GONE: ReadonlySet<KmsClass> = new Set(['key_not_found', 'access_denied', 'bad_request'])
 
 /**
  * Reads files, then asks the server about the default key. A key that cannot bind a context rejects CONFIG, as do settings
@@ -301,9 +304,9 @@ class VaultKms implements Kms {
     }
   }
 
+  // A token that may not create keys meets 403 where a key is gone: the next read tells the two apart.
   #forgetIfGone(path: TransitPath, thrown: unknown): void {
-    if (!(thrown instanceof KmsError)) return
-    if (thrown.kmsClass === 'key_not_found' || thrown.kmsClass === 'bad_request') this.#known.delete(path.id)
+    if (thrown instanceof KmsError && GONE.has(thrown.kmsClass)) this.#known.delete(path.id)
   }
 }
 
