@@ -1,21 +1,25 @@
 // A key service whose calls are bounded in time and counted, and whose failures are logged, once each, where they happen.
 import type { Clock } from '../clock.ts'
-import type { Logger } from '../telemetry.ts'
+import { Counter, type Logger, type Registry } from '../telemetry.ts'
+import { boundedCall } from './bounded-call.ts'
+import { BreakerOpenError } from './breaker.ts'
 import type { KmsContext } from './context.ts'
 import {
   asKmsError,
   type GeneratedDataKey,
   type Kms,
   type KmsDescription,
-  KmsError,
+  type KmsError,
   type WrappedKey,
 } from './kms.ts'
 import type { KeysMetrics } from './metrics.ts'
-import { settledOrAborted } from './settled-or-aborted.ts'
+
+/** Where calls are counted. */
+export type KmsCallMetrics = Pick<KeysMetrics, 'request' | 'error'>
 
 export interface MeteredKmsParts {
   readonly kms: Kms
-  readonly metrics: Pick<KeysMetrics, 'request' | 'error'>
+  readonly metrics: KmsCallMetrics
   readonly log: Logger
   readonly clock: Clock
   /** A call that has not settled by then has failed, whatever the provider does. */
@@ -27,10 +31,23 @@ export class MeteredKms implements Kms {
   readonly #parts: MeteredKmsParts
   /** The last failure, until a call succeeds. */
   lastFailure: { readonly error: KmsError; readonly atMs: number } | undefined
+  readonly sign?: NonNullable<Kms['sign']>
+  readonly publicKey?: NonNullable<Kms['publicKey']>
 
   constructor(parts: MeteredKmsParts) {
     this.#kms = parts.kms
     this.#parts = parts
+    const { kms } = parts
+    if (kms.sign) {
+      const sign = kms.sign.bind(kms)
+      this.sign = (message, keyId, signal) =>
+        this.#call('sign', signal, (signal) => sign(message, keyId, signal))
+    }
+    if (kms.publicKey) {
+      const publicKey = kms.publicKey.bind(kms)
+      this.publicKey = (keyId, signal) =>
+        this.#call('get_public_key', signal, (signal) => publicKey(keyId, signal))
+    }
   }
 
   get provider(): string {
@@ -71,37 +88,38 @@ export class MeteredKms implements Kms {
     signal: AbortSignal,
     call: (signal: AbortSignal) => Promise<T>,
   ): Promise<T> {
-    const { metrics, log, clock } = this.#parts
-    metrics.request(operation)
+    const { metrics, requestMsMax } = this.#parts
     try {
-      const result = await this.#bounded(operation, signal, call)
+      const result = await boundedCall(operation, requestMsMax, signal, call)
+      metrics.request(operation)
       this.lastFailure = undefined
       return result
     } catch (thrown) {
-      const error = asKmsError(thrown, operation)
-      this.lastFailure = { error, atMs: clock.nowMs() }
-      metrics.error(operation, error.kmsClass)
-      log.error({ operation, error: error.kmsClass, runbook: error.runbook }, error.logText)
-      throw error
+      // An open breaker's rejection is no call: the service was not asked, and what it said last stands.
+      if (thrown instanceof BreakerOpenError) throw thrown
+      metrics.request(operation)
+      throw this.#failed(operation, thrown)
     }
   }
 
-  async #bounded<T>(
-    operation: string,
-    signal: AbortSignal,
-    call: (signal: AbortSignal) => Promise<T>,
-  ): Promise<T> {
-    const { requestMsMax } = this.#parts
-    const overdue = new AbortController()
-    const timer = setTimeout(() => overdue.abort(), requestMsMax)
-    const either = AbortSignal.any([signal, overdue.signal])
-    try {
-      return await settledOrAborted(call(either), either, () => {
-        const message = overdue.signal.aborted ? `No response after ${requestMsMax}ms` : 'gave up waiting'
-        return new KmsError('timeout', operation, message)
-      })
-    } finally {
-      clearTimeout(timer)
-    }
+  #failed(operation: string, thrown: unknown): KmsError {
+    const { metrics, log, clock } = this.#parts
+    const error = asKmsError(thrown, operation)
+    this.lastFailure = { error, atMs: clock.nowMs() }
+    metrics.error(operation, error.kmsClass)
+    log.error({ operation, error: error.kmsClass, runbook: error.runbook }, error.logText)
+    return error
+  }
+}
+
+/** The call counters that `Keys` registered, for who else calls the key service. They count nothing before there are any. */
+export function registeredCallMetrics(registry: Registry): KmsCallMetrics {
+  const increment = (name: string, labels: Readonly<Record<string, string>>): void => {
+    const counter = registry.getSingleMetric(name)
+    if (counter instanceof Counter) counter.inc(labels)
+  }
+  return {
+    request: (operation) => increment('kms_requests_total', { operation }),
+    error: (operation, error) => increment('kms_errors_total', { operation, error }),
   }
 }

@@ -1,0 +1,182 @@
+// One circuit breaker. opossum keeps the rolling window, decides when to open and when to try again; what it does not have
+// is done here: several successes to close, several trials at once, and outcomes that count for neither side. So it never
+// runs a call itself: it is told, afterwards, how those went that count.
+import type { EventEmitter } from 'node:events'
+import CircuitBreaker from 'opossum'
+import type { Clock } from '../clock.ts'
+import { asKmsError, KMS_CLASSES, KmsError } from './kms.ts'
+
+export type BreakerState = 'closed' | 'open' | 'half-open'
+
+export interface BreakerOptions {
+  /** Calls within ten seconds before the share of failures means anything. */
+  readonly requestsMin: number
+  /** Opens at this share of failures, 1 to 100. */
+  readonly failurePercent: number
+  readonly openMs: number
+  /** Trials that have to succeed, one failure opening it again. As many may be under way at once. */
+  readonly successesToClose: number
+}
+
+export interface BreakerParts {
+  readonly options: BreakerOptions
+  readonly clock: Clock
+  /** Emits `rotate` once a second, which moves the window; one for all breakers, so that each needs no timer. */
+  readonly rotation: EventEmitter
+  readonly onChange: (state: BreakerState, lastError: KmsError | undefined) => void
+}
+
+/**
+ * An open breaker's answer: the call was not made. Carries the class of the failure that opened it, and is as retryable as
+ * that: an open breaker must not turn "denied" into an outage, which stale keys may outlive.
+ */
+export class BreakerOpenError extends KmsError {
+  constructor(operation: string, last: KmsError | undefined, retryAfterMs: number) {
+    const kmsClass = last?.kmsClass ?? 'network'
+    super(
+      kmsClass,
+      operation,
+      `circuit breaker is open; last failure: ${last?.providerMessage ?? 'unknown'}`,
+      {
+        ...(last !== undefined && { cause: last }),
+        retryAfterMs,
+      },
+    )
+    this.name = 'BreakerOpenException'
+  }
+}
+
+export const WINDOW_MS = 10_000
+export const WINDOW_BUCKETS = 10
+
+export class Breaker {
+  readonly #parts: BreakerParts
+  #circuit: CircuitBreaker<[KmsError | undefined], void>
+  /** Moves with every change of state. An outcome speaks only for the period in which its call began. */
+  #period = 0
+  #trialCount = 0
+  #successCount = 0
+  #halfOpenAtMs = 0
+  #lastError: KmsError | undefined
+
+  constructor(parts: BreakerParts) {
+    this.#parts = parts
+    this.#circuit = this.#newCircuit()
+  }
+
+  get state(): BreakerState {
+    if (this.#circuit.opened) return 'open'
+    return this.#circuit.halfOpen ? 'half-open' : 'closed'
+  }
+
+  /** What the newest failure that counted said. */
+  get lastError(): KmsError | undefined {
+    return this.#lastError
+  }
+
+  /**
+   * Makes the call, or rejects with `BreakerOpenError` without making it. A call that its caller gave up, and a failure
+   * that says nothing of the service or the master key, count for neither side.
+   */
+  async call<T>(operation: string, signal: AbortSignal, run: () => Promise<T>): Promise<T> {
+    const { state } = this
+    const { successesToClose } = this.#parts.options
+    const isFull = this.#trialCount + this.#successCount >= successesToClose
+    if (state === 'open' || (state === 'half-open' && isFull)) throw this.#openError(operation)
+    const period = this.#period
+    const isTrial = state === 'half-open'
+    if (isTrial) this.#trialCount++
+    try {
+      const result = await run()
+      if (period === this.#period) this.#succeeded(isTrial)
+      return result
+    } catch (thrown) {
+      const error = asKmsError(thrown, operation)
+      if (period === this.#period) {
+        if (isTrial) this.#trialCount--
+        if (countsAsFailure(error, signal)) this.#failed(error)
+      }
+      throw error
+    }
+  }
+
+  /** Closed, with nothing remembered. Calls under way go on and count for nothing. */
+  reset(): void {
+    const wasClosed = this.state === 'closed'
+    this.close()
+    this.#lastError = undefined
+    this.#circuit = this.#newCircuit()
+    if (!wasClosed) this.#parts.onChange('closed', undefined)
+  }
+
+  /** Ends its timers. */
+  close(): void {
+    this.#period++
+    this.#circuit.shutdown()
+  }
+
+  #succeeded(isTrial: boolean): void {
+    if (!isTrial) {
+      this.#report(undefined)
+      return
+    }
+    this.#trialCount--
+    this.#successCount++
+    // A closed circuit starts with an empty window: the failures that opened the last one are still within ten seconds.
+    if (this.#successCount >= this.#parts.options.successesToClose) this.reset()
+  }
+
+  #failed(error: KmsError): void {
+    this.#lastError = error
+    this.#report(error)
+  }
+
+  /** A failure takes effect before this returns, since the action throws synchronously. */
+  #report(error: KmsError | undefined): void {
+    this.#circuit.fire(error).catch(() => {})
+  }
+
+  #openError(operation: string): BreakerOpenError {
+    const leftMs = this.#halfOpenAtMs - this.#parts.clock.monotonicMs()
+    return new BreakerOpenError(operation, this.#lastError, Math.max(1, Math.ceil(leftMs)))
+  }
+
+  #newCircuit(): CircuitBreaker<[KmsError | undefined], void> {
+    const { options, clock, rotation, onChange } = this.#parts
+    const circuit = new CircuitBreaker<[KmsError | undefined], void>(outcome, {
+      timeout: false,
+      resetTimeout: options.openMs,
+      volumeThreshold: options.requestsMin,
+      // opossum opens above its threshold, we at ours; 100 would never open.
+      errorThresholdPercentage: options.failurePercent - 1e-6,
+      rollingCountTimeout: WINDOW_MS,
+      rollingCountBuckets: WINDOW_BUCKETS,
+      rollingPercentilesEnabled: false,
+      enableSnapshots: false,
+      rotateBucketController: rotation,
+    })
+    circuit.on('open', () => {
+      this.#period++
+      this.#halfOpenAtMs = clock.monotonicMs() + options.openMs
+      onChange('open', this.#lastError)
+    })
+    circuit.on('halfOpen', () => {
+      this.#period++
+      this.#trialCount = 0
+      this.#successCount = 0
+      onChange('half-open', this.#lastError)
+    })
+    return circuit
+  }
+}
+
+function outcome(error: KmsError | undefined): Promise<void> {
+  if (error !== undefined) throw error
+  return Promise.resolve()
+}
+
+function countsAsFailure(error: KmsError, signal: AbortSignal): boolean {
+  // Who bounds a call in time aborts with the KmsError that says so; any other reason is the caller's own.
+  const isGivenUp = signal.aborted && !(signal.reason instanceof KmsError)
+  return !isGivenUp && KMS_CLASSES[error.kmsClass].countsForBreaker
+}
