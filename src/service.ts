@@ -25,7 +25,7 @@ import {
   type Exporting,
   signalsByExporter,
 } from './service/exporting.ts'
-import { openKms } from './service/kms.ts'
+import { guardKms, openKms } from './service/kms.ts'
 import { MemoryKeyStore } from './service/memory-key-store.ts'
 import { createProbes, KmsProbe } from './service/probes.ts'
 import { createProcessors, type Processors, piiConfigs, processorOf } from './service/processors.ts'
@@ -42,6 +42,8 @@ export interface Surroundings extends Telemetry {
   readonly env: Readonly<Record<string, string | undefined>>
   readonly version?: string
   readonly clock?: Clock
+  /** Opens the key service instead of the configured provider; tests make it fail. */
+  readonly openKms?: typeof openKms
 }
 
 /** Where everything listens, for logs and tests. */
@@ -133,7 +135,8 @@ async function assemble(
   const keyStore: KeyStore = store ? storeKeyStore<KeyRecordKind>(store) : new MemoryKeyStore()
   if (!store) log.warn('Storage is off: signing and pseudonym keys last until the process ends')
 
-  const kms = await openKms(config, surroundings.env, log)
+  const opened = await (surroundings.openKms ?? openKms)(config, surroundings.env, log)
+  const kms = guardKms(opened, config, around)
   closers.push(() => kms.close())
   const trust = new AnnouncementTrust({ kms, store: keyStore })
   const trusted = await trustedKeys(processorOf(config, 'traces', 'signing'))
@@ -180,6 +183,14 @@ async function assemble(
   const probes = createProbes({
     keys,
     kms: kmsProbe,
+    guardedKms: kms,
+    keyStore,
+    defaultTenant: config.tenants.default,
+    requestMsMax: config.kms.request.timeoutMs,
+    // Who may see values leaves a signed trace, or sees none.
+    acceptAudit: evidence && pipeline.acceptFrom(() => undefined),
+    log,
+    registry,
     store,
     exporterHealth: () => exporting.health(),
     isAccepting: () => state.isAccepting,

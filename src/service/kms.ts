@@ -1,8 +1,10 @@
 import { join } from 'node:path'
+import type { Clock } from '../clock.ts'
 import type { SidecarConfig } from '../config/schema.ts'
 import { SidecarError } from '../errors.ts'
+import { BreakerKms } from '../keys/breaker-kms.ts'
 import type { Kms } from '../keys/kms.ts'
-import type { Logger } from '../telemetry.ts'
+import type { Logger, Telemetry } from '../telemetry.ts'
 
 /** Opens the configured key service, and loads nothing of the others. Rejects CONFIG with one line. */
 export async function openKms(
@@ -26,5 +28,21 @@ export async function openKms(
     tenantKeyMapping: kms.tenantKeyMapping,
     create,
     log,
+  })
+}
+
+/** What the running sidecar calls: the key service behind its circuit breakers. Closing it closes the service. */
+export function guardKms(
+  kms: Kms,
+  config: SidecarConfig,
+  around: Telemetry & { readonly clock: Clock },
+): BreakerKms {
+  const { breaker, request, tenantKeyMapping } = config.kms
+  return new BreakerKms({
+    kms,
+    options: breaker,
+    requestMsMax: request.timeoutMs,
+    tenantKeyMapping,
+    ...around,
   })
 }

@@ -3,9 +3,13 @@ import type { AdminProbes, HealthCheck, KmsStatus, PublicKeyView, Summary } from
 import type { Clock } from '../clock.ts'
 import { asSidecarError } from '../errors.ts'
 import type { ExporterHealth } from '../exporters/health.ts'
+import type { BreakerKms } from '../keys/breaker-kms.ts'
 import type { Keys } from '../keys/keys.ts'
+import type { KeyStore } from '../keys/keystore.ts'
 import { KmsError } from '../keys/kms.ts'
+import type { Accept } from '../pipeline.ts'
 import type { Store } from '../store/store.ts'
+import type { Logger, Registry } from '../telemetry.ts'
 
 /** Probes of the key service cost money: at most one call a minute, whoever asks and however often. */
 const KMS_PROBE_MS = 60_000
@@ -64,6 +68,16 @@ function down(provider: string, error: string, errorType: string, helpUrl: strin
 export interface ProbedParts {
   readonly keys: Keys
   readonly kms: KmsProbe
+  readonly guardedKms: BreakerKms
+  readonly keyStore: KeyStore
+  /** Whose signing key a validation retrieves. */
+  readonly defaultTenant: string
+  /** One call to the key service. */
+  readonly requestMsMax: number
+  /** The pipeline's way in for audit spans; `undefined` where nothing signs them. */
+  readonly acceptAudit: Accept | undefined
+  readonly log: Logger
+  readonly registry: Registry
   readonly store: Store | undefined
   readonly exporterHealth: () => readonly ExporterHealth[]
   readonly isAccepting: () => boolean
@@ -133,7 +147,7 @@ function queueChecks(store: Store | undefined): HealthCheck[] {
   ]
 }
 
-function kmsStatus({ keys, cacheSizeMax }: ProbedParts): KmsStatus {
+function kmsStatus({ keys, cacheSizeMax, guardedKms }: ProbedParts): KmsStatus {
   const { provider, masterKeyId, caches, lastError, corruptRecords } = keys.status()
   const cache = (type: 'signing' | 'public' | 'encryption'): KmsStatus['caches']['signing'] => {
     const { size, hits, misses } = caches[type]
@@ -149,7 +163,7 @@ function kmsStatus({ keys, cacheSizeMax }: ProbedParts): KmsStatus {
     provider,
     masterKeyId,
     caches: { signing: cache('signing'), public: cache('public'), encryption: cache('encryption') },
-    breakers: new Map(),
+    breakers: guardedKms.states(),
     lastRotationMs: undefined,
     lastError: undefined,
     issues,
