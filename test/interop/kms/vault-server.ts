@@ -197,7 +197,7 @@ async function binary(): Promise<string> {
 }
 
 /** An authority, a server's certificate for 127.0.0.1 and a client's, all P-256 and good for a day. */
-function makeCertificates(folder: string): void {
+export function makeCertificates(folder: string): void {
   const openssl = (...args: string[]) =>
     execFileSync('openssl', args, { cwd: folder, stdio: ['ignore', 'ignore', 'pipe'] })
   const key = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-days', '1']
