@@ -1,0 +1,260 @@
+import { EventEmitter } from 'node:events'
+import fc from 'fast-check'
+import { afterEach, beforeEach, expect, test, vi } from 'vitest'
+import { Breaker, BreakerOpenError, type BreakerOptions } from '../../../src/keys/breaker.ts'
+import { KMS_CLASSES, type KmsClass, KmsError } from '../../../src/keys/kms.ts'
+
+const OPTIONS: BreakerOptions = { requestsMin: 10, failurePercent: 50, openMs: 5_000, successesToClose: 3 }
+const never = new AbortController().signal
+const made: Breaker[] = []
+
+beforeEach(() => {
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'performance', 'Date'] })
+})
+afterEach(() => {
+  for (const breaker of made.splice(0)) breaker.close()
+  vi.useRealTimers()
+})
+
+function create(options: Partial<BreakerOptions> = {}) {
+  const changes: string[] = []
+  const rotation = new EventEmitter()
+  const clock = { nowMs: Date.now, nowNs: () => 0n, monotonicMs: () => performance.now() }
+  const breaker = new Breaker({
+    options: { ...OPTIONS, ...options },
+    clock,
+    rotation,
+    onChange: (state) => changes.push(state),
+  })
+  made.push(breaker)
+  return { breaker, changes, rotation }
+}
+
+const succeed = (breaker: Breaker) => breaker.call('decrypt', never, async () => 'plain')
+const failWith = (breaker: Breaker, kmsClass: KmsClass, signal = never) =>
+  breaker
+    .call('decrypt', signal, () => Promise.reject(new KmsError(kmsClass, 'decrypt', `it was ${kmsClass}`)))
+    .catch((thrown: unknown) => thrown)
+
+async function trip(breaker: Breaker, kmsClass: KmsClass = 'network'): Promise<void> {
+  for (let count = 0; count < OPTIONS.requestsMin; count++) await failWith(breaker, kmsClass)
+  expect(breaker.state).toBe('open')
+}
+
+/** A call that ends when told. */
+function pending(breaker: Breaker) {
+  const { promise, resolve, reject } = Promise.withResolvers<string>()
+  const outcome = breaker.call('decrypt', never, () => promise).catch((thrown: unknown) => thrown)
+  return { outcome, resolve: () => resolve('plain'), reject: (error: KmsError) => reject(error) }
+}
+
+test.each([
+  // [successes, failures, opens]
+  [0, 9, false],
+  [0, 10, true],
+  [5, 5, true],
+  [6, 5, false],
+  [6, 6, true],
+  [99, 98, false],
+  [99, 99, true],
+])('%i successes and then %i failures: opens %s', async (successes, failures, opens) => {
+  const { breaker } = create()
+  for (let count = 0; count < successes; count++) await succeed(breaker)
+  let early = 0
+  for (let count = 0; count < failures; count++) {
+    if (breaker.state === 'open') early++
+    await failWith(breaker, 'timeout')
+  }
+  expect([breaker.state === 'open', early]).toEqual([opens, 0])
+})
+
+test.each([1, 50, 99, 100])('at failurePercent %i the share itself opens', async (failurePercent) => {
+  const { breaker } = create({ failurePercent, requestsMin: 100 })
+  for (let count = 0; count < 100 - failurePercent; count++) await succeed(breaker)
+  for (let count = 1; count < failurePercent; count++) await failWith(breaker, 'network')
+  expect(breaker.state).toBe('closed')
+  await failWith(breaker, 'network')
+  expect(breaker.state).toBe('open')
+})
+
+test.each(Object.keys(KMS_CLASSES) as KmsClass[])(
+  'class %s counts as the taxonomy says, and only so',
+  async (kmsClass) => {
+    const { breaker } = create()
+    for (let count = 0; count < 100; count++) await failWith(breaker, kmsClass)
+    expect(breaker.state).toBe(KMS_CLASSES[kmsClass].countsForBreaker ? 'open' : 'closed')
+  },
+)
+
+test('failures that do not count do not thin out those that do', async () => {
+  const { breaker } = create()
+  for (let count = 0; count < 9; count++) {
+    await failWith(breaker, 'network')
+    await failWith(breaker, 'invalid_ciphertext')
+    await failWith(breaker, 'bad_request')
+  }
+  expect(breaker.state).toBe('closed')
+  await failWith(breaker, 'network')
+  expect(breaker.state).toBe('open')
+})
+
+test('an open breaker makes no call, says so, and names the class, the cause and the time left', async () => {
+  const { breaker } = create()
+  await trip(breaker, 'throttled')
+  vi.advanceTimersByTime(2_000)
+  const call = vi.fn(async () => 'plain')
+  const error = await breaker.call('decrypt', never, call).catch((thrown: unknown) => thrown)
+  expect(call).not.toHaveBeenCalled()
+  expect(error).toBeInstanceOf(BreakerOpenError)
+  expect(error).toMatchObject({ code: 'KMS', kmsClass: 'throttled', isRetryable: true, retryAfterMs: 3_000 })
+  expect((error as KmsError).logText).toMatch(
+    /^KmsException throttled in decrypt: circuit breaker is open; last failure: it was throttled/,
+  )
+})
+
+test('an open breaker does not make "denied" retryable, or a withdrawn key would get stale grace', async () => {
+  const { breaker } = create()
+  await trip(breaker, 'access_denied')
+  await expect(succeed(breaker)).rejects.toMatchObject({ kmsClass: 'access_denied', isRetryable: false })
+})
+
+test('three trials have to succeed, and then the window is empty', async () => {
+  const { breaker, changes } = create()
+  await trip(breaker)
+  vi.advanceTimersByTime(4_999)
+  expect(breaker.state).toBe('open')
+  vi.advanceTimersByTime(1)
+  for (let count = 0; count < 3; count++) {
+    expect(breaker.state).toBe('half-open')
+    await succeed(breaker)
+  }
+  expect(breaker.state).toBe('closed')
+  expect(changes).toEqual(['open', 'half-open', 'closed'])
+  // The failures that opened it are five seconds old, and forgotten.
+  for (let count = 0; count < 9; count++) await failWith(breaker, 'network')
+  expect(breaker.state).toBe('closed')
+})
+
+test('one failed trial opens it again for its whole time', async () => {
+  const { breaker, changes } = create()
+  await trip(breaker)
+  vi.advanceTimersByTime(5_000)
+  await succeed(breaker)
+  await succeed(breaker)
+  await failWith(breaker, 'timeout')
+  expect(breaker.state).toBe('open')
+  vi.advanceTimersByTime(4_999)
+  expect(breaker.state).toBe('open')
+  vi.advanceTimersByTime(1)
+  // Successes of the earlier trials do not count now.
+  await succeed(breaker)
+  await succeed(breaker)
+  expect(breaker.state).toBe('half-open')
+  await succeed(breaker)
+  expect(changes).toEqual(['open', 'half-open', 'open', 'half-open', 'closed'])
+})
+
+test('half-open lets three trials through at once and turns the rest away', async () => {
+  const { breaker } = create()
+  await trip(breaker)
+  vi.advanceTimersByTime(5_000)
+  const trials = [pending(breaker), pending(breaker), pending(breaker)]
+  for (let count = 0; count < 100; count++)
+    await expect(succeed(breaker)).rejects.toBeInstanceOf(BreakerOpenError)
+  for (const trial of trials) trial.resolve()
+  expect(await Promise.all(trials.map(({ outcome }) => outcome))).toEqual(['plain', 'plain', 'plain'])
+  expect(breaker.state).toBe('closed')
+})
+
+test('a trial that counts for nobody gives its place back', async () => {
+  const { breaker } = create()
+  await trip(breaker)
+  vi.advanceTimersByTime(5_000)
+  for (let count = 0; count < 20; count++) await failWith(breaker, 'invalid_ciphertext')
+  expect(breaker.state).toBe('half-open')
+  for (let count = 0; count < 3; count++) await succeed(breaker)
+  expect(breaker.state).toBe('closed')
+})
+
+test('an outcome speaks only for the period in which its call began', async () => {
+  const { breaker } = create()
+  const early = pending(breaker)
+  const earlyFailure = pending(breaker)
+  await trip(breaker)
+  vi.advanceTimersByTime(5_000)
+  const trial = pending(breaker)
+  early.resolve()
+  earlyFailure.reject(new KmsError('network', 'decrypt', 'old'))
+  await Promise.all([early.outcome, earlyFailure.outcome])
+  expect(breaker.state).toBe('half-open')
+  await failWith(breaker, 'network') // another trial, which opens it again
+  vi.advanceTimersByTime(5_000)
+  trial.reject(new KmsError('network', 'decrypt', 'trial of the first half-open period'))
+  await trial.outcome
+  expect(breaker.state).toBe('half-open')
+})
+
+test('a call that its caller gave up counts for nobody; one that was bounded in time counts', async () => {
+  const { breaker } = create()
+  for (let count = 0; count < 50; count++) await failWith(breaker, 'timeout', AbortSignal.abort())
+  expect(breaker.state).toBe('closed')
+  const overdue = AbortSignal.abort(new KmsError('timeout', 'decrypt', 'No response after 5000ms'))
+  for (let count = 0; count < 10; count++) await failWith(breaker, 'timeout', overdue)
+  expect(breaker.state).toBe('open')
+})
+
+test('a window of ten seconds forgets', async () => {
+  const { breaker, rotation } = create()
+  for (let count = 0; count < 9; count++) await failWith(breaker, 'network')
+  for (let second = 0; second < 10; second++) rotation.emit('rotate')
+  await failWith(breaker, 'network')
+  expect(breaker.state).toBe('closed')
+  for (let second = 0; second < 9; second++) rotation.emit('rotate')
+  for (let count = 0; count < 9; count++) await failWith(breaker, 'network')
+  expect(breaker.state).toBe('open')
+})
+
+test.each([
+  ['open', 0],
+  ['half-open', 5_000],
+])('reset closes an %s breaker for good, and its timer does not come back', async (state, afterMs) => {
+  const { breaker, changes } = create()
+  await trip(breaker)
+  vi.advanceTimersByTime(afterMs)
+  expect(breaker.state).toBe(state)
+  breaker.reset()
+  expect(breaker.state).toBe('closed')
+  vi.advanceTimersByTime(60_000)
+  expect(breaker.state).toBe('closed')
+  expect(changes.at(-1)).toBe('closed')
+  await expect(succeed(breaker)).resolves.toBe('plain')
+})
+
+test('a closed breaker leaves no listener and no timer behind', async () => {
+  const { breaker, rotation } = create()
+  await trip(breaker)
+  breaker.reset()
+  expect(rotation.listenerCount('rotate')).toBe(1)
+  await trip(breaker)
+  breaker.close()
+  expect(rotation.listenerCount('rotate')).toBe(0)
+  expect(vi.getTimerCount()).toBe(0)
+})
+
+test('whatever happens, it opens exactly when a model of ten calls and one half says so', async () => {
+  await fc.assert(
+    fc.asyncProperty(fc.array(fc.boolean(), { maxLength: 60 }), async (outcomes) => {
+      const { breaker } = create()
+      let failures = 0
+      let isOpen = false
+      for (const [index, isSuccess] of outcomes.entries()) {
+        if (isSuccess) await succeed(breaker).catch(() => undefined)
+        else await failWith(breaker, 'network')
+        if (isOpen) continue
+        if (!isSuccess) failures++
+        isOpen = !isSuccess && index + 1 >= 10 && failures / (index + 1) >= 0.5
+        expect(breaker.state).toBe(isOpen ? 'open' : 'closed')
+      }
+    }),
+  )
+})
