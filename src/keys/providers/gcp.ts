@@ -1,0 +1,285 @@
+// Google Cloud KMS. Its Encrypt takes the context as additional authenticated data and returns a ciphertext that says by
+// itself which version of the key made it, so the key's name without a version is what a wrapped key needs to be opened.
+import { createHash, createPublicKey, randomBytes } from 'node:crypto'
+import { SidecarError } from '../../errors.ts'
+import type { Logger } from '../../telemetry.ts'
+import { type KmsContext, serialiseContext } from '../context.ts'
+import { type GeneratedDataKey, type Kms, type KmsDescription, KmsError, type WrappedKey } from '../kms.ts'
+import { type AttemptParts, type CallLimits, callWithAttempts } from './attempts.ts'
+import { GcpConnection, type GcpEndpoint, type GcpMethod, loadGcpSdk } from './gcp-connection.ts'
+import { crc32c } from './gcp-crc32c.ts'
+import { gcpError } from './gcp-errors.ts'
+
+export interface GcpKmsOptions {
+  readonly projectId: string
+  /** Such as `europe-west1` or `global`. */
+  readonly location: string
+  readonly keyRing: string
+  /** The key, purpose ENCRYPT_DECRYPT, of tenants that have none of their own. */
+  readonly keyName: string
+  /** `host[:port]` or `https://host[:port]`; `http://` is for emulators: no TLS, and no credentials are sent. */
+  readonly endpoint?: string | undefined
+  /** Tenant → its own key: a name in the same key ring, or `projects/…/cryptoKeys/…`. */
+  readonly tenantKeyMapping: ReadonlyMap<string, string>
+  /** Instead of what Application Default Credentials find. */
+  readonly credentialsFile?: string | undefined
+  /** PEM of the authorities that may vouch for the endpoint, instead of the public ones. */
+  readonly caFile?: string | undefined
+  readonly request: CallLimits
+  readonly log: Logger
+  /** For jitter only; `Math.random` when absent. */
+  readonly random?: () => number
+}
+
+type Answer = Readonly<Record<string, unknown>>
+type SigningAlgorithm = 'EC_SIGN_ED25519' | 'EC_SIGN_P256_SHA256'
+
+interface SigningKey {
+  readonly algorithm: string
+  /** DER SubjectPublicKeyInfo. */
+  readonly spki: Uint8Array
+}
+
+const WRAP_BYTES_MAX = 4_096
+const SIGNING_KEYS_MAX = 64
+const PART = '[A-Za-z0-9_.:-]{1,128}'
+const KEY_PATH = new RegExp(`^projects/${PART}/locations/${PART}/keyRings/${PART}/cryptoKeys/${PART}$`)
+const VERSION_PATH = new RegExp(`${KEY_PATH.source.slice(0, -1)}/cryptoKeyVersions/[0-9]{1,19}$`)
+
+/** Loads the client library and checks the settings; the first call connects. Rejects CONFIG with one line. */
+export async function openGcpKms(options: GcpKmsOptions): Promise<Kms> {
+  options.log.info('Initializing KMS provider: gcp')
+  const { projectId, location, keyRing, keyName } = options
+  const ring = `projects/${projectId}/locations/${location}/keyRings/${keyRing}`
+  const masterKeyId = keyPath('gcp', ring, keyName)
+  const ofTenants = new Map<string, string>()
+  for (const [tenant, name] of options.tenantKeyMapping) {
+    ofTenants.set(tenant, keyPath('tenant_key_mapping', ring, name))
+  }
+  const endpoint = parseEndpoint(options.endpoint ?? 'cloudkms.googleapis.com')
+  const connection = new GcpConnection(await loadGcpSdk(), {
+    endpoint,
+    credentialsFile: options.credentialsFile,
+    caFile: options.caFile,
+    connectTimeoutMs: options.request.connectTimeoutMs,
+  })
+  options.log.info(`Using GCP KMS - location: ${location}, key: ${masterKeyId}`)
+  if (endpoint.isPlaintext) options.log.warn('kms.gcp.endpoint is plaintext: fit for an emulator only')
+  const attempts = { limits: options.request, random: options.random ?? Math.random, errorOf: gcpError }
+  return new GcpKms(connection, attempts, masterKeyId, ofTenants)
+}
+
+function keyPath(setting: string, ring: string, name: string): string {
+  const path = name.startsWith('projects/') ? name : `${ring}/cryptoKeys/${name}`
+  if (KEY_PATH.test(path)) return path
+  const reason =
+    setting === 'gcp'
+      ? 'project_id, location, key_ring and key_name must be plain names'
+      : 'a key is a name in the configured key ring, or projects/<project>/locations/<location>/keyRings/<ring>/cryptoKeys/<key>'
+  throw new SidecarError('CONFIG', `kms.${setting}: ${reason}`)
+}
+
+function parseEndpoint(text: string): GcpEndpoint {
+  const url = URL.canParse(text) && /^https?:\/\//.test(text) ? new URL(text) : parseAuthority(text)
+  const isBare = url?.pathname === '/' && url.search === '' && url.hash === '' && url.username === ''
+  if (url === undefined || !isBare || url.password !== '') {
+    throw new SidecarError('CONFIG', 'kms.gcp.endpoint: must be host, host:port or https://host:port')
+  }
+  const isPlaintext = url.protocol === 'http:'
+  return { host: url.hostname, port: Number(url.port || (isPlaintext ? 80 : 443)), isPlaintext }
+}
+
+function parseAuthority(text: string): URL | undefined {
+  return !text.includes('/') && URL.canParse(`https://${text}`) ? new URL(`https://${text}`) : undefined
+}
+
+class GcpKms implements Kms {
+  readonly provider = 'gcp'
+  readonly masterKeyId: string
+  readonly #connection: GcpConnection
+  readonly #attempts: AttemptParts
+  readonly #ofTenants: ReadonlyMap<string, string>
+  /** By name of the version; neither algorithm nor public key of one ever changes. */
+  readonly #signingKeys = new Map<string, SigningKey>()
+
+  constructor(
+    connection: GcpConnection,
+    attempts: AttemptParts,
+    masterKeyId: string,
+    ofTenants: ReadonlyMap<string, string>,
+  ) {
+    this.#connection = connection
+    this.#attempts = attempts
+    this.masterKeyId = masterKeyId
+    this.#ofTenants = ofTenants
+  }
+
+  async generateDataKey(context: KmsContext, signal: AbortSignal): Promise<GeneratedDataKey> {
+    const plaintext = randomBytes(32)
+    try {
+      return { plaintext, ...(await this.#wrap('generate_data_key', plaintext, context, signal)) }
+    } catch (thrown) {
+      plaintext.fill(0)
+      throw thrown
+    }
+  }
+
+  async wrap(plaintext: Uint8Array, context: KmsContext, signal: AbortSignal): Promise<WrappedKey> {
+    if (plaintext.length === 0 || plaintext.length > WRAP_BYTES_MAX) {
+      throw new KmsError('bad_request', 'encrypt', 'plaintext must be 1 to 4096 bytes')
+    }
+    return this.#wrap('encrypt', plaintext, context, signal)
+  }
+
+  async unwrap(
+    wrapped: Uint8Array,
+    masterKeyId: string,
+    context: KmsContext,
+    signal: AbortSignal,
+  ): Promise<Uint8Array> {
+    if (!KEY_PATH.test(masterKeyId)) {
+      throw new KmsError('key_not_found', 'decrypt', 'the master key id is no name of a Cloud KMS key')
+    }
+    if (wrapped.length === 0) throw new KmsError('invalid_ciphertext', 'decrypt', 'nothing is wrapped')
+    const additionalAuthenticatedData = serialiseContext(context)
+    const request = {
+      name: masterKeyId,
+      ciphertext: wrapped,
+      ciphertextCrc32c: { value: crc32c(wrapped) },
+      additionalAuthenticatedData,
+      additionalAuthenticatedDataCrc32c: { value: crc32c(additionalAuthenticatedData) },
+    }
+    return this.#call('decrypt', 'decrypt', request, signal, (answer) => {
+      const plaintext = bytesOf(answer.plaintext)
+      if (plaintext === undefined || numberOf(answer.plaintextCrc32c) !== crc32c(plaintext)) {
+        throw damaged('decrypt')
+      }
+      return plaintext
+    })
+  }
+
+  /** Needs cloudkms.cryptoKeys.get, which encrypting and decrypting do not. */
+  async describe(signal: AbortSignal): Promise<KmsDescription> {
+    const request = { name: this.masterKeyId }
+    return this.#call('getCryptoKey', 'describe_key', request, signal, (answer) => {
+      if (answer.name !== this.masterKeyId) throw damaged('describe_key')
+      const primary = answer.primary
+      const isObject = typeof primary === 'object' && primary !== null
+      const enabled = isObject && 'state' in primary && primary.state === 'ENABLED'
+      return { enabled, masterKeyId: this.masterKeyId }
+    })
+  }
+
+  /**
+   * `keyId` names a version, `projects/…/cryptoKeyVersions/1`, of algorithm EC_SIGN_ED25519 or EC_SIGN_P256_SHA256.
+   * An ECDSA signature is DER.
+   */
+  async sign(message: Uint8Array, keyId: string, signal: AbortSignal): Promise<Uint8Array> {
+    const algorithm = signingAlgorithm((await this.#signingKey(keyId, 'sign', signal)).algorithm)
+    const isEd25519 = algorithm === 'EC_SIGN_ED25519'
+    const signed = isEd25519 ? message : createHash('sha256').update(message).digest()
+    const checksum = { value: crc32c(signed) }
+    const request = isEd25519
+      ? { name: keyId, data: signed, dataCrc32c: checksum }
+      : { name: keyId, digest: { sha256: signed }, digestCrc32c: checksum }
+    return this.#call('asymmetricSign', 'sign', request, signal, (answer) => {
+      const isVerified = isEd25519 ? answer.verifiedDataCrc32c : answer.verifiedDigestCrc32c
+      const signature = bytesOf(answer.signature)
+      const isWhole = signature !== undefined && numberOf(answer.signatureCrc32c) === crc32c(signature)
+      if (isVerified !== true || answer.name !== keyId || !isWhole) throw damaged('sign')
+      return signature
+    })
+  }
+
+  async publicKey(keyId: string, signal: AbortSignal): Promise<Uint8Array> {
+    return Uint8Array.from((await this.#signingKey(keyId, 'get_public_key', signal)).spki)
+  }
+
+  close(): Promise<void> {
+    return this.#connection.close()
+  }
+
+  async #wrap(
+    operation: string,
+    plaintext: Uint8Array,
+    context: KmsContext,
+    signal: AbortSignal,
+  ): Promise<WrappedKey> {
+    const masterKeyId = this.#ofTenants.get(context.tenantId) ?? this.masterKeyId
+    const additionalAuthenticatedData = serialiseContext(context)
+    const request = {
+      name: masterKeyId,
+      plaintext,
+      plaintextCrc32c: { value: crc32c(plaintext) },
+      additionalAuthenticatedData,
+      additionalAuthenticatedDataCrc32c: { value: crc32c(additionalAuthenticatedData) },
+    }
+    return this.#call('encrypt', operation, request, signal, (answer) => {
+      const wrapped = bytesOf(answer.ciphertext)
+      const isVerified =
+        answer.verifiedPlaintextCrc32c === true && answer.verifiedAdditionalAuthenticatedDataCrc32c === true
+      const isOfKey = typeof answer.name === 'string' && answer.name.startsWith(`${masterKeyId}/`)
+      const isWhole = wrapped !== undefined && numberOf(answer.ciphertextCrc32c) === crc32c(wrapped)
+      if (!isVerified || !isOfKey || !isWhole) throw damaged(operation)
+      return { wrapped, masterKeyId }
+    })
+  }
+
+  async #signingKey(keyId: string, operation: string, signal: AbortSignal): Promise<SigningKey> {
+    if (!VERSION_PATH.test(keyId)) {
+      throw new KmsError('key_not_found', operation, 'the key id is no name of a Cloud KMS key version')
+    }
+    const known = this.#signingKeys.get(keyId)
+    if (known !== undefined) return known
+    const key = await this.#call('getPublicKey', operation, { name: keyId }, signal, (answer) => {
+      const { pem, algorithm } = answer
+      if (typeof pem !== 'string' || typeof algorithm !== 'string') throw damaged(operation)
+      const isWhole = numberOf(answer.pemCrc32c) === crc32c(Buffer.from(pem))
+      if (!isWhole || answer.name !== keyId) throw damaged(operation)
+      return { algorithm, spki: createPublicKey(pem).export({ format: 'der', type: 'spki' }) }
+    })
+    if (this.#signingKeys.size >= SIGNING_KEYS_MAX) this.#signingKeys.clear()
+    this.#signingKeys.set(keyId, key)
+    return key
+  }
+
+  // The answer is read inside the attempt, so that a damaged one is asked for again.
+  #call<T>(
+    method: GcpMethod,
+    operation: string,
+    request: { readonly name: string },
+    signal: AbortSignal,
+    read: (answer: Answer) => T,
+  ): Promise<T> {
+    return callWithAttempts(this.#attempts, operation, signal, async (attemptSignal) =>
+      read(await this.#connection.call(method, operation, request, attemptSignal)),
+    )
+  }
+}
+
+function signingAlgorithm(algorithm: string): SigningAlgorithm {
+  if (algorithm === 'EC_SIGN_ED25519' || algorithm === 'EC_SIGN_P256_SHA256') return algorithm
+  throw new KmsError(
+    'bad_request',
+    'sign',
+    'the key is neither of algorithm EC_SIGN_ED25519 nor EC_SIGN_P256_SHA256',
+  )
+}
+
+function damaged(operation: string): KmsError {
+  return new KmsError(
+    'network',
+    operation,
+    'request or answer was damaged on its way: a checksum or name differs',
+  )
+}
+
+function bytesOf(value: unknown): Uint8Array | undefined {
+  return value instanceof Uint8Array && value.length > 0 ? value : undefined
+}
+
+/** A google.protobuf.Int64Value, which comes as a wrapped string, number or Long. */
+function numberOf(value: unknown): number | undefined {
+  const inner = typeof value === 'object' && value !== null && 'value' in value ? value.value : value
+  return inner === undefined || inner === null ? undefined : Number(inner)
+}

@@ -1,0 +1,96 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import type { Kms } from '../../../src/keys/kms.ts'
+import { type GcpKmsOptions, openGcpKms } from '../../../src/keys/providers/gcp.ts'
+import { silentTelemetry } from '../../../src/telemetry.ts'
+import type { KmsTarget, OpenOptions } from './conformance.ts'
+import { testCertificate } from './fault-proxy.ts'
+import { FakeCloudKms } from './gcp-fake.ts'
+
+export const RING = 'projects/p/locations/europe-west1/keyRings/r'
+export const DEFAULT_KEY = `${RING}/cryptoKeys/default`
+
+export interface GcpTarget extends KmsTarget {
+  readonly fake: () => FakeCloudKms
+  /** A file that is gone after `stop`. */
+  file(name: string, text: string): string
+  openWith(options: OpenOptions, more: Partial<GcpKmsOptions>): Promise<Kms>
+}
+
+/** The fake behind TLS, reached with a token that a security token service gave for a file's content. */
+export function gcpTarget(): GcpTarget {
+  const certificate = testCertificate()
+  let fake = new FakeCloudKms()
+  let folder = ''
+  let made = 0
+  const file = (name: string, text: string): string => {
+    writeFileSync(join(folder, name), text, { mode: 0o600 })
+    return join(folder, name)
+  }
+  const credentials = (identity: string): string => {
+    const subject = file(`${identity}.subject`, `subject:${identity}`)
+    return file(`${identity}.json`, JSON.stringify(fake.federatedCredentials(subject)))
+  }
+  const openWith = (options: OpenOptions, more: Partial<GcpKmsOptions>): Promise<Kms> =>
+    openGcpKms({
+      projectId: 'p',
+      location: 'europe-west1',
+      keyRing: 'r',
+      keyName: options.masterKey ?? 'default',
+      endpoint: options.url ?? fake.url,
+      tenantKeyMapping: options.tenantKeys ?? new Map(),
+      credentialsFile: credentials('sidecar'),
+      caFile: join(folder, 'ca.pem'),
+      request: options.request ?? { connectTimeoutMs: 1_000, timeoutMs: 5_000, attemptsMax: 3 },
+      log: silentTelemetry().log,
+      ...more,
+    })
+  const createKey = async (): Promise<string> => {
+    const name = `key-${made++}`
+    fake.createKey(`${RING}/cryptoKeys/${name}`)
+    return name
+  }
+  const pathOf = (name: string): string => `${RING}/cryptoKeys/${name}`
+  return {
+    provider: 'gcp',
+    cannot: {},
+    fake: () => fake,
+    file,
+    openWith,
+    start: async () => {
+      folder = mkdtempSync(join(tmpdir(), 'betrace-kms-gcp-'))
+      file('ca.pem', certificate.ca)
+      fake = new FakeCloudKms()
+      await fake.start(certificate)
+      fake.createKey(DEFAULT_KEY)
+    },
+    stop: async () => {
+      await fake.stop()
+      rmSync(folder, { recursive: true, force: true })
+    },
+    open: (options) => openWith(options, {}),
+    createKey,
+    unknownKey: () => pathOf('missing'),
+    unknownKeyToOpen: () => 'missing',
+    secrets: () => fake.tokens,
+    upstream: () => ({ upstream: fake.url, layer: 'tcp' }),
+    misbehave: async (how, callsMax) => {
+      fake.misbehave(how, callsMax)
+      return async () => fake.misbehave(how, 0)
+    },
+    disableKey: async (key) => fake.setState(pathOf(key), 'DISABLED'),
+    scheduleDeletion: async (key) => fake.setState(pathOf(key), 'DESTROY_SCHEDULED'),
+    rotateKey: async (key) => fake.rotate(pathOf(key)),
+    openDenied: async (options) => {
+      fake.deny('stranger', true)
+      const kms = await openWith(options, { credentialsFile: credentials('stranger') })
+      return { kms, restore: async () => fake.deny('stranger', false) }
+    },
+    createSigningKey: async (algorithm) => {
+      const name = pathOf(`signing-${made++}`)
+      fake.createKey(name, algorithm === 'ed25519' ? 'EC_SIGN_ED25519' : 'EC_SIGN_P256_SHA256')
+      return `${name}/cryptoKeyVersions/1`
+    },
+  }
+}
