@@ -166,7 +166,8 @@ function readThrown(thrown: unknown): Thrown {
     // DOMException has a numeric code, which says nothing here.
     code: typeof error.code === 'string' ? error.code : undefined,
     status: typeof status === 'number' ? status : 0,
-    isFromService: typeof error.$fault === 'string' && error.$service !== undefined,
+    // The SDK says Unknown of an answer that names no error.
+    isFromService: typeof error.$fault === 'string' && name !== 'Unknown',
     isServerFault: error.$fault === 'server',
     isRetryable: error.$retryable !== undefined,
     isThrottling: retryable.throttling === true,

@@ -1,16 +1,16 @@
 // AWS KMS. The context goes along as the EncryptionContext, the key's ARN with every call, so that a wrapped key opens
 // only under the key that its announcement names. See docs/setup/aws.md for the policy that this needs.
-import type { KMSClient, KMSClientConfig, SigningAlgorithmSpec } from '@aws-sdk/client-kms'
+import type { KMSClientConfig } from '@aws-sdk/client-kms'
 import { type Clock, systemClock } from '../../clock.ts'
 import { SidecarError } from '../../errors.ts'
 import type { Logger } from '../../telemetry.ts'
 import { contextEntries, type KmsContext, utf8 } from '../context.ts'
 import { type GeneratedDataKey, type Kms, type KmsDescription, KmsError, type WrappedKey } from '../kms.ts'
-import { settledOrAborted } from '../settled-or-aborted.ts'
 import { type AwsKey, type AwsKeys, areReplicas, parseKeyArn, readAwsKeys } from './aws-arn.ts'
+import { AwsCalls, checkAbort, incomplete } from './aws-calls.ts'
 import { AwsClients, type AwsRequestOptions, type AwsSdk, loadAwsSdk } from './aws-clients.ts'
-import { asAwsKmsError } from './aws-errors.ts'
-import { type Attempt, AwsFailover } from './aws-failover.ts'
+import { AwsFailover } from './aws-failover.ts'
+import { AwsSigner } from './aws-signer.ts'
 
 export interface AwsKmsOptions {
   /** The full ARN; with `endpoint` also an id or an alias, which an emulator takes. */
@@ -32,10 +32,8 @@ export interface AwsKmsOptions {
 }
 
 const DATA_KEY_BYTES = 32
-const MESSAGE_BYTES_MAX = 4_096
+const PLAINTEXT_BYTES_MAX = 4_096
 const CIPHERTEXT_BYTES_MAX = 6_144
-const SIGNING_KEYS_MAX = 64
-const TIMEOUT_MS_MIN = 100
 
 /** Loads the SDK and checks the settings; asks the service nothing. Rejects CONFIG with one line. */
 export async function openAwsKms(options: AwsKmsOptions): Promise<Kms> {
@@ -58,33 +56,30 @@ export async function openAwsKms(options: AwsKmsOptions): Promise<Kms> {
       )
   })
   log.info(`Using AWS KMS - region: ${keys.primary.region}, key: ${keys.primary.id}`)
-  return new AwsKms({ sdk, keys, clients, failover, request })
-}
-
-interface AwsKmsParts {
-  readonly sdk: AwsSdk
-  readonly keys: AwsKeys
-  readonly clients: AwsClients
-  readonly failover: AwsFailover
-  readonly request: AwsRequestOptions
+  return new AwsKms(sdk, keys, new AwsCalls({ clients, failover, request }))
 }
 
 class AwsKms implements Kms {
   readonly provider = 'aws'
   readonly masterKeyId: string
-  readonly #parts: AwsKmsParts
-  readonly #algorithmOf = new Map<string, SigningAlgorithmSpec>()
+  readonly #sdk: AwsSdk
+  readonly #keys: AwsKeys
+  readonly #calls: AwsCalls
+  readonly #signer: AwsSigner
 
-  constructor(parts: AwsKmsParts) {
-    this.masterKeyId = parts.keys.primary.id
-    this.#parts = parts
+  constructor(sdk: AwsSdk, keys: AwsKeys, calls: AwsCalls) {
+    this.masterKeyId = keys.primary.id
+    this.#sdk = sdk
+    this.#keys = keys
+    this.#calls = calls
+    this.#signer = new AwsSigner(sdk, calls)
   }
 
   async generateDataKey(context: KmsContext, signal: AbortSignal): Promise<GeneratedDataKey> {
     const operation = 'generate_data_key'
-    return await this.#call(operation, this.#keysOf(context), signal, async (client, key) => {
+    return await this.#calls.call(operation, this.#keysOf(context), signal, async (client, key) => {
       const answer = await client.send(
-        new this.#parts.sdk.GenerateDataKeyCommand({
+        new this.#sdk.GenerateDataKeyCommand({
           KeyId: key.id,
           KeySpec: 'AES_256',
           EncryptionContext: encryptionContext(context),
@@ -106,12 +101,12 @@ class AwsKms implements Kms {
 
   async wrap(plaintext: Uint8Array, context: KmsContext, signal: AbortSignal): Promise<WrappedKey> {
     const operation = 'encrypt'
-    return await this.#call(operation, this.#keysOf(context), signal, async (client, key) => {
-      if (plaintext.length === 0 || plaintext.length > MESSAGE_BYTES_MAX) {
+    return await this.#calls.call(operation, this.#keysOf(context), signal, async (client, key) => {
+      if (plaintext.length === 0 || plaintext.length > PLAINTEXT_BYTES_MAX) {
         throw new KmsError('bad_request', operation, 'plaintext must be 1 to 4096 bytes')
       }
       const answer = await client.send(
-        new this.#parts.sdk.EncryptCommand({
+        new this.#sdk.EncryptCommand({
           KeyId: key.id,
           Plaintext: plaintext,
           EncryptionContext: encryptionContext(context),
@@ -129,12 +124,12 @@ class AwsKms implements Kms {
     signal: AbortSignal,
   ): Promise<Uint8Array> {
     const operation = 'decrypt'
-    return await this.#call(operation, this.#keysToUnwrap(masterKeyId), signal, async (client, key) => {
+    return await this.#calls.call(operation, this.#keysToUnwrap(masterKeyId), signal, async (client, key) => {
       if (wrapped.length === 0 || wrapped.length > CIPHERTEXT_BYTES_MAX) {
         throw new KmsError('invalid_ciphertext', operation, 'a wrapped key has 1 to 6144 bytes')
       }
       const answer = await client.send(
-        new this.#parts.sdk.DecryptCommand({
+        new this.#sdk.DecryptCommand({
           KeyId: key.id,
           CiphertextBlob: wrapped,
           EncryptionContext: encryptionContext(context),
@@ -156,10 +151,10 @@ class AwsKms implements Kms {
 
   async describe(signal: AbortSignal): Promise<KmsDescription> {
     const operation = 'describe_key'
-    const { primary, replicas } = this.#parts.keys
+    const { primary, replicas } = this.#keys
     try {
-      return await this.#call(operation, [primary, ...replicas], signal, async (client, key) => {
-        const answer = await client.send(new this.#parts.sdk.DescribeKeyCommand({ KeyId: key.id }), {
+      return await this.#calls.call(operation, [primary, ...replicas], signal, async (client, key) => {
+        const answer = await client.send(new this.#sdk.DescribeKeyCommand({ KeyId: key.id }), {
           abortSignal: signal,
         })
         if (answer.KeyMetadata === undefined) throw incomplete(operation)
@@ -174,80 +169,20 @@ class AwsKms implements Kms {
     }
   }
 
-  /** `keyId` is the ARN of an ECC_NIST_EDWARDS25519 key (64 raw bytes come back) or of an ECC_NIST_P256 one (DER). The
-   *  message has 1 to 4096 bytes. */
   async sign(message: Uint8Array, keyId: string, signal: AbortSignal): Promise<Uint8Array> {
-    const operation = 'sign'
-    if (message.length === 0 || message.length > MESSAGE_BYTES_MAX) {
-      throw new KmsError('bad_request', operation, 'a message to sign has 1 to 4096 bytes')
-    }
-    if (!this.#algorithmOf.has(keyId)) await this.publicKey(keyId, signal)
-    const algorithm = this.#algorithmOf.get(keyId)
-    if (algorithm === undefined) {
-      throw new KmsError('bad_request', operation, 'a signing key is ECC_NIST_EDWARDS25519 or ECC_NIST_P256')
-    }
-    return await this.#call(operation, this.#signingKey(keyId, operation), signal, async (client, key) => {
-      const answer = await client.send(
-        new this.#parts.sdk.SignCommand({
-          KeyId: key.id,
-          Message: message,
-          MessageType: 'RAW',
-          SigningAlgorithm: algorithm,
-        }),
-        { abortSignal: signal },
-      )
-      if (answer.Signature === undefined) throw incomplete(operation)
-      return answer.Signature
-    })
+    return await this.#signer.sign(message, keyId, signal)
   }
 
   async publicKey(keyId: string, signal: AbortSignal): Promise<Uint8Array> {
-    const operation = 'get_public_key'
-    return await this.#call(operation, this.#signingKey(keyId, operation), signal, async (client, key) => {
-      const answer = await client.send(new this.#parts.sdk.GetPublicKeyCommand({ KeyId: key.id }), {
-        abortSignal: signal,
-      })
-      if (answer.PublicKey === undefined) throw incomplete(operation)
-      const algorithm = SIGNING_ALGORITHMS.get(answer.KeySpec ?? answer.CustomerMasterKeySpec ?? '')
-      if (algorithm !== undefined && this.#algorithmOf.size < SIGNING_KEYS_MAX) {
-        this.#algorithmOf.set(keyId, algorithm)
-      }
-      return answer.PublicKey
-    })
+    return await this.#signer.publicKey(keyId, signal)
   }
 
   async close(): Promise<void> {
-    this.#parts.clients.close()
-  }
-
-  async #call<T>(
-    operation: string,
-    keys: readonly AwsKey[],
-    signal: AbortSignal,
-    call: (client: KMSClient, key: AwsKey) => Promise<T>,
-  ): Promise<T> {
-    const { clients, failover } = this.#parts
-    checkAbort(signal, operation)
-    return await failover.first(keys, signal, async (attempt) => {
-      const { timeoutMs, attemptsMax } = this.#patience(attempt)
-      const client = clients.of(attempt.key.region, timeoutMs, attemptsMax, operation)
-      try {
-        return await abandonedOnAbort(call(client, attempt.key), signal, operation)
-      } catch (thrown) {
-        throw asAwsKmsError(thrown, operation, timeoutMs)
-      }
-    })
-  }
-
-  /** While another region waits its turn there is one short try, so that all of them fit into one request's time. */
-  #patience({ hasNext, count }: Attempt): { timeoutMs: number; attemptsMax: number } {
-    const { timeoutMs, attemptsMax } = this.#parts.request
-    if (!hasNext) return { timeoutMs, attemptsMax }
-    return { timeoutMs: Math.max(TIMEOUT_MS_MIN, Math.floor(timeoutMs / count)), attemptsMax: 1 }
+    this.#calls.close()
   }
 
   #keysOf(context: KmsContext): readonly AwsKey[] {
-    const { primary, replicas, ofTenants } = this.#parts.keys
+    const { primary, replicas, ofTenants } = this.#keys
     const own = ofTenants.get(context.tenantId)
     return own === undefined ? [primary, ...replicas] : [own]
   }
@@ -256,22 +191,11 @@ class AwsKms implements Kms {
   #keysToUnwrap(masterKeyId: string): readonly AwsKey[] {
     const named = parseKeyArn(masterKeyId)
     if (named === undefined) throw new KmsError('key_not_found', 'decrypt', 'not the ARN of a KMS key')
-    const { primary, replicas } = this.#parts.keys
+    const { primary, replicas } = this.#keys
     const others = [primary, ...replicas].filter((key) => key.id !== named.id && areReplicas(key, named))
     return [named, ...others]
   }
-
-  #signingKey(keyId: string, operation: string): readonly AwsKey[] {
-    const key = parseKeyArn(keyId)
-    if (key === undefined) throw new KmsError('key_not_found', operation, 'not the ARN of a KMS key')
-    return [key]
-  }
 }
-
-const SIGNING_ALGORITHMS: ReadonlyMap<string, SigningAlgorithmSpec> = new Map([
-  ['ECC_NIST_EDWARDS25519', 'ED25519_SHA_512'],
-  ['ECC_NIST_P256', 'ECDSA_SHA_256'],
-])
 
 /** What `describe` makes of a key that is there and cannot be used, so that its replicas are asked too. */
 class KeyNotEnabled extends KmsError {
@@ -299,22 +223,4 @@ function taken(bytes: Uint8Array | undefined): Uint8Array | undefined {
 function wrappedKey(wrapped: Uint8Array | undefined, arn: string | undefined, operation: string): WrappedKey {
   if (wrapped === undefined || wrapped.length === 0 || arn === undefined) throw incomplete(operation)
   return { wrapped, masterKeyId: arn }
-}
-
-/** Half an answer may be well-formed. The whole one may come next time. */
-function incomplete(operation: string): KmsError {
-  return new KmsError('network', operation, 'the answer lacks what was asked for')
-}
-
-function checkAbort(signal: AbortSignal, operation: string): void {
-  if (signal.aborted) throw gaveUp(operation)
-}
-
-function gaveUp(operation: string): KmsError {
-  return new KmsError('timeout', operation, 'gave up waiting')
-}
-
-/** Ends with the signal also where the SDK does not look at it: while credentials are fetched. */
-function abandonedOnAbort<T>(promise: Promise<T>, signal: AbortSignal, operation: string): Promise<T> {
-  return settledOrAborted(promise, signal, () => gaveUp(operation))
 }

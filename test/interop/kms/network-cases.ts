@@ -1,6 +1,7 @@
 // Between us and the service: slowness, silence, resets, nonsense, and clocks that disagree. After a fault that ends, the
 // service must be of use again.
 import { expect, vi } from 'vitest'
+import { startBrokenTls } from './broken-tls.ts'
 import type { Case, KmsTarget, OpenOptions } from './conformance.ts'
 import {
   CONTEXT,
@@ -12,7 +13,7 @@ import {
   withKms,
   withProxiedKms,
 } from './expectations.ts'
-import { type Fault, startBrokenTls } from './fault-proxy.ts'
+import type { Fault } from './fault-proxy.ts'
 
 const PATIENT = { connectTimeoutMs: 1_000, timeoutMs: 5_000, attemptsMax: 3 }
 const HOUR_MS = 3_600_000
