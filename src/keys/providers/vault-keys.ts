@@ -61,22 +61,26 @@ export async function readTransitKey(
   return {
     path,
     type,
-    binding: bindingOf(type, field(data, 'derived') === true),
+    binding: bindingOfType(type, field(data, 'derived') === true),
     isEnabled: isEncrypting && field(data, 'soft_deleted') !== true,
     latestVersion,
     publicKeys: publicKeysOf(field(data, 'keys')),
   }
 }
 
-/** What to send so that the context is bound, as Transit names it. Throws bad_request when the key cannot. */
-export function boundContext(key: TransitKey, operation: string, context: Uint8Array): object {
-  const base64 = Buffer.from(context.buffer, context.byteOffset, context.byteLength).toString('base64')
-  if (key.binding === 'derived') return { context: base64 }
-  if (key.binding === 'associated_data') return { associated_data: base64 }
+/** How the key binds a context. Throws bad_request when it cannot. */
+export function bindingOf(key: TransitKey, operation: string): Binding {
+  if (key.binding !== undefined) return key.binding
   throw new KmsError('bad_request', operation, `Transit key type ${key.type} cannot bind a context`)
 }
 
-function bindingOf(type: string, isDerived: boolean): Binding | undefined {
+/** What to send so that the context is bound, as Transit names it. Throws bad_request when the key cannot. */
+export function boundContext(key: TransitKey, operation: string, context: Uint8Array): object {
+  const base64 = Buffer.from(context.buffer, context.byteOffset, context.byteLength).toString('base64')
+  return bindingOf(key, operation) === 'derived' ? { context: base64 } : { associated_data: base64 }
+}
+
+function bindingOfType(type: string, isDerived: boolean): Binding | undefined {
   if (!AEAD_TYPES.has(type)) return undefined
   return isDerived ? 'derived' : 'associated_data'
 }

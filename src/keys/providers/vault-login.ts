@@ -137,7 +137,11 @@ async function lookUp(
     { method: 'GET', path: 'auth/token/lookup-self', headers },
     signal,
   )
-  if (answer.status !== 200 && answer.status !== 403) throw loginError(answerError(OPERATION, answer))
+  if (answer.status !== 200) {
+    // Whatever is wrong for good, the call that needs the token hears it better.
+    const error = answerError(OPERATION, answer)
+    if (error.isRetryable) throw error
+  }
   const data = field(answer.body, 'data')
   return {
     text,

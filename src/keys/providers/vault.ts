@@ -18,7 +18,7 @@ import { base64Bytes, ciphertextOf } from './vault-ciphertext.ts'
 import { VaultClient } from './vault-client.ts'
 import { textField, unusableAnswer } from './vault-errors.ts'
 import { VaultHttp } from './vault-http.ts'
-import { boundContext, readTransitKey, type TransitKey, transitCall } from './vault-keys.ts'
+import { bindingOf, boundContext, readTransitKey, type TransitKey, transitCall } from './vault-keys.ts'
 import { chooseLogin } from './vault-login.ts'
 import { type VaultKmsOptions, vaultSetting } from './vault-options.ts'
 import { isKeyName, parseMasterKeyId, type TransitPath, transitPath } from './vault-path.ts'
@@ -195,7 +195,7 @@ class VaultKms implements Kms {
     const known = this.#known.get(path.id)
     const isFresh = known !== undefined && this.#monotonicMs() - known.readAtMs < KEY_READ_MS_MAX
     const key = isFresh ? known.key : await this.#readKey(operation, path, signal)
-    if (key.binding === 'associated_data' && !this.#binding.has(path.id)) {
+    if (bindingOf(key, operation) === 'associated_data' && !this.#binding.has(path.id)) {
       await this.#proveBinding(operation, key, signal)
       this.#binding.add(path.id)
     }
