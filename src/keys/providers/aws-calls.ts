@@ -14,6 +14,7 @@ export interface AwsCallsParts {
 }
 
 const TIMEOUT_MS_MIN = 100
+const HASTY_ATTEMPTS = 2
 
 export class AwsCalls {
   readonly #parts: AwsCallsParts
@@ -47,11 +48,15 @@ export class AwsCalls {
     this.#parts.clients.close()
   }
 
-  /** While another region waits its turn there is one short try, so that all of them fit into one request's time. */
+  /** While another region waits its turn, tries are short, so that all of them fit into one request's time. There are
+   *  two, since a connection that the service has closed meanwhile costs the first. */
   #patience({ hasNext, count }: Attempt): { timeoutMs: number; attemptsMax: number } {
     const { timeoutMs, attemptsMax } = this.#parts.request
     if (!hasNext) return { timeoutMs, attemptsMax }
-    return { timeoutMs: Math.max(TIMEOUT_MS_MIN, Math.floor(timeoutMs / count)), attemptsMax: 1 }
+    return {
+      timeoutMs: Math.max(TIMEOUT_MS_MIN, Math.floor(timeoutMs / count / HASTY_ATTEMPTS)),
+      attemptsMax: Math.min(attemptsMax, HASTY_ATTEMPTS),
+    }
   }
 }
 
