@@ -1,9 +1,15 @@
 // What the admin server needs to know, as functions: it reads the sidecar and never reaches into it.
+import type { Clock } from '../clock.ts'
+import type { KmsClass } from '../keys/kms.ts'
 import type { Logger, Registry } from '../telemetry.ts'
+import type { KmsValidation } from './kms-validation.ts'
+import type { RevealControl } from './reveal.ts'
 
 export interface AdminOptions {
   /** Bearer token of the admin calls; `undefined`: each of them is answered 401. */
   readonly token: { reveal(): string } | undefined
+  /** Bearer token of `POST /api/admin/reveal` alone, a role of its own; the admin token does not open values. */
+  readonly revealToken?: { reveal(): string } | undefined
   /** Largest request body, bytes. */
   readonly bodyBytesMax?: number
   /** How long a health check may take before it counts as down, ms. */
@@ -52,12 +58,67 @@ export interface KmsStatus {
   readonly provider: string
   readonly masterKeyId: string
   readonly caches: Readonly<Record<KeyType, CacheStatus>>
-  /** Name → state; empty where no breaker is built in. */
-  readonly breakers: ReadonlyMap<string, 'closed' | 'open' | 'half-open'>
+  /** Name → the worst state over its master keys. */
+  readonly breakers: ReadonlyMap<string, BreakerState>
+  /** The breakers that are not closed, each with its master key. */
+  readonly tripped: readonly {
+    readonly name: string
+    readonly masterKeyId: string
+    readonly state: BreakerState
+    readonly error: KmsClass | undefined
+  }[]
   readonly lastRotationMs: number | undefined
-  readonly lastError: { readonly errorType: string; readonly atMs: number } | undefined
+  readonly lastError: LastError | undefined
   /** Sentences for an operator. */
   readonly issues: readonly string[]
+}
+
+type BreakerState = 'closed' | 'open' | 'half-open'
+
+export interface LastError {
+  readonly errorType: string
+  readonly operation: string
+  readonly helpUrl: string
+  readonly atMs: number
+}
+
+export interface KmsControl {
+  /** Runs every test of the key service; what fails is in the answer. */
+  readonly validate: () => Promise<KmsValidation>
+  /** Gets a tenant's signing key from the key service, past the cache; makes the first one. Rejects with a SidecarError. */
+  readonly retrieveKey: (tenant: string) => Promise<void>
+  /** Forgets one tenant's cached keys, or all. */
+  readonly flush: (tenant: string | undefined) => void
+  /** How many breakers of the name were not closed; `undefined`: no such name. */
+  readonly resetBreaker: (name: string) => number | undefined
+}
+
+export interface RotationProgress {
+  readonly isRunning: boolean
+  /** Tenants of this run, or of the last one. */
+  readonly tenantCount: number
+  readonly rotatedCount: number
+  readonly failedCount: number
+  /** Milliseconds since the epoch; `undefined` when nothing runs. */
+  readonly estimatedEndMs: number | undefined
+}
+
+export interface RotationControl {
+  /** Starts a run and does not wait for its end. `isForced`: also tenants whose keys are young enough. */
+  readonly rotateAll: (options: {
+    readonly isForced: boolean
+    readonly staggerMs: number
+  }) => Promise<void> | void
+  readonly progress: () => RotationProgress | Promise<RotationProgress>
+  /** Tenants whose signing key is over its age, oldest first. */
+  readonly tenantsDue: () => Promise<
+    readonly {
+      readonly tenant: string
+      readonly keyId: string
+      readonly createdMs: number
+      readonly ageDays: number
+    }[]
+  >
 }
 
 export interface PublicKeyView {
@@ -86,7 +147,13 @@ export interface AdminProbes {
   readonly log: Logger
   readonly registry: Registry
   readonly health: HealthProbes
+  readonly clock: Clock
   readonly kmsStatus: () => KmsStatus | Promise<KmsStatus>
+  readonly kmsControl: KmsControl
+  /** Absent: the rotation calls answer 501. */
+  readonly rotation?: RotationControl | undefined
+  /** Absent: opening values over HTTP answers 501, as where no signature would witness it. */
+  readonly reveal?: RevealControl | undefined
   /** `undefined`: no such tenant. */
   readonly publicKeys: (tenant: string) => readonly PublicKeyView[] | undefined
   /** An OTLP/JSON trace request in, a verdict that JSON can hold out. Throws MALFORMED for anything else. */

@@ -12,6 +12,7 @@ import { addKms } from './kms.ts'
 import { addMetrics } from './metrics.ts'
 import { ADMIN_DEFAULTS, type AdminOptions, type AdminProbes } from './options.ts'
 import { addPages } from './pages.ts'
+import { addReveal } from './reveal.ts'
 import { RouteTable } from './route-table.ts'
 
 const HEADERS: readonly (readonly [string, string])[] = [
@@ -49,7 +50,7 @@ export function createAdmin(options: AdminOptions, probes: AdminProbes): Fastify
   })
   app.setErrorHandler((thrown, _request, reply) => {
     const failure = isFastifyError(thrown) ? fromFastify(thrown) : fromSidecar(asSidecarError(thrown))
-    if (failure.http >= 500 && failure.code !== 'OVERLOADED')
+    if (failure.http >= 500 && failure.http !== 501 && failure.code !== 'OVERLOADED')
       probes.log.error({ code: failure.code, err: thrown }, 'admin request failed')
     if (thrown instanceof SidecarError && thrown.isRetryable) {
       reply.header('retry-after', Math.ceil((thrown.retryAfterMs ?? 1_000) / 1_000))
@@ -60,7 +61,8 @@ export function createAdmin(options: AdminOptions, probes: AdminProbes): Fastify
 
   addHealth(app, probes.health, options.probeMsMax ?? ADMIN_DEFAULTS.probeMsMax)
   addMetrics(app, probes.registry)
-  addKms(app, options.token, probes.kmsStatus)
+  addKms(app, options.token, probes)
+  addReveal(app, options.revealToken, probes.reveal)
   addCompliance(app, probes.publicKeys, probes.verifySpan)
   addPages(app, probes)
   return app
@@ -94,6 +96,7 @@ const FRAMEWORK_MISTAKES: ReadonlyMap<number, Failure> = new Map(
     { http: 413, code: 'TOO_LARGE', message: 'request body is too large' },
     { http: 414, code: 'TOO_LARGE', message: 'request path is too long' },
     { http: 415, code: 'UNSUPPORTED_ENCODING', message: 'content type is not supported' },
+    { http: 501, code: 'NOT_IMPLEMENTED', message: 'this sidecar is not set up for that' },
   ].map((failure) => [failure.http, failure]),
 )
 

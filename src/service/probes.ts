@@ -1,12 +1,26 @@
 // What health, admin and the status page say, read from the parts and never remembered beside them.
-import type { AdminProbes, HealthCheck, KmsStatus, PublicKeyView, Summary } from '../admin/options.ts'
+import { randomBytes } from 'node:crypto'
+import { failureAnswer } from '../admin/kms-failure.ts'
+import { validateKms } from '../admin/kms-validation.ts'
+import type {
+  AdminProbes,
+  HealthCheck,
+  KmsControl,
+  KmsStatus,
+  PublicKeyView,
+  Summary,
+} from '../admin/options.ts'
+import { createRevealDesk } from '../admin/reveal-desk.ts'
 import type { Clock } from '../clock.ts'
-import { asSidecarError } from '../errors.ts'
+import { asSidecarError, type SidecarError } from '../errors.ts'
 import type { ExporterHealth } from '../exporters/health.ts'
 import type { BreakerKms } from '../keys/breaker-kms.ts'
 import type { Keys } from '../keys/keys.ts'
 import type { KeyStore } from '../keys/keystore.ts'
-import { KmsError } from '../keys/kms.ts'
+import { type Kms, KmsError } from '../keys/kms.ts'
+import { MeteredKms, registeredCallMetrics } from '../keys/metered-kms.ts'
+import { openStoredKey, type StoredKeyParts, storedKeys } from '../keys/stored-key.ts'
+import { openTenantSecret } from '../keys/tenant-secret.ts'
 import type { Accept } from '../pipeline.ts'
 import type { Store } from '../store/store.ts'
 import type { Logger, Registry } from '../telemetry.ts'
@@ -14,6 +28,8 @@ import type { Logger, Registry } from '../telemetry.ts'
 /** Probes of the key service cost money: at most one call a minute, whoever asks and however often. */
 const KMS_PROBE_MS = 60_000
 const KMS_PROBE_TIMEOUT_MS = 5_000
+/** Five tests, each with calls that are bounded by themselves. */
+const VALIDATION_MS_MAX = 60_000
 const QUEUE_FULL_SHARE = 0.98
 
 export class KmsProbe {
@@ -45,24 +61,17 @@ export class KmsProbe {
       const latencyMs = Math.round(this.#clock.monotonicMs() - startMs)
       this.#latest = enabled
         ? { name: 'kms', isUp: true, data: { provider, latency_ms: latencyMs, status: 'operational' } }
-        : down(
-            provider,
-            'the master key is disabled',
-            'key_disabled',
-            'docs/runbooks/kms-provider-failure.md#key-disabled',
-          )
+        : down(provider, new KmsError('key_disabled', 'describe_key', 'the master key is disabled'))
     } catch (thrown) {
-      const error = asSidecarError(thrown)
-      const kms = error instanceof KmsError ? error : undefined
-      this.#latest = down(provider, error.message, kms?.kmsClass ?? 'internal', kms?.runbook ?? '')
+      this.#latest = down(provider, asSidecarError(thrown))
     }
     this.#checkedAtMs = this.#clock.monotonicMs()
     return this.#latest
   }
 }
 
-function down(provider: string, error: string, errorType: string, helpUrl: string): HealthCheck {
-  return { name: 'kms', isUp: false, data: { provider, error, error_type: errorType, help_url: helpUrl } }
+function down(provider: string, error: SidecarError): HealthCheck {
+  return { name: 'kms', isUp: false, data: { provider, ...failureAnswer(error) } }
 }
 
 export interface ProbedParts {
@@ -89,8 +98,11 @@ export interface ProbedParts {
 
 export function createProbes(
   parts: ProbedParts,
-): Pick<AdminProbes, 'health' | 'kmsStatus' | 'publicKeys' | 'summary'> {
-  const { keys } = parts
+): Pick<AdminProbes, 'clock' | 'health' | 'kmsControl' | 'kmsStatus' | 'publicKeys' | 'reveal' | 'summary'> {
+  const { keys, guardedKms: kms, acceptAudit, clock, keyStore, registry } = parts
+  // What an operator starts is counted and logged like every other call.
+  const metered = new MeteredKms({ ...parts, kms, metrics: registeredCallMetrics(registry) })
+  const stored = { kms: metered, store: keyStore, clock }
   return {
     health: {
       live: () => [storeCheck(parts.store, 'live')],
@@ -102,7 +114,17 @@ export function createProbes(
         ...queueChecks(parts.store),
       ],
     },
+    clock,
+    kmsControl: kmsControl(parts, stored),
     kmsStatus: () => kmsStatus(parts),
+    reveal:
+      acceptAudit &&
+      createRevealDesk({
+        ...parts,
+        kms: metered,
+        accept: acceptAudit,
+        tenantSecret: (tenant, id, signal) => openTenantSecret(stored, tenant, id, signal),
+      }),
     publicKeys: (tenant) => {
       const records = keys.publicKeys(tenant)
       return records.length === 0 ? undefined : records.map(publicKeyView)
@@ -147,6 +169,36 @@ function queueChecks(store: Store | undefined): HealthCheck[] {
   ]
 }
 
+function kmsControl(parts: ProbedParts, stored: StoredKeyParts & { readonly kms: Kms }): KmsControl {
+  const { keys, guardedKms, keyStore, defaultTenant: tenant, clock } = parts
+  // Past the cache, which stays as it is: a test during an outage must not take away the key that still serves.
+  const retrieve = async (tenant: string, signal: AbortSignal): Promise<void> => {
+    const record = storedKeys(keyStore, 'signing', tenant).records.findLast(
+      ({ status }) => status === 'ACTIVE',
+    )
+    if (record === undefined) await keys.loadSigningKey(tenant, signal)
+    else (await openStoredKey(stored, 'signing', record, signal)).fill(0)
+  }
+  return {
+    validate: () =>
+      validateKms(
+        {
+          kms: stored.kms,
+          tenant,
+          clock,
+          randomBytes,
+          retrieve: (signal) => retrieve(tenant, signal),
+          warm: async (signal) => void (await keys.loadSigningKey(tenant, signal)),
+          isAtHand: () => keys.signingKey(tenant) !== undefined,
+        },
+        AbortSignal.timeout(VALIDATION_MS_MAX),
+      ),
+    retrieveKey: (tenant) => retrieve(tenant, AbortSignal.timeout(VALIDATION_MS_MAX)),
+    flush: (tenant) => keys.flush(tenant),
+    resetBreaker: (name) => guardedKms.reset(name),
+  }
+}
+
 function kmsStatus({ keys, cacheSizeMax, guardedKms }: ProbedParts): KmsStatus {
   const { provider, masterKeyId, caches, lastError, corruptRecords } = keys.status()
   const cache = (type: 'signing' | 'public' | 'encryption'): KmsStatus['caches']['signing'] => {
@@ -154,6 +206,9 @@ function kmsStatus({ keys, cacheSizeMax, guardedKms }: ProbedParts): KmsStatus {
     return { size, sizeMax: cacheSizeMax, hits, misses }
   }
   const issues = corruptRecords.map((record) => `key record ${record} is corrupt`)
+  const tripped = guardedKms.tripped()
+  for (const { name, masterKeyId, state, error } of tripped)
+    issues.push(`circuit breaker ${name} of ${masterKeyId} is ${state} after ${error ?? 'failures'}`)
   if (provider === 'local') issues.push('the local key service is not for production')
   if (lastError)
     issues.push(
@@ -164,8 +219,14 @@ function kmsStatus({ keys, cacheSizeMax, guardedKms }: ProbedParts): KmsStatus {
     masterKeyId,
     caches: { signing: cache('signing'), public: cache('public'), encryption: cache('encryption') },
     breakers: guardedKms.states(),
+    tripped,
     lastRotationMs: undefined,
-    lastError: undefined,
+    lastError: lastError && {
+      errorType: lastError.error,
+      operation: lastError.operation,
+      helpUrl: lastError.runbook,
+      atMs: lastError.atMs,
+    },
     issues,
   }
 }

@@ -1,9 +1,11 @@
 import type { AdminOptions, AdminProbes, CacheStatus } from '../../../src/admin/options.ts'
 import { createAdmin } from '../../../src/admin/server.ts'
+import { systemClock } from '../../../src/clock.ts'
 import { SidecarError } from '../../../src/errors.ts'
 import { Registry, silentTelemetry } from '../../../src/telemetry.ts'
 
 export const TOKEN = 'correct-horse'
+export const REVEAL_TOKEN = 'battery-staple'
 const cache = (size: number, hits: number, misses: number): CacheStatus => ({
   size,
   sizeMax: 1000,
@@ -23,10 +25,18 @@ export function admin(probes: Partial<AdminProbes> = {}, options: Partial<AdminO
       masterKeyId: 'local/1',
       caches: { signing: cache(2, 999, 1), public: cache(0, 0, 0), encryption: cache(3, 3, 1) },
       breakers: new Map([['kms-signing-key', 'closed']]),
+      tripped: [],
       lastRotationMs: undefined,
       lastError: undefined,
       issues: [],
     }),
+    clock: systemClock,
+    kmsControl: {
+      validate: () => Promise.reject(new Error('not asked for')),
+      retrieveKey: () => Promise.reject(new Error('not asked for')),
+      flush: () => undefined,
+      resetBreaker: () => undefined,
+    },
     publicKeys: () => undefined,
     verifySpan: async () => {
       throw new SidecarError('MALFORMED', 'not a trace request')
@@ -41,5 +51,8 @@ export function admin(probes: Partial<AdminProbes> = {}, options: Partial<AdminO
     }),
     ...probes,
   }
-  return createAdmin({ token: { reveal: () => TOKEN }, ...options }, all)
+  return createAdmin(
+    { token: { reveal: () => TOKEN }, revealToken: { reveal: () => REVEAL_TOKEN }, ...options },
+    all,
+  )
 }

@@ -47,6 +47,7 @@ test('the bearer of the token sees caches, hit ratios, breakers and issues', asy
       encryption: { size: 3, max_size: 1000, hits: 3, misses: 1, hit_ratio: 0.75 },
     },
     circuit_breakers: { 'kms-signing-key': 'closed' },
+    not_closed: [],
     last_rotation: null,
     last_error: null,
     issues: [],
