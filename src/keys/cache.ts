@@ -102,12 +102,40 @@ export class KeyCache<V> {
     return settledOrAborted(this.#start(tenant), signal, gaveUp)
   }
 
+  /** Whether an entry stands, young or old. Does not count as a use. */
+  has(tenant: string): boolean {
+    return this.#entries.has(tenant)
+  }
+
+  /**
+   * Loads the successor of whatever is there, which serves until it stands; a load under way is joined. Rejects when that
+   * failed, also where the old value goes on serving.
+   */
+  async renew(tenant: string, signal: AbortSignal): Promise<V> {
+    const before = this.#entries.peek(tenant)?.value
+    const value = await settledOrAborted(this.#flights.get(tenant) ?? this.#start(tenant), signal, gaveUp)
+    if (value === before) throw this.#failures.get(tenant)?.error ?? gaveUp()
+    return value
+  }
+
+  /** A value from elsewhere takes the entry's place. A load under way still answers its callers, and is not kept. */
+  replace(tenant: string, value: V): void {
+    this.#failures.delete(tenant)
+    this.#flights.delete(tenant)
+    this.#keep(tenant, value)
+  }
+
   /** Forgets a tenant. A load under way still answers its callers, but its value is not kept. */
   delete(tenant: string): void {
     this.#leaving = 'flushed'
     this.#entries.delete(tenant)
     this.#failures.delete(tenant)
     this.#flights.delete(tenant)
+  }
+
+  /** The values at hand, in no order, without counting as uses. */
+  values(): Iterable<V> {
+    return [...this.#entries.values()].map(({ value }) => value)
   }
 
   clear(): void {
@@ -173,6 +201,11 @@ export class KeyCache<V> {
     if (this.#flights.get(tenant) !== flight) return value
     this.#flights.delete(tenant)
     this.#failures.delete(tenant)
+    this.#keep(tenant, value)
+    return value
+  }
+
+  #keep(tenant: string, value: V): void {
     const { clock, random, ttlMs, staleGraceMs } = this.#options
     const nowMs = clock.monotonicMs()
     this.#entries.set(tenant, {
@@ -182,7 +215,6 @@ export class KeyCache<V> {
       staleUntilMs: nowMs + ttlMs + staleGraceMs,
       mayServeStale: false,
     })
-    return value
   }
 
   #failed(tenant: string, flight: Promise<V>, error: SidecarError): V {

@@ -22,6 +22,8 @@ export interface KeyRecord {
   readonly status: KeyStatus
   /** The key that vouched for this one; empty for a first key. */
   readonly endorsedBy: string
+  /** Its signature, see endorsement.ts; empty for a first key. */
+  readonly endorsement: Uint8Array
 }
 
 /** A record of the key store that is not what it should be. `record` names it: `kind/tenant/id`. */
@@ -48,6 +50,7 @@ export function encodeKeyRecord(kind: KeyRecordKind, record: KeyRecord): Uint8Ar
     notAfterMs: record.notAfterMs ?? null,
     status: record.status,
     endorsedBy: record.endorsedBy,
+    endorsement: Buffer.from(record.endorsement).toString('base64url'),
   })
   return Buffer.from(`${body}\n${checksum(body)}\n`)
 }
@@ -94,11 +97,14 @@ function readFields(value: unknown, kind: KeyRecordKind): KeyRecord | undefined 
   const createdMs = fields.get('createdMs')
   const notAfterMs = fields.get('notAfterMs')
   const endorsedBy = text('endorsedBy')
+  // Records that were written before there were rotations have none.
+  const endorsement = base64urlBytes(fields.has('endorsement') ? (text('endorsement') ?? '!') : '')
   if (fields.get('v') !== 1 || fields.get('kind') !== kind) return undefined
   if (tenant === undefined || id === undefined || provider === undefined || masterKeyId === undefined)
     return undefined
   if (wrappedKey === undefined || wrappedKey.length === 0 || publicKey === undefined) return undefined
   if (status === undefined || endorsedBy === undefined || typeof createdMs !== 'number') return undefined
+  if (endorsement === undefined) return undefined
   if (notAfterMs !== null && typeof notAfterMs !== 'number') return undefined
   return {
     tenant,
@@ -111,5 +117,6 @@ function readFields(value: unknown, kind: KeyRecordKind): KeyRecord | undefined 
     notAfterMs: notAfterMs ?? undefined,
     status,
     endorsedBy,
+    endorsement,
   }
 }

@@ -8,6 +8,8 @@ export interface KeyTypeStatus {
   readonly hits: number
   readonly misses: number
   readonly hitRatio: number
+  /** Keys that left because the cache was full. Many of them, and a low hit ratio, mean that `kms.cache.max_size` is small. */
+  readonly capacityEvictions: number
 }
 
 export interface KmsFailure {

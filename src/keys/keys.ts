@@ -1,73 +1,34 @@
 // Every key that a request may need, per tenant: at once from a cache, or by waiting for the key service. The service is
 // met only on a miss or ahead of one; a hit never depends on whether it is up.
-import type { Clock } from '../clock.ts'
 import { asSidecarError, SidecarError } from '../errors.ts'
-import { DATA_KEY_BYTES_MAX, DATA_KEY_USES_MAX } from '../limits.ts'
-import type { Logger, Registry } from '../telemetry.ts'
 import { KeyCache, type KeyCacheOptions } from './cache.ts'
 import { checkedClasses, generateSealingKey, isUsed } from './data-keys.ts'
 import { KeyRecordError } from './key-record.ts'
+import type { KeysOptions, KeysParts } from './keys-options.ts'
 import type { KeysStatus, KeyTypeStatus } from './keys-status.ts'
-import type { KeyStore } from './keystore.ts'
 import { type Kms, KmsError } from './kms.ts'
 import { MeteredKms } from './metered-kms.ts'
 import { createKeysMetrics, type KeysMetrics, type KeyType } from './metrics.ts'
-import { loadPseudonymKey, type Pseudonymizer, type PseudonymKey } from './pseudonym.ts'
+import type { Pseudonymizer, PseudonymKey } from './pseudonym.ts'
+import { loadPseudonymKey } from './pseudonym-keys.ts'
 import { PublicKeys } from './public-keys.ts'
 import type { Sealer, SealingKey } from './sealing-key.ts'
+import type { TenantKeyAge } from './signing-ages.ts'
 import { loadSigningKey, type PublicKeyRecord, type SigningKey } from './signing-keys.ts'
 import type { StoredKeyParts } from './stored-key.ts'
+import {
+  type RotatedKeys,
+  type RotateOptions,
+  type RotationReason,
+  type RotationStatus,
+  TenantRotator,
+} from './tenant-rotator.ts'
 
-export interface KeysOptions {
-  readonly privateKeyTtlMs: number
-  readonly publicKeyTtlMs: number
-  readonly encryptionKeyTtlMs: number
-  /** Tenants per kind of key. */
-  readonly sizeMax: number
-  readonly staleGraceMs: number
-  /** One call to the key service. */
-  readonly requestMsMax: number
-  /** A load, which may be several calls, that takes longer has failed. */
-  readonly loadMsMax: number
-  readonly dataKeyUsesMax: number
-  readonly dataKeyBytesMax: number
-  /** The classes that the policy may seal, each `[A-Za-z0-9_-]{1,64}`; announced with every data key. */
-  readonly dataClasses: readonly string[]
-  /** Mix a secret that never travels into every data key. */
-  readonly tenantSecret: boolean
-  /** Bind sealed values to their trace. */
-  readonly traceBound: boolean
-}
-
-const MINUTE_MS = 60_000
-
-export const KEYS_DEFAULTS: Omit<KeysOptions, 'dataClasses'> = {
-  privateKeyTtlMs: 60 * MINUTE_MS,
-  publicKeyTtlMs: 24 * 60 * MINUTE_MS,
-  encryptionKeyTtlMs: 60 * MINUTE_MS,
-  sizeMax: 1_000,
-  staleGraceMs: 15 * MINUTE_MS,
-  requestMsMax: 5_000,
-  loadMsMax: 15_000,
-  dataKeyUsesMax: DATA_KEY_USES_MAX,
-  dataKeyBytesMax: DATA_KEY_BYTES_MAX,
-  tenantSecret: false,
-  traceBound: false,
-}
-
-export interface KeysParts {
-  readonly kms: Kms
-  readonly store: KeyStore
-  readonly clock: Clock
-  readonly log: Logger
-  readonly registry: Registry
-  /** For jitter only; `Math.random` when absent. */
-  readonly random?: () => number
-}
+export { KEYS_DEFAULTS, type KeysOptions, type KeysParts } from './keys-options.ts'
 
 /** A successor is generated when this share of a data key's uses or bytes is gone. */
 const NEARLY_SPENT_SHARE = 0.9
-const PURGE_INTERVAL_MS = MINUTE_MS
+const PURGE_INTERVAL_MS = 60_000
 const CORRUPT_RECORDS_MAX = 100
 
 export class Keys {
@@ -79,6 +40,7 @@ export class Keys {
   readonly #pseudonym: KeyCache<PseudonymKey>
   readonly #signing: KeyCache<SigningKey>
   readonly #public: PublicKeys
+  readonly #rotator: TenantRotator
   readonly #corruptRecords = new Set<string>()
   readonly #purgeTimer: NodeJS.Timeout
   #dataClasses: readonly string[]
@@ -101,7 +63,7 @@ export class Keys {
     })
     this.#pseudonym = new KeyCache({
       ...this.#cacheOptions('pseudonym', options.privateKeyTtlMs),
-      load: (tenant, signal) => loadPseudonymKey(stored, tenant, signal),
+      load: (tenant, signal) => loadPseudonymKey(stored, options.pseudonymKeys, tenant, signal),
     })
     this.#signing = new KeyCache({
       ...this.#cacheOptions('signing', options.privateKeyTtlMs),
@@ -113,6 +75,18 @@ export class Keys {
       sizeMax: options.sizeMax,
       ttlMs: options.publicKeyTtlMs,
       metrics: this.#metrics.byType.public,
+      onCorrupt: (error) => this.#noteCorrupt(error),
+    })
+    this.#rotator = new TenantRotator({
+      ...parts,
+      stored,
+      given: options.pseudonymKeys,
+      ageMsMax: options.signingKeyAgeMsMax,
+      rotateMsMax: options.loadMsMax * 2,
+      signing: this.#signing,
+      encryption: this.#encryption,
+      pseudonym: this.#pseudonym,
+      public: this.#public,
       onCorrupt: (error) => this.#noteCorrupt(error),
     })
     this.#purgeTimer = setInterval(() => this.purge(), PURGE_INTERVAL_MS).unref()
@@ -149,6 +123,41 @@ export class Keys {
     return this.#public.get(tenant)
   }
 
+  /**
+   * A new signing key, endorsed by the old one, and a new data key; who asks for a tenant at once shares one rotation. The
+   * old keys serve until the new ones stand, and stay readable for good. Rejects KEY_UNAVAILABLE as the loads do.
+   */
+  rotate(
+    tenant: string,
+    reason: RotationReason,
+    signal: AbortSignal,
+    options: RotateOptions = {},
+  ): Promise<RotatedKeys> {
+    if (this.#isClosed) return Promise.reject(new SidecarError('SHUTTING_DOWN', 'keys are closed'))
+    return this.#rotator.rotate(tenant, reason, signal, options).catch((thrown: unknown) => {
+      throw this.#unavailable(asSidecarError(thrown))
+    })
+  }
+
+  /** Nothing that this key signed counts any more. False when it was revoked before; rejects for a key that is not there. */
+  revoke(tenant: string, keyId: string): Promise<boolean> {
+    return this.#rotator.revoke(tenant, keyId)
+  }
+
+  /** Every tenant with an active signing key, by the records on disk, oldest first. */
+  signingKeyAges(): Promise<readonly TenantKeyAge[]> {
+    return this.#rotator.ages()
+  }
+
+  /** Those of them whose key is older than `signingKeyAgeMsMax`. */
+  tenantsNeedingRotation(): Promise<readonly TenantKeyAge[]> {
+    return this.#rotator.overdue()
+  }
+
+  rotationStatus(): RotationStatus {
+    return this.#rotator.status()
+  }
+
   /** The policy changed: data keys that do not announce all of these classes are replaced. */
   setDataClasses(dataClasses: readonly string[]): void {
     const announced = new Set(this.#dataClasses)
@@ -171,8 +180,9 @@ export class Keys {
 
   status(): KeysStatus {
     const ofType = (type: KeyType): KeyTypeStatus => {
-      const { hits, misses, hitRatio } = this.#metrics.byType[type]
-      return { size: this.#sizeOf(type), sizeMax: this.#options.sizeMax, hits, misses, hitRatio }
+      const { hits, misses, hitRatio, evictions } = this.#metrics.byType[type]
+      const { sizeMax } = this.#options
+      return { size: this.#sizeOf(type), sizeMax, hits, misses, hitRatio, capacityEvictions: evictions }
     }
     const { lastFailure: failure } = this.#kms
     return {
@@ -256,7 +266,8 @@ export class Keys {
 
   #unavailable(error: SidecarError): SidecarError {
     if (error instanceof KeyRecordError) this.#noteCorrupt(error)
-    if (error.code === 'KEY_UNAVAILABLE' || error.code === 'STORE_FAILED') return error
+    if (error.code === 'KEY_UNAVAILABLE' || error.code === 'STORE_FAILED' || error.code === 'USAGE')
+      return error
     const retryAfterMs = error instanceof KmsError ? error.retryAfterMs : undefined
     return new SidecarError('KEY_UNAVAILABLE', 'no usable key', {
       cause: error,
@@ -269,13 +280,14 @@ export class Keys {
     this.#corruptRecords.add(error.record)
     this.#parts.log.error(
       { code: error.code, record: error.record },
-      'key record is corrupt; other keys go on',
+      `Key record ${error.record} is corrupt: restore the data folder from a backup; other keys go on`,
     )
   }
 
   async #loadSigningKey(stored: StoredKeyParts, tenant: string, signal: AbortSignal): Promise<SigningKey> {
     const key = await loadSigningKey(stored, tenant, signal)
     this.#public.delete(tenant) // it may be new
+    this.#rotator.noteLoaded(tenant)
     return key
   }
 }

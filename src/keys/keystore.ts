@@ -3,9 +3,9 @@
 
 /**
  * `announcement`: id is the kid, the record its text. `signing`, `pseudonym` and `secret`: a wrapped key with its public
- * facts, see key-record.ts.
+ * facts, see key-record.ts. `rewrapped`: id is a kid; the data key of that announcement under a later master key.
  */
-export type KeyRecordKind = 'announcement' | 'signing' | 'pseudonym' | 'secret'
+export type KeyRecordKind = 'announcement' | 'signing' | 'pseudonym' | 'secret' | 'rewrapped'
 
 export interface StoredKeyRecord {
   readonly tenant: string

@@ -14,6 +14,8 @@ const BUCKETS_SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5
 export class KeyTypeMetrics {
   hits = 0
   misses = 0
+  /** For want of room only. */
+  evictions = 0
   readonly #hit: Counter.Internal
   readonly #miss: Counter.Internal
   readonly #retrieved: Counter
@@ -59,6 +61,7 @@ export class KeyTypeMetrics {
   }
 
   evicted(cause: EvictionCause): void {
+    if (cause === 'capacity') this.evictions++
     this.#evictions.inc({ key_type: this.#type, cause })
   }
 

@@ -1,11 +1,9 @@
 // Pseudonyms: equal values of a class get equal tokens, so they join, and nobody without the tenant's key can test a
 // guess. Format: proto/sealed-value.md §6.
-import { createHmac, createSecretKey, type KeyObject, randomBytes } from 'node:crypto'
+import { createHmac, createSecretKey, type KeyObject } from 'node:crypto'
 import { SidecarError } from '../errors.ts'
 import { lengthPrefixed } from './context.ts'
-import { KeyRecordError } from './key-record.ts'
 import { CLASS_PATTERN, shortHash } from './sealed-value.ts'
-import { createStoredKey, openStoredKey, type StoredKeyParts, storedKeys } from './stored-key.ts'
 
 export interface Pseudonymizer {
   /**
@@ -54,46 +52,6 @@ export class PseudonymKey implements Pseudonymizer {
     const added = { head: `tok.v1.${dataClass}.${this.kid}.`, prefix }
     this.#classes.set(dataClass, added)
     return added
-  }
-}
-
-/** The tenant's oldest active key, so that tokens go on joining; a new one when it has none. */
-export async function loadPseudonymKey(
-  parts: StoredKeyParts,
-  tenant: string,
-  signal: AbortSignal,
-): Promise<PseudonymKey> {
-  const { records, corrupt } = storedKeys(parts.store, 'pseudonym', tenant)
-  if (corrupt[0] !== undefined) throw corrupt[0] // another key would end the joins without a word
-  const record = records.find(({ status }) => status === 'ACTIVE')
-  if (record === undefined) return createPseudonymKey(parts, tenant, signal)
-  const bytes = await openStoredKey(parts, 'pseudonym', record, signal)
-  const key = new PseudonymKey(bytes)
-  const isWhole = bytes.length === 32
-  bytes.fill(0)
-  if (!isWhole || key.kid !== record.id) throw new KeyRecordError('pseudonym', tenant, record.id)
-  return key
-}
-
-async function createPseudonymKey(
-  parts: StoredKeyParts,
-  tenant: string,
-  signal: AbortSignal,
-): Promise<PseudonymKey> {
-  const bytes = randomBytes(32)
-  try {
-    const key = new PseudonymKey(bytes)
-    const publicKey = new Uint8Array(0)
-    await createStoredKey(
-      parts,
-      { kind: 'pseudonym', tenant, id: key.kid, plaintext: bytes, publicKey },
-      signal,
-    )
-    // Replicas that share a store may have made one each at once: all take the one that is oldest.
-    const oldest = storedKeys(parts.store, 'pseudonym', tenant).records[0]
-    return oldest === undefined || oldest.id === key.kid ? key : loadPseudonymKey(parts, tenant, signal)
-  } finally {
-    bytes.fill(0)
   }
 }
 

@@ -2,6 +2,7 @@
 // saves the decoding.
 import { LRUCache } from 'lru-cache'
 import type { Clock } from '../clock.ts'
+import type { EvictionCause } from './cache.ts'
 import type { KeyRecordError } from './key-record.ts'
 import type { KeyStore } from './keystore.ts'
 import type { KeyTypeMetrics } from './metrics.ts'
@@ -25,6 +26,7 @@ interface Entry {
 export class PublicKeys {
   readonly #options: PublicKeysOptions
   readonly #entries: LRUCache<string, Entry>
+  #leaving: EvictionCause = 'flushed'
 
   constructor(options: PublicKeysOptions) {
     this.#options = options
@@ -32,6 +34,7 @@ export class PublicKeys {
       max: options.sizeMax,
       dispose: (_entry, _tenant, reason) => {
         if (reason === 'evict') options.metrics.evicted('capacity')
+        else if (reason === 'delete') options.metrics.evicted(this.#leaving)
       },
     })
   }
@@ -59,15 +62,17 @@ export class PublicKeys {
   }
 
   delete(tenant: string): void {
+    this.#leaving = 'flushed'
     this.#entries.delete(tenant)
   }
 
   clear(): void {
-    this.#entries.clear()
+    for (const tenant of [...this.#entries.keys()]) this.delete(tenant)
   }
 
   purge(): void {
     const nowMs = this.#options.clock.monotonicMs()
+    this.#leaving = 'expired'
     for (const [tenant, entry] of [...this.#entries.entries()]) {
       if (nowMs >= entry.expiresAtMs) this.#entries.delete(tenant)
     }

@@ -1,9 +1,23 @@
 // Ed25519 keys that sign a tenant's evidence. Made here, wrapped by the key service, and stored with their public half
 // before the first signature, so that there is never a signature whose key nobody can show.
 import { createPrivateKey, createPublicKey, type KeyObject, randomBytes } from 'node:crypto'
-import { type KeyRecord, KeyRecordError, type KeyStatus } from './key-record.ts'
+import { signEndorsement } from './endorsement.ts'
+import { ended } from './key-history.ts'
+import {
+  decodeKeyRecord,
+  encodeKeyRecord,
+  type KeyRecord,
+  KeyRecordError,
+  type KeyStatus,
+} from './key-record.ts'
 import { shortHash } from './sealed-value.ts'
-import { createStoredKey, openStoredKey, type StoredKeyParts, storedKeys } from './stored-key.ts'
+import {
+  createStoredKey,
+  type NewStoredKey,
+  openStoredKey,
+  type StoredKeyParts,
+  storedKeys,
+} from './stored-key.ts'
 
 export interface SigningKey {
   readonly keyId: string
@@ -24,6 +38,8 @@ export interface PublicKeyRecord {
   readonly status: KeyStatus
   /** The key that vouched for this one; null for a tenant's first. */
   readonly endorsedBy: string | null
+  /** Its signature, base64; see proto/key-endorsement.md. */
+  readonly endorsement: string | null
 }
 
 const KEY_ID_LABEL = 'betrace/signing-key/v1'
@@ -51,13 +67,71 @@ export async function loadSigningKey(
     if (corrupt[0] !== undefined) throw corrupt[0]
     return createSigningKey(parts, tenant, signal)
   }
+  return openSigningKey(parts, record, signal)
+}
+
+export interface RotatedSigningKey {
+  readonly key: SigningKey
+  /** The key that it took over from. */
+  readonly previousKeyId: string
+}
+
+/**
+ * A new key, endorsed by the active one, which ends. `undefined` when the tenant has none: it gets its first with its
+ * first signature. Written in this order: new record, end of the old; a death between them changes nothing, since a key
+ * that has a successor is over (key-history.ts). Rejects as `loadSigningKey` does.
+ */
+export async function rotateSigningKey(
+  parts: StoredKeyParts,
+  tenant: string,
+  signal: AbortSignal,
+): Promise<RotatedSigningKey | undefined> {
+  const { records, corrupt } = storedKeys(parts.store, 'signing', tenant)
+  const old = records.findLast(({ status }) => status === 'ACTIVE')
+  if (old === undefined && corrupt[0] !== undefined) throw corrupt[0]
+  if (old === undefined) return undefined
+  const oldKey = await openSigningKey(parts, old, signal)
+  // A clock that was set back must not put the new key before the old one.
+  const createdMs = Math.max(parts.clock.nowMs(), old.createdMs + 1)
+  const key = await createSigningKey(parts, tenant, signal, { createdMs, endorser: oldKey })
+  const end = encodeKeyRecord('signing', ended(old, { createdMs }))
+  // The new key is durable and in force by now; that the old one is over follows from it, so nobody needs to hear of this.
+  await parts.store.put('signing', tenant, old.id, end).catch(() => undefined)
+  return { key, previousKeyId: old.id }
+}
+
+/** The private key of one record, whatever its status. Rejects with `KmsError` or `KeyRecordError`. */
+export async function openSigningKey(
+  parts: StoredKeyParts,
+  record: KeyRecord,
+  signal: AbortSignal,
+): Promise<SigningKey> {
   const seed = await openStoredKey(parts, 'signing', record, signal)
   const key = seed.length === 32 ? fromSeed(seed) : undefined
   seed.fill(0)
   if (key === undefined || key.keyId !== record.id || !Buffer.from(key.publicKey).equals(record.publicKey)) {
-    throw new KeyRecordError('signing', tenant, record.id)
+    throw new KeyRecordError('signing', record.tenant, record.id)
   }
   return key
+}
+
+/**
+ * Ends a key for good: nothing that it signed counts any more, and it endorses nobody. False when it already was.
+ * Rejects with `KeyRecordError` when the record is not there or damaged.
+ */
+export async function revokeSigningKey(
+  parts: StoredKeyParts,
+  tenant: string,
+  keyId: string,
+): Promise<boolean> {
+  const bytes = parts.store.get('signing', tenant, keyId)
+  if (bytes === undefined) throw new KeyRecordError('signing', tenant, keyId)
+  const record = decodeKeyRecord('signing', tenant, keyId, bytes)
+  if (record.status === 'REVOKED') return false
+  const notAfterMs = Math.min(record.notAfterMs ?? Number.POSITIVE_INFINITY, parts.clock.nowMs())
+  const revoked: KeyRecord = { ...record, status: 'REVOKED', notAfterMs }
+  await parts.store.put('signing', tenant, keyId, encodeKeyRecord('signing', revoked))
+  return true
 }
 
 /** What of a stored record anybody may know. */
@@ -70,23 +144,45 @@ export function publicKeyRecord(record: KeyRecord): PublicKeyRecord {
     notAfter: record.notAfterMs === undefined ? null : new Date(record.notAfterMs).toISOString(),
     status: record.status,
     endorsedBy: record.endorsedBy === '' ? null : record.endorsedBy,
+    endorsement: record.endorsement.length === 0 ? null : Buffer.from(record.endorsement).toString('base64'),
   }
+}
+
+interface Succession {
+  readonly createdMs: number
+  readonly endorser: SigningKey
 }
 
 async function createSigningKey(
   parts: StoredKeyParts,
   tenant: string,
   signal: AbortSignal,
+  succession?: Succession,
 ): Promise<SigningKey> {
   const seed = randomBytes(32)
   try {
     const key = fromSeed(seed)
     const { keyId, publicKey } = key
-    await createStoredKey(parts, { kind: 'signing', tenant, id: keyId, plaintext: seed, publicKey }, signal)
+    const endorsed = succession && endorse(tenant, key, succession)
+    await createStoredKey(
+      parts,
+      { kind: 'signing', tenant, id: keyId, plaintext: seed, publicKey, ...endorsed },
+      signal,
+    )
     return key
   } finally {
     seed.fill(0)
   }
+}
+
+function endorse(
+  tenant: string,
+  { keyId, publicKey }: SigningKey,
+  { createdMs, endorser }: Succession,
+): Pick<NewStoredKey, 'createdMs' | 'endorsedBy'> {
+  const endorsement = { tenant, keyId, publicKey, endorsedBy: endorser.keyId, createdMs }
+  const signature = signEndorsement(endorsement, endorser.privateKey)
+  return { createdMs, endorsedBy: { keyId: endorser.keyId, signature } }
 }
 
 function fromSeed(seed: Uint8Array): SigningKey {

@@ -1,6 +1,7 @@
 // Long-lived keys of a tenant: made here, wrapped by the key service, kept in the key store before they are first used.
 import type { Clock } from '../clock.ts'
 import type { KeyPurpose, KmsContext } from './context.ts'
+import { withOneActive } from './key-history.ts'
 import { decodeKeyRecord, encodeKeyRecord, type KeyRecord, KeyRecordError } from './key-record.ts'
 import type { KeyStore } from './keystore.ts'
 import { type Kms, KmsError } from './kms.ts'
@@ -26,6 +27,10 @@ export interface NewStoredKey {
   /** The secret bytes; they stay the caller's. */
   readonly plaintext: Uint8Array
   readonly publicKey: Uint8Array
+  /** Now, when absent. */
+  readonly createdMs?: number
+  /** The key that vouches for it, and how; a first key when absent. */
+  readonly endorsedBy?: { readonly keyId: string; readonly signature: Uint8Array }
 }
 
 /** Wraps a new key and makes its record durable. Rejects with `KmsError`, or with what the store says. */
@@ -43,10 +48,11 @@ export async function createStoredKey(
     masterKeyId,
     wrappedKey: wrapped,
     publicKey: key.publicKey,
-    createdMs: parts.clock.nowMs(),
+    createdMs: key.createdMs ?? parts.clock.nowMs(),
     notAfterMs: undefined,
     status: 'ACTIVE',
-    endorsedBy: '',
+    endorsedBy: key.endorsedBy?.keyId ?? '',
+    endorsement: key.endorsedBy?.signature ?? new Uint8Array(0),
   }
   await parts.store.put(key.kind, key.tenant, key.id, encodeKeyRecord(key.kind, record))
   return record
@@ -71,7 +77,7 @@ export async function openStoredKey(
 }
 
 export interface StoredKeys {
-  /** Oldest first. */
+  /** Oldest first. Of a tenant's signing keys one at most is ACTIVE, also after a rotation that was cut short. */
   readonly records: readonly KeyRecord[]
   readonly corrupt: readonly KeyRecordError[]
 }
@@ -89,9 +95,10 @@ export function storedKeys(store: KeyStore, kind: StoredKeyKind, tenant?: string
     }
   }
   records.sort((a, b) => a.createdMs - b.createdMs || (a.id < b.id ? -1 : 1))
-  return { records, corrupt }
+  return { records: kind === 'signing' ? withOneActive(records) : records, corrupt }
 }
 
-function contextOf(kind: StoredKeyKind, tenantId: string, keyId: string): KmsContext {
+/** What the key service is told of a stored key. */
+export function contextOf(kind: StoredKeyKind, tenantId: string, keyId: string): KmsContext {
   return { tenantId, purpose: PURPOSES[kind], keyId }
 }

@@ -1,60 +1,16 @@
 import { createPublicKey, sign, verify } from 'node:crypto'
-import { PassThrough } from 'node:stream'
-import { afterEach, describe, expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { decodeKeyRecord, encodeKeyRecord } from '../../../src/keys/key-record.ts'
-import { KEYS_DEFAULTS, Keys, type KeysOptions } from '../../../src/keys/keys.ts'
+import type { Keys } from '../../../src/keys/keys.ts'
 import type { KeyRecordKind } from '../../../src/keys/keystore.ts'
 import type { Kms } from '../../../src/keys/kms.ts'
 import { OpeningKey } from '../../../src/keys/opening-key.ts'
 import { SealingKey } from '../../../src/keys/sealing-key.ts'
 import { openTenantSecret } from '../../../src/keys/tenant-secret.ts'
-import { createTelemetry, Registry } from '../../../src/telemetry.ts'
 import { DoorKms, localOptions } from './key-service.ts'
+import { build, HOUR_MS, item, never, settle } from './keys-fixture.ts'
 import { ManualClock } from './manual-clock.ts'
 import { MemoryKeyStore } from './memory-keystore.ts'
-
-const never = new AbortController().signal
-const HOUR_MS = 3_600_000
-const opened: Keys[] = []
-afterEach(async () => {
-  for (const keys of opened.splice(0)) await keys.close()
-})
-
-interface BuildOptions {
-  readonly kms?: DoorKms
-  readonly store?: MemoryKeyStore
-  readonly clock?: ManualClock
-  readonly options?: Partial<KeysOptions>
-}
-
-async function build({ kms, store, clock, options }: BuildOptions = {}) {
-  const parts = {
-    kms: kms ?? (await DoorKms.open()),
-    store: store ?? new MemoryKeyStore(),
-    clock: clock ?? new ManualClock(),
-  }
-  const logged = new PassThrough()
-  const { log } = await createTelemetry({ level: 'info', encoding: 'json', destination: logged })
-  const registry = new Registry()
-  const keys = new Keys(
-    { ...parts, log, registry, random: () => 0 },
-    { ...KEYS_DEFAULTS, dataClasses: ['email', 'name'], ...options },
-  )
-  opened.push(keys)
-  const value = async (name: string): Promise<string> => {
-    const text = await registry.metrics()
-    return (
-      text
-        .split('\n')
-        .find((line) => line.startsWith(`${name} `))
-        ?.split(' ')[1] ?? 'absent'
-    )
-  }
-  return { ...parts, keys, registry, value, log: () => String(logged.read() ?? '') }
-}
-
-const item = { plaintext: Buffer.from('\n\u0005alice'), attributeKey: 'user', dataClass: 'name' }
-const settle = (): Promise<void> => new Promise((resolve) => setImmediate(resolve))
 
 describe('data keys', () => {
   test('3000 cold requests of a tenant make one call', async () => {
@@ -299,6 +255,7 @@ describe('signing keys', () => {
         notAfter: null,
         status: 'ACTIVE',
         endorsedBy: null,
+        endorsement: null,
       },
     ])
     const message = Buffer.from('statement')
@@ -485,6 +442,7 @@ describe('counting', () => {
       hits: 9,
       misses: 1,
       hitRatio: 0.9,
+      capacityEvictions: 0,
     })
     keys.flush('acme')
     expect(await value('kms_cache_evictions_total{key_type="encryption",cause="flushed"}')).toBe('1')

@@ -1,4 +1,5 @@
-// A key store in memory: what it keeps is copied in and out, as from a disk. `failPuts` makes it refuse.
+// A key store in memory: what it keeps is copied in and out, as from a disk. `failPuts` makes it refuse; `dieAtPut` is a
+// process that dies at its nth write from now, with or without that write on the disk; `restarted` is what it finds then.
 import { SidecarError } from '../../../src/errors.ts'
 import type { KeyRecordKind, KeyStore, StoredKeyRecord } from '../../../src/keys/keystore.ts'
 
@@ -10,6 +11,11 @@ export class MemoryKeyStore implements KeyStore {
   readonly #records = new Map<string, Stored>()
   failPuts = false
   putCount = 0
+  /** Counts down with each put. */
+  dieAtPut: number | undefined
+  /** Whether the write at which it dies is on the disk. */
+  lastPutLands = false
+  #isDead = false
 
   get(kind: KeyRecordKind, tenant: string, id: string): Uint8Array | undefined {
     return this.#records.get(nameOf(kind, tenant, id))?.record.slice()
@@ -24,8 +30,19 @@ export class MemoryKeyStore implements KeyStore {
 
   async put(kind: KeyRecordKind, tenant: string, id: string, record: Uint8Array): Promise<void> {
     this.putCount++
-    if (this.failPuts) throw new SidecarError('STORE_FAILED', 'disk is full')
+    if (this.failPuts || this.#isDead) throw new SidecarError('STORE_FAILED', 'disk is full')
+    if (this.dieAtPut !== undefined && --this.dieAtPut === 0) {
+      this.#isDead = true
+      if (!this.lastPutLands) throw new SidecarError('STORE_FAILED', 'died before the write')
+    }
     this.#records.set(nameOf(kind, tenant, id), { kind, tenant, id, record: Uint8Array.from(record) })
+    if (this.#isDead) throw new SidecarError('STORE_FAILED', 'died after the write')
+  }
+
+  restarted(): MemoryKeyStore {
+    const store = new MemoryKeyStore()
+    for (const [name, stored] of this.#records) store.#records.set(name, stored)
+    return store
   }
 }
 

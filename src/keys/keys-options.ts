@@ -1,0 +1,59 @@
+import type { Clock } from '../clock.ts'
+import { DATA_KEY_BYTES_MAX, DATA_KEY_USES_MAX } from '../limits.ts'
+import type { Logger, Registry } from '../telemetry.ts'
+import type { KeyStore } from './keystore.ts'
+import type { Kms } from './kms.ts'
+import type { GivenPseudonymKeys } from './pseudonym-file.ts'
+
+export interface KeysOptions {
+  readonly privateKeyTtlMs: number
+  readonly publicKeyTtlMs: number
+  readonly encryptionKeyTtlMs: number
+  /** Tenants per kind of key. */
+  readonly sizeMax: number
+  readonly staleGraceMs: number
+  /** One call to the key service. */
+  readonly requestMsMax: number
+  /** A load, which may be several calls, that takes longer has failed. */
+  readonly loadMsMax: number
+  readonly dataKeyUsesMax: number
+  readonly dataKeyBytesMax: number
+  /** The classes that the policy may seal, each `[A-Za-z0-9_-]{1,64}`; announced with every data key. */
+  readonly dataClasses: readonly string[]
+  /** Mix a secret that never travels into every data key. */
+  readonly tenantSecret: boolean
+  /** Bind sealed values to their trace. */
+  readonly traceBound: boolean
+  /** Pseudonym keys that this and other sidecars were given, see `parsePseudonymKeys`. */
+  readonly pseudonymKeys: GivenPseudonymKeys | undefined
+  /** A signing key older than this needs rotation. */
+  readonly signingKeyAgeMsMax: number
+}
+
+const MINUTE_MS = 60_000
+
+export const KEYS_DEFAULTS: Omit<KeysOptions, 'dataClasses'> = {
+  privateKeyTtlMs: 60 * MINUTE_MS,
+  publicKeyTtlMs: 24 * 60 * MINUTE_MS,
+  encryptionKeyTtlMs: 60 * MINUTE_MS,
+  sizeMax: 1_000,
+  staleGraceMs: 15 * MINUTE_MS,
+  requestMsMax: 5_000,
+  loadMsMax: 15_000,
+  dataKeyUsesMax: DATA_KEY_USES_MAX,
+  dataKeyBytesMax: DATA_KEY_BYTES_MAX,
+  tenantSecret: false,
+  traceBound: false,
+  pseudonymKeys: undefined,
+  signingKeyAgeMsMax: 90 * 24 * 60 * MINUTE_MS,
+}
+
+export interface KeysParts {
+  readonly kms: Kms
+  readonly store: KeyStore
+  readonly clock: Clock
+  readonly log: Logger
+  readonly registry: Registry
+  /** For jitter only; `Math.random` when absent. */
+  readonly random?: () => number
+}

@@ -1,0 +1,135 @@
+// One pass over tenants whose keys are to be rotated, with its progress.
+import type { Clock } from '../clock.ts'
+import { asSidecarError, SidecarError } from '../errors.ts'
+import type { Logger } from '../telemetry.ts'
+import type { Keys } from './keys.ts'
+import { KmsError } from './kms.ts'
+
+export interface RotationRunStatus {
+  readonly isRunning: boolean
+  readonly reason: 'scheduled' | 'requested'
+  readonly total: number
+  readonly rotated: number
+  readonly failed: number
+  readonly remaining: number
+  /** Milliseconds since the epoch; `undefined` before a first run. */
+  readonly startedMs: number | undefined
+  readonly finishedMs: number | undefined
+  /** By the pace so far; `undefined` before the first tenant is done, and afterwards. */
+  readonly estimatedEndMs: number | undefined
+  /** The first twenty. */
+  readonly failures: readonly { readonly tenant: string; readonly error: string }[]
+}
+
+export interface RotationRunParts {
+  readonly keys: Pick<Keys, 'rotate'>
+  readonly clock: Clock
+  readonly log: Logger
+}
+
+const FAILURES_MAX = 20
+
+export class RotationRun {
+  readonly #parts: RotationRunParts
+  readonly #reason: 'scheduled' | 'requested'
+  readonly #tenantsAtOnceMax: number
+  readonly #failures: { tenant: string; error: string }[] = []
+  #total = 0
+  #rotated = 0
+  #failed = 0
+  #startedMs: number | undefined
+  #finishedMs: number | undefined
+  #isCancelled = false
+
+  constructor(parts: RotationRunParts, reason: 'scheduled' | 'requested', tenantsAtOnceMax: number) {
+    this.#parts = parts
+    this.#reason = reason
+    this.#tenantsAtOnceMax = tenantsAtOnceMax
+  }
+
+  /** One tenant's failure is not another's. Resolves when all were tried, or those under way when it was cancelled. */
+  async rotate(tenants: readonly string[], staggerMs: number, signal: AbortSignal): Promise<void> {
+    const { clock, log } = this.#parts
+    this.#startedMs = clock.nowMs()
+    this.#total = tenants.length
+    const waiting = tenants.values()
+    const work = async (): Promise<void> => {
+      for (const tenant of waiting) {
+        if (this.#isCancelled || signal.aborted) return
+        if (this.#rotated + this.#failed > 0) await pause(staggerMs, signal)
+        await this.#rotateOne(tenant, signal)
+      }
+    }
+    await Promise.all(Array.from({ length: Math.min(this.#tenantsAtOnceMax, tenants.length) }, work))
+    this.#finishedMs = clock.nowMs()
+    const { total, rotated, failed, remaining } = this.status()
+    const figures = { reason: this.#reason, total, rotated, failed, remaining }
+    if (failed > 0) log.error(figures, 'Key rotation ended with failures; they are tried again')
+    else if (total > 0)
+      log.info(figures, remaining > 0 ? 'Key rotation was stopped' : 'Key rotation complete')
+    else log.debug(figures, 'No key needs rotation')
+  }
+
+  cancel(): void {
+    this.#isCancelled = true
+  }
+
+  /** The run could not even find out what to rotate. */
+  fail(): void {
+    this.#startedMs ??= this.#parts.clock.nowMs()
+    this.#finishedMs = this.#parts.clock.nowMs()
+    this.#failed = Math.max(this.#failed, 1)
+  }
+
+  status(): RotationRunStatus {
+    const done = this.#rotated + this.#failed
+    const isRunning = this.#startedMs !== undefined && this.#finishedMs === undefined
+    return {
+      isRunning,
+      reason: this.#reason,
+      total: this.#total,
+      rotated: this.#rotated,
+      failed: this.#failed,
+      remaining: Math.max(this.#total - done, 0),
+      startedMs: this.#startedMs,
+      finishedMs: this.#finishedMs,
+      estimatedEndMs: isRunning && done > 0 ? this.#estimate(done) : undefined,
+      failures: this.#failures,
+    }
+  }
+
+  async #rotateOne(tenant: string, signal: AbortSignal): Promise<void> {
+    try {
+      await this.#parts.keys.rotate(tenant, this.#reason, signal)
+      this.#rotated++
+    } catch (thrown) {
+      this.#failed++
+      if (this.#failures.length < FAILURES_MAX) this.#failures.push({ tenant, error: nameOf(thrown) })
+    }
+  }
+
+  #estimate(done: number): number {
+    const startedMs = this.#startedMs ?? 0
+    return Math.round(startedMs + ((this.#parts.clock.nowMs() - startedMs) / done) * this.#total)
+  }
+}
+
+function nameOf(thrown: unknown): string {
+  const error = asSidecarError(thrown)
+  const source = error.cause instanceof SidecarError ? error.cause : error
+  return source instanceof KmsError ? source.kmsClass : source.code
+}
+
+/** Ends early, and quietly, when the signal aborts. */
+function pause(ms: number, signal: AbortSignal): Promise<void> {
+  if (ms <= 0 || signal.aborted) return Promise.resolve()
+  return new Promise((resolve) => {
+    const timer = setTimeout(done, ms)
+    signal.addEventListener('abort', done, { once: true })
+    function done(): void {
+      clearTimeout(timer)
+      signal.removeEventListener('abort', done)
+      resolve()
+    }
+  })
+}

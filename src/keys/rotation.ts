@@ -1,0 +1,164 @@
+// When keys are rotated. Whether one is too old is read from its record, so a sidecar that was off when the hour came
+// rotates soon after its start. Replicas spread their checks by chance; within one, few tenants are rotated at once.
+import type { Clock } from '../clock.ts'
+import { asSidecarError } from '../errors.ts'
+import type { Logger } from '../telemetry.ts'
+import { type CheckSchedule, parseCheckCron } from './check-schedule.ts'
+import type { Keys } from './keys.ts'
+import { RotationRun, type RotationRunStatus } from './rotation-run.ts'
+
+export interface RotationOptions {
+  /** False: nothing happens by itself; `rotateAll` works. */
+  readonly enabled: boolean
+  /** When to check, see `parseCheckCron`. */
+  readonly checkCron: string
+  readonly tenantsAtOnceMax: number
+  /** Each check comes up to so much later than its hour, and the first so much after the start. */
+  readonly jitterMsMax: number
+  /** When some tenant failed, the next check comes after so much, and up to as much again. */
+  readonly retryMs: number
+}
+
+export const ROTATION_DEFAULTS: RotationOptions = {
+  enabled: true,
+  checkCron: '0 0 2 * * ?',
+  tenantsAtOnceMax: 4,
+  jitterMsMax: 60_000,
+  retryMs: 15 * 60_000,
+}
+
+export interface RotationParts {
+  readonly keys: Pick<Keys, 'rotate' | 'signingKeyAges' | 'tenantsNeedingRotation'>
+  readonly clock: Clock
+  readonly log: Logger
+  /** In [0, 1); `Math.random` when absent. */
+  readonly random?: () => number
+}
+
+export interface RotateAllOptions {
+  /** Every tenant that signs, not only those whose key is too old. */
+  readonly force?: boolean
+  /** A pause before each tenant after the first. */
+  readonly staggerMs?: number
+}
+
+export interface RotationState extends RotationRunStatus {
+  readonly isEnabled: boolean
+  /** Milliseconds since the epoch; `undefined` when nothing is planned. */
+  readonly nextCheckMs: number | undefined
+}
+
+/** The longest wait in one piece, so that a clock that was set, or a machine that slept, is noticed. */
+const WAIT_MS_MAX = 10 * 60_000
+const STOP_GRACE_MS = 5_000
+
+export class Rotation {
+  readonly #parts: RotationParts
+  readonly #options: RotationOptions
+  readonly #schedule: CheckSchedule
+  readonly #random: () => number
+  readonly #stopping = new AbortController()
+  #run: RotationRun
+  #running: Promise<void> | undefined
+  #timer: NodeJS.Timeout | undefined
+  #nextCheckMs: number | undefined
+
+  /** Throws CONFIG for a line that is no schedule. */
+  constructor(parts: RotationParts, options: RotationOptions) {
+    this.#parts = parts
+    this.#options = options
+    this.#random = parts.random ?? Math.random
+    this.#schedule = parseCheckCron(options.checkCron)
+    this.#run = new RotationRun(parts, 'scheduled', options.tenantsAtOnceMax)
+  }
+
+  /** The first check comes soon, whatever the hour. Once. */
+  start(): void {
+    if (this.#options.enabled) this.#plan(this.#parts.clock.nowMs() + this.#jitterMs())
+  }
+
+  /** Takes up no further tenant, and waits a few seconds for those under way; what is cut off is whole all the same. */
+  async stop(graceMs = STOP_GRACE_MS): Promise<void> {
+    clearTimeout(this.#timer)
+    this.#nextCheckMs = undefined
+    this.#run.cancel()
+    const timer = setTimeout(() => this.#stopping.abort(), graceMs)
+    await this.#running
+    this.#stopping.abort()
+    clearTimeout(timer)
+  }
+
+  /** Rotates what is too old, now. Resolves when done; never rejects, since failures are in the state, metrics and log. */
+  async check(): Promise<RotationState> {
+    await this.#begin('scheduled', {})
+    return this.state()
+  }
+
+  /** Begins to rotate, unless a run is under way already, and answers its state at once; `settled` waits. */
+  rotateAll(options: RotateAllOptions = {}): RotationState {
+    void this.#begin('requested', options)
+    return this.state()
+  }
+
+  /** Resolves when no run is under way. */
+  async settled(): Promise<void> {
+    await this.#running
+  }
+
+  state(): RotationState {
+    return {
+      ...this.#run.status(),
+      isRunning: this.#running !== undefined,
+      isEnabled: this.#options.enabled,
+      nextCheckMs: this.#nextCheckMs,
+    }
+  }
+
+  #begin(reason: 'scheduled' | 'requested', options: RotateAllOptions): Promise<void> {
+    if (this.#stopping.signal.aborted) return Promise.resolve()
+    this.#running ??= this.#perform(reason, options).finally(() => {
+      this.#running = undefined
+    })
+    return this.#running
+  }
+
+  async #perform(reason: 'scheduled' | 'requested', options: RotateAllOptions): Promise<void> {
+    const { keys, log } = this.#parts
+    this.#run = new RotationRun(this.#parts, reason, this.#options.tenantsAtOnceMax)
+    try {
+      const overdue = await keys.tenantsNeedingRotation()
+      const tenants = options.force === true ? await keys.signingKeyAges() : overdue
+      await this.#run.rotate(
+        tenants.map(({ tenant }) => tenant),
+        options.staggerMs ?? 0,
+        this.#stopping.signal,
+      )
+      if (overdue.length > 0) await keys.tenantsNeedingRotation() // the gauge of those overdue, as it is now
+    } catch (thrown) {
+      this.#run.fail()
+      log.error({ code: asSidecarError(thrown).code }, 'Keys could not be checked for rotation')
+    }
+  }
+
+  #plan(dueMs: number): void {
+    this.#nextCheckMs = dueMs
+    const waitMs = Math.min(Math.max(dueMs - this.#parts.clock.nowMs(), 0), WAIT_MS_MAX)
+    this.#timer = setTimeout(() => void this.#wake(dueMs), waitMs).unref()
+  }
+
+  async #wake(dueMs: number): Promise<void> {
+    if (this.#parts.clock.nowMs() < dueMs) return this.#plan(dueMs)
+    const { failed } = await this.check()
+    if (this.#stopping.signal.aborted || this.#nextCheckMs === undefined) return
+    const nowMs = this.#parts.clock.nowMs()
+    const regularMs = (this.#schedule.nextMs(nowMs) ?? Number.POSITIVE_INFINITY) + this.#jitterMs()
+    const retryMs = nowMs + this.#options.retryMs * (1 + this.#random())
+    const nextMs = failed > 0 ? Math.min(regularMs, retryMs) : regularMs
+    if (Number.isFinite(nextMs)) this.#plan(nextMs)
+    else this.#nextCheckMs = undefined
+  }
+
+  #jitterMs(): number {
+    return this.#options.jitterMsMax * this.#random()
+  }
+}

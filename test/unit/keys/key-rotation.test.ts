@@ -1,0 +1,380 @@
+import { createPublicKey, type KeyObject, sign, verify } from 'node:crypto'
+import { describe, expect, test } from 'vitest'
+import { type EndorsedKey, judgeEndorsements } from '../../../src/keys/endorsement.ts'
+import { decodeKeyRecord, encodeKeyRecord } from '../../../src/keys/key-record.ts'
+import type { Keys } from '../../../src/keys/keys.ts'
+import { OpeningKey } from '../../../src/keys/opening-key.ts'
+import type { PublicKeyRecord } from '../../../src/keys/signing-keys.ts'
+import { DoorKms } from './key-service.ts'
+import { build, DAY_MS, HOUR_MS, item, never, settle } from './keys-fixture.ts'
+import { ManualClock } from './manual-clock.ts'
+import { MemoryKeyStore } from './memory-keystore.ts'
+
+const MESSAGE = Buffer.from('statement')
+
+/** The public half as who has only the exported keys has it. */
+function exportedKey(records: readonly PublicKeyRecord[], keyId: string): KeyObject {
+  const record = records.find((each) => each.keyId === keyId)
+  const spki = Buffer.concat([
+    Buffer.from('302a300506032b6570032100', 'hex'),
+    Buffer.from(record!.publicKey, 'base64'),
+  ])
+  return createPublicKey({ key: spki, format: 'der', type: 'spki' })
+}
+
+const endorsed = (records: readonly PublicKeyRecord[]): EndorsedKey[] =>
+  records.map((record) => ({
+    keyId: record.keyId,
+    publicKey: Buffer.from(record.publicKey, 'base64'),
+    createdMs: Date.parse(record.createdAt),
+    status: record.status,
+    endorsedBy: record.endorsedBy ?? '',
+    endorsement: Buffer.from(record.endorsement ?? '', 'base64'),
+  }))
+
+const activeOf = (keys: Keys, tenant = 'acme'): PublicKeyRecord[] =>
+  keys.publicKeys(tenant).filter(({ status }) => status === 'ACTIVE')
+
+async function signNow(keys: Keys, tenant = 'acme'): Promise<{ keyId: string; signature: Buffer }> {
+  const { keyId, privateKey } = await keys.loadSigningKey(tenant, never)
+  return { keyId, signature: sign(null, MESSAGE, privateKey) }
+}
+
+describe('a rotation', () => {
+  test('makes a new signing key that the old one endorses, and ends the old one', async () => {
+    const { keys, clock } = await build()
+    const first = await keys.loadSigningKey('acme', never)
+    clock.advance(DAY_MS)
+    const rotated = await keys.rotate('acme', 'requested', never)
+    const second = keys.signingKey('acme')!
+    expect(second.keyId).not.toBe(first.keyId)
+    expect(rotated.signing).toEqual({ keyId: second.keyId, previousKeyId: first.keyId })
+    const records = keys.publicKeys('acme')
+    expect(records.map(({ keyId, status, endorsedBy }) => ({ keyId, status, endorsedBy }))).toEqual([
+      { keyId: first.keyId, status: 'ROTATED', endorsedBy: null },
+      { keyId: second.keyId, status: 'ACTIVE', endorsedBy: first.keyId },
+    ])
+    expect(records[0]!.notAfter).toBe(new Date(clock.ms + 60_000).toISOString())
+    expect([...judgeEndorsements('acme', endorsed(records)).values()]).toEqual(['first', 'endorsed'])
+  })
+
+  test('needs no wait: a key is at hand before, during and after', async () => {
+    const { keys, kms } = await build()
+    await keys.loadSigningKey('acme', never)
+    await keys.loadSealer('acme', never)
+    let open = (): void => {}
+    kms.gate = new Promise((resolve) => {
+      open = resolve
+    })
+    const rotation = keys.rotate('acme', 'requested', never)
+    for (let turn = 0; turn < 20; turn++) {
+      expect(keys.signingKey('acme')).toBeDefined()
+      expect(keys.sealer('acme')).toBeDefined()
+      if (turn === 10) open()
+      await settle()
+    }
+    await rotation
+    expect(keys.signingKey('acme')).toBeDefined()
+    expect(keys.sealer('acme')).toBeDefined()
+  })
+
+  test('replaces the data key in use, and makes none for a tenant that seals nothing', async () => {
+    const { keys } = await build()
+    await keys.loadSigningKey('quiet', never)
+    expect((await keys.rotate('quiet', 'requested', never)).encryption).toBeUndefined()
+    const before = await keys.loadSealer('acme', never)
+    const { encryption, signing } = await keys.rotate('acme', 'requested', never)
+    expect(signing).toBeUndefined()
+    expect(keys.publicKeys('acme')).toEqual([])
+    const after = keys.sealer('acme')!
+    expect(after).not.toBe(before)
+    expect(after.announcementKey).toBe(`betrace.key.${encryption!.kid}`)
+  })
+
+  test('leaves the pseudonym key alone, so that values go on joining, unless it is asked for', async () => {
+    const { keys } = await build()
+    const token = async (): Promise<string> =>
+      (await keys.loadPseudonymizer('acme', never)).pseudonym('name', Buffer.from('alice'))
+    const before = await token()
+    await keys.rotate('acme', 'requested', never)
+    keys.flush()
+    expect(await token()).toBe(before)
+    const { pseudonym } = await keys.rotate('acme', 'requested', never, { pseudonym: true })
+    const after = await token()
+    expect(after).not.toBe(before)
+    expect(after).toContain(pseudonym!.kid)
+    keys.flush()
+    expect(await token()).toBe(after)
+  })
+
+  test('a hundred who ask at once get one', async () => {
+    const { keys, value } = await build()
+    await keys.loadSigningKey('acme', never)
+    const rotated = await Promise.all(
+      Array.from({ length: 100 }, () => keys.rotate('acme', 'requested', never)),
+    )
+    expect(new Set(rotated.map(({ signing }) => signing!.keyId)).size).toBe(1)
+    expect(keys.publicKeys('acme')).toHaveLength(2)
+    expect(await value('kms_rotation_success_total')).toBe('1')
+  })
+
+  test('that fails leaves everything as it was, is counted, and who gives up does not stop it', async () => {
+    const { keys, kms, value, log } = await build()
+    const { keyId } = await keys.loadSigningKey('acme', never)
+    kms.fail('network')
+    await expect(keys.rotate('acme', 'scheduled', never)).rejects.toMatchObject({
+      code: 'KEY_UNAVAILABLE',
+      cause: { kmsClass: 'network' },
+    })
+    expect(keys.signingKey('acme')!.keyId).toBe(keyId)
+    expect(keys.publicKeys('acme')).toHaveLength(1)
+    expect(await value('kms_rotation_failures_total')).toBe('1')
+    expect(await value('kms_rotation_success_total')).toBe('0')
+    expect(keys.rotationStatus()).toMatchObject({
+      failed: 1,
+      lastFailure: { tenant: 'acme', error: 'network' },
+    })
+    expect(log()).toContain('docs/runbooks/key-rotation-failure.md')
+    kms.failure = undefined
+    await expect(keys.rotate('acme', 'requested', AbortSignal.abort())).rejects.toThrow('gave up waiting')
+    await keys.rotate('acme', 'requested', never)
+    expect(keys.publicKeys('acme')).toHaveLength(2)
+  })
+
+  test('under a clock that was set back, the new key is the one in force', async () => {
+    const clock = new ManualClock()
+    const store = new MemoryKeyStore()
+    const kms = await DoorKms.open()
+    const { keys } = await build({ clock, store, kms })
+    await keys.loadSigningKey('acme', never)
+    clock.advance(-30 * DAY_MS)
+    const { signing } = await keys.rotate('acme', 'requested', never)
+    const again = await build({ clock, store, kms })
+    expect((await again.keys.loadSigningKey('acme', never)).keyId).toBe(signing!.keyId)
+  })
+
+  test('with a damaged active key is refused, and makes no key that nobody vouches for', async () => {
+    const { keys, store } = await build()
+    const { keyId } = await keys.loadSigningKey('acme', never)
+    await store.put('signing', 'acme', keyId, Buffer.from('rubbish'))
+    await expect(keys.rotate('acme', 'requested', never)).rejects.toMatchObject({
+      cause: { code: 'KEY_RECORD_CORRUPT', record: `signing/acme/${keyId}` },
+    })
+    expect([...store.list('signing', 'acme')]).toHaveLength(1)
+  })
+})
+
+describe('a hundred rotations', () => {
+  test('everything ever sealed opens, everything ever signed verifies with the exported keys', async () => {
+    const kms = await DoorKms.open()
+    const store = new MemoryKeyStore()
+    const clock = new ManualClock()
+    let current = await build({ kms, store, clock })
+    const sealed: { announcement: string; token: string }[] = []
+    const signatures: { keyId: string; signature: Buffer }[] = []
+    for (let rotation = 0; rotation < 100; rotation++) {
+      const { keys } = current
+      const sealer = keys.sealer('acme') ?? (await keys.loadSealer('acme', never))
+      sealed.push({ announcement: sealer.announcement, token: sealer.sealAll([item])[0]! })
+      signatures.push(await signNow(keys))
+      clock.advance(DAY_MS / 48)
+      await keys.rotate('acme', 'requested', never)
+      if (rotation % 10 === 9) current = await build({ kms, store, clock }) // restart
+    }
+    const records = current.keys.publicKeys('acme')
+    expect(records).toHaveLength(101)
+    expect(new Set(signatures.map(({ keyId }) => keyId)).size).toBe(100)
+    for (const { keyId, signature } of signatures)
+      expect(verify(null, MESSAGE, exportedKey(records, keyId), signature)).toBe(true)
+    expect(new Set(sealed.map(({ announcement }) => announcement)).size).toBe(100)
+    for (const { announcement, token } of sealed) {
+      const opener = await OpeningKey.unwrap(kms, announcement, undefined, never)
+      expect(Buffer.from(opener.open(token, 'user').plaintext)).toEqual(item.plaintext)
+    }
+    const verdicts = [...judgeEndorsements('acme', endorsed(records)).values()]
+    expect(verdicts.filter((verdict) => verdict === 'endorsed')).toHaveLength(100)
+    expect(records.filter(({ status }) => status === 'ACTIVE')).toHaveLength(1)
+  })
+})
+
+describe('a death on the way', () => {
+  for (const tenantSecret of [false, true]) {
+    for (const lastPutLands of [false, true]) {
+      test(`at any write, ${lastPutLands ? 'just after' : 'just before'} it${tenantSecret ? ', with a tenant secret' : ''}: one usable key, and all that was signed verifies`, async () => {
+        let cuts = 0
+        for (let dieAt = 1; ; dieAt++) {
+          const kms = await DoorKms.open()
+          const store = new MemoryKeyStore()
+          const clock = new ManualClock()
+          const options = { tenantSecret }
+          const { keys } = await build({ kms, store, clock, options })
+          const signatures = [await signNow(keys)]
+          const sealer = await keys.loadSealer('acme', never)
+          const token = sealer.sealAll([item])[0]!
+          clock.advance(HOUR_MS)
+          store.dieAtPut = dieAt
+          store.lastPutLands = lastPutLands
+          await keys.rotate('acme', 'requested', never, { pseudonym: true }).catch(() => undefined)
+          const isOver = store.dieAtPut > 0
+          signatures.push(await signNow(keys)) // by whatever the dying process still had in hand
+          const restarted = await build({ kms, store: store.restarted(), clock, options })
+          signatures.push(await signNow(restarted.keys))
+          expect(activeOf(restarted.keys)).toHaveLength(1)
+          expect(activeOf(restarted.keys)[0]!.keyId).toBe(signatures.at(-1)!.keyId)
+          // The next rotation goes on from there.
+          await restarted.keys.rotate('acme', 'requested', never)
+          signatures.push(await signNow(restarted.keys))
+          expect(activeOf(restarted.keys)).toHaveLength(1)
+          const records = restarted.keys.publicKeys('acme')
+          for (const { keyId, signature } of signatures)
+            expect(verify(null, MESSAGE, exportedKey(records, keyId), signature)).toBe(true)
+          const verdicts = [...judgeEndorsements('acme', endorsed(records)).values()]
+          expect(verdicts.every((verdict) => verdict === 'first' || verdict === 'endorsed')).toBe(true)
+          expect(verdicts.filter((verdict) => verdict === 'first')).toHaveLength(1)
+          expect(sealer.sealAll([item])[0]).not.toBe(token)
+          if (isOver) break
+          cuts++
+        }
+        expect(cuts).toBeGreaterThanOrEqual(3)
+      })
+    }
+  }
+
+  test('a pseudonym rotation cut short at any write keeps the one key that joins', async () => {
+    for (const lastPutLands of [false, true]) {
+      for (let dieAt = 1; ; dieAt++) {
+        const kms = await DoorKms.open()
+        const store = new MemoryKeyStore()
+        const { keys } = await build({ kms, store })
+        const token = async (of: Keys): Promise<string> =>
+          (await of.loadPseudonymizer('acme', never)).pseudonym('name', Buffer.from('alice'))
+        const before = await token(keys)
+        store.dieAtPut = dieAt
+        store.lastPutLands = lastPutLands
+        const outcome = await keys.rotate('acme', 'requested', never, { pseudonym: true }).then(
+          () => true,
+          () => false,
+        )
+        const isOver = store.dieAtPut > 0
+        const disk = store.restarted()
+        const [one, two] = [await build({ kms, store: disk }), await build({ kms, store: disk })]
+        expect(await token(one.keys)).toBe(await token(two.keys))
+        if (outcome) expect(await token(one.keys)).not.toBe(before)
+        await one.keys.rotate('acme', 'requested', never, { pseudonym: true })
+        expect([...disk.list('pseudonym', 'acme')].length).toBeLessThanOrEqual(3)
+        if (isOver) break
+      }
+    }
+  })
+})
+
+describe('revocation', () => {
+  test('ends a key for good, also in the cache, and the next is a first key again', async () => {
+    const { keys, log } = await build()
+    const first = await keys.loadSigningKey('acme', never)
+    await keys.rotate('acme', 'requested', never)
+    const second = keys.signingKey('acme')!
+    expect(await keys.revoke('acme', second.keyId)).toBe(true)
+    expect(await keys.revoke('acme', second.keyId)).toBe(false)
+    expect(keys.signingKey('acme')).toBeUndefined()
+    const third = await keys.loadSigningKey('acme', never)
+    expect(new Set([first.keyId, second.keyId, third.keyId]).size).toBe(3)
+    const records = keys.publicKeys('acme')
+    expect(records.map(({ status, endorsedBy }) => [status, endorsedBy])).toEqual(
+      expect.arrayContaining([
+        ['ROTATED', null],
+        ['REVOKED', first.keyId],
+        ['ACTIVE', null],
+      ]),
+    )
+    expect(log()).toContain('Signing key revoked')
+  })
+
+  test('of a key whose rotation was cut short brings nothing back', async () => {
+    const kms = await DoorKms.open()
+    const store = new MemoryKeyStore()
+    const { keys } = await build({ kms, store })
+    const first = await keys.loadSigningKey('acme', never)
+    store.dieAtPut = 2 // the end of the old key is not written
+    const { signing } = await keys.rotate('acme', 'requested', never)
+    const disk = store.restarted()
+    expect(
+      decodeKeyRecord('signing', 'acme', first.keyId, disk.get('signing', 'acme', first.keyId)!).status,
+    ).toBe('ACTIVE')
+    const next = await build({ kms, store: disk })
+    await next.keys.revoke('acme', signing!.keyId)
+    const third = await next.keys.loadSigningKey('acme', never)
+    expect([first.keyId, signing!.keyId]).not.toContain(third.keyId)
+    expect(activeOf(next.keys).map(({ keyId }) => keyId)).toEqual([third.keyId])
+  })
+
+  test('of a key that is not there, or of another tenant, is refused by name', async () => {
+    const { keys } = await build()
+    const { keyId } = await keys.loadSigningKey('acme', never)
+    await expect(keys.revoke('acme', 'nope')).rejects.toMatchObject({ record: 'signing/acme/nope' })
+    await expect(keys.revoke('other', keyId)).rejects.toMatchObject({ code: 'KEY_RECORD_CORRUPT' })
+    expect(keys.signingKey('acme')!.keyId).toBe(keyId)
+  })
+})
+
+describe('ages', () => {
+  test('are read from the records: who was off for half a year is found overdue at once', async () => {
+    const kms = await DoorKms.open()
+    const store = new MemoryKeyStore()
+    const clock = new ManualClock()
+    const before = await build({ kms, store, clock })
+    await before.keys.loadSigningKey('old', never)
+    clock.advance(100 * DAY_MS)
+    await before.keys.loadSigningKey('young', never)
+    clock.advance(80 * DAY_MS)
+    const { keys, value } = await build({ kms, store, clock })
+    expect((await keys.tenantsNeedingRotation()).map(({ tenant }) => tenant)).toEqual(['old'])
+    expect(await value('kms_rotation_overdue_tenants')).toBe('1')
+    const bornSeconds = (clock.ms - 180 * DAY_MS) / 1_000
+    expect(await value('kms_last_rotation_timestamp_seconds{key_type="signing"}')).toBe(String(bornSeconds))
+    await keys.rotate('old', 'scheduled', never)
+    expect(await keys.tenantsNeedingRotation()).toEqual([])
+    expect(await value('kms_rotation_overdue_tenants')).toBe('0')
+    expect(await value('kms_last_rotation_timestamp_seconds{key_type="signing"}')).toBe(
+      String((clock.ms - 80 * DAY_MS) / 1_000),
+    )
+  })
+
+  test('a key is overdue at its ninetieth day, not a millisecond before', async () => {
+    const { keys, clock } = await build()
+    await keys.loadSigningKey('acme', never)
+    clock.advance(90 * DAY_MS - 1)
+    expect(await keys.tenantsNeedingRotation()).toEqual([])
+    clock.advance(1)
+    expect(await keys.tenantsNeedingRotation()).toHaveLength(1)
+  })
+
+  test('the time of the data key in use is shown too, and nothing where there is none', async () => {
+    const { keys, clock, value } = await build()
+    const name = 'kms_last_rotation_timestamp_seconds{key_type="encryption"}'
+    expect(await value(name)).toBe('absent')
+    await keys.loadSealer('acme', never)
+    expect(await value(name)).toBe(String(clock.ms / 1_000))
+    clock.advance(HOUR_MS / 2)
+    await keys.rotate('acme', 'requested', never)
+    expect(await value(name)).toBe(String(clock.ms / 1_000))
+  })
+
+  test('a damaged record is named, and the others are still found', async () => {
+    const { keys, store, clock } = await build()
+    await keys.loadSigningKey('acme', never)
+    await store.put('signing', 'broken', 'k1', Buffer.from('rubbish'))
+    clock.advance(91 * DAY_MS)
+    expect((await keys.tenantsNeedingRotation()).map(({ tenant }) => tenant)).toEqual(['acme'])
+    expect(keys.status().corruptRecords).toEqual(['signing/broken/k1'])
+  })
+})
+
+test('a record from before there were rotations is read as a first key', async () => {
+  const { keys, store } = await build()
+  const { keyId } = await keys.loadSigningKey('acme', never)
+  const record = decodeKeyRecord('signing', 'acme', keyId, store.get('signing', 'acme', keyId)!)
+  expect(record.endorsement).toHaveLength(0)
+  const text = Buffer.from(encodeKeyRecord('signing', record)).toString()
+  expect(text).toContain('"endorsement":""')
+})

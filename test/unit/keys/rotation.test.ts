@@ -1,0 +1,270 @@
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
+import type { Clock } from '../../../src/clock.ts'
+import { parseCheckCron } from '../../../src/keys/check-schedule.ts'
+import { KmsError } from '../../../src/keys/kms.ts'
+import { ROTATION_DEFAULTS, Rotation, type RotationOptions } from '../../../src/keys/rotation.ts'
+import type { TenantKeyAge } from '../../../src/keys/signing-ages.ts'
+import type { RotatedKeys } from '../../../src/keys/tenant-rotator.ts'
+import { silentTelemetry } from '../../../src/telemetry.ts'
+import { DoorKms } from './key-service.ts'
+import { build, DAY_MS, HOUR_MS, never } from './keys-fixture.ts'
+import { ManualClock } from './manual-clock.ts'
+import { MemoryKeyStore } from './memory-keystore.ts'
+
+const MONDAY = '2026-11-23T07:00:00Z'
+
+describe('the check’s schedule', () => {
+  const nextRuns = (line: string, from: string, count = 4): string[] => {
+    const { nextMs } = parseCheckCron(line)
+    const runs: string[] = []
+    for (let ms = nextMs(Date.parse(from)); ms !== undefined && runs.length < count; ms = nextMs(ms))
+      runs.push(new Date(ms).toISOString().slice(0, 16))
+    return runs
+  }
+  const cases: [line: string, from: string, runs: string[]][] = [
+    ['0 0 2 * * ?', MONDAY, ['2026-11-24T02:00', '2026-11-25T02:00', '2026-11-26T02:00', '2026-11-27T02:00']],
+    [
+      '  0 0  2 ? * *',
+      MONDAY,
+      ['2026-11-24T02:00', '2026-11-25T02:00', '2026-11-26T02:00', '2026-11-27T02:00'],
+    ],
+    [
+      '0 0 2 ? * MON',
+      MONDAY,
+      ['2026-11-30T02:00', '2026-12-07T02:00', '2026-12-14T02:00', '2026-12-21T02:00'],
+    ],
+    ['0 0 2 ? * 2', MONDAY, ['2026-11-30T02:00', '2026-12-07T02:00', '2026-12-14T02:00', '2026-12-21T02:00']],
+    ['0 0 2 ? * L', MONDAY, ['2026-11-28T02:00', '2026-12-05T02:00', '2026-12-12T02:00', '2026-12-19T02:00']],
+    ['0 0 2 1 * ?', MONDAY, ['2026-12-01T02:00', '2027-01-01T02:00', '2027-02-01T02:00', '2027-03-01T02:00']],
+    ['0 0 2 L * ?', MONDAY, ['2026-11-30T02:00', '2026-12-31T02:00', '2027-01-31T02:00', '2027-02-28T02:00']],
+    [
+      '0 0 2 ? * 2#1',
+      MONDAY,
+      ['2026-12-07T02:00', '2027-01-04T02:00', '2027-02-01T02:00', '2027-03-01T02:00'],
+    ],
+    [
+      '0 0/15 2 * * ?',
+      MONDAY,
+      ['2026-11-24T02:00', '2026-11-24T02:15', '2026-11-24T02:30', '2026-11-24T02:45'],
+    ],
+    [
+      '0 0 2 * * ? 2027',
+      MONDAY,
+      ['2027-01-01T02:00', '2027-01-02T02:00', '2027-01-03T02:00', '2027-01-04T02:00'],
+    ],
+    // 02:00 does not exist in Europe and America on these nights; it does in UTC.
+    [
+      '0 0 2 * * ?',
+      '2027-03-13T12:00:00Z',
+      ['2027-03-14T02:00', '2027-03-15T02:00', '2027-03-16T02:00', '2027-03-17T02:00'],
+    ],
+    [
+      '0 0 2 * * ?',
+      '2027-03-27T12:00:00Z',
+      ['2027-03-28T02:00', '2027-03-29T02:00', '2027-03-30T02:00', '2027-03-31T02:00'],
+    ],
+  ]
+  for (const [line, from, runs] of cases)
+    test(`${line.trim()} after ${from}`, () => expect(nextRuns(line, from)).toEqual(runs))
+
+  for (const line of [
+    '',
+    '0 2 * * *',
+    '0 0 25 * * ?',
+    '0 0 2 31 2 ?',
+    '0 0 2 * * ? 2020',
+    'daily',
+    '0 0 2 * * ? * *',
+  ])
+    test(`${JSON.stringify(line)} is refused by the setting’s name, with an example`, () =>
+      expect(() => parseCheckCron(line)).toThrow(/^kms\.rotation\.check_cron: .*0 0 2 \* \* \?/))
+})
+
+/** Keys whose ages are given and whose rotations are watched. */
+function givenKeys(ages: Map<string, number>, clock: Clock) {
+  const state = { atOnce: 0, atOnceMax: 0, rotated: [] as string[], failing: new Set<string>(), ms: 0 }
+  const all = (): TenantKeyAge[] =>
+    [...ages].map(([tenant, createdMs]) => ({ tenant, keyId: `key-${tenant}`, createdMs }))
+  const keys = {
+    signingKeyAges: async () => all(),
+    tenantsNeedingRotation: async () =>
+      all().filter(({ createdMs }) => clock.nowMs() - createdMs >= 90 * DAY_MS),
+    rotate: async (tenant: string): Promise<RotatedKeys> => {
+      state.atOnceMax = Math.max(state.atOnceMax, ++state.atOnce)
+      await new Promise((resolve) => setTimeout(resolve, state.ms))
+      state.atOnce--
+      if (state.failing.has(tenant)) throw new KmsError('throttled', 'encrypt', 'told to')
+      ages.set(tenant, clock.nowMs())
+      state.rotated.push(tenant)
+      return { tenant, signing: undefined, encryption: undefined, pseudonym: undefined }
+    },
+  }
+  return { keys, state }
+}
+
+describe('the scheduler', () => {
+  const clock: Clock = {
+    nowMs: () => Date.now(),
+    nowNs: () => BigInt(Date.now()) * 1_000_000n,
+    monotonicMs: () => Date.now(),
+  }
+  beforeEach(() => void vi.useFakeTimers({ now: Date.parse(MONDAY) }))
+  afterEach(() => void vi.useRealTimers())
+
+  function scheduled(ages: Record<string, number>, options: Partial<RotationOptions> = {}, random = 0) {
+    const given = givenKeys(
+      new Map(Object.entries(ages).map(([tenant, days]) => [tenant, Date.now() - days * DAY_MS])),
+      clock,
+    )
+    const { log } = silentTelemetry()
+    const rotation = new Rotation(
+      { keys: given.keys, clock, log, random: () => random },
+      { ...ROTATION_DEFAULTS, ...options },
+    )
+    return { ...given, rotation }
+  }
+
+  test('catches up soon after the start, whatever the hour, and then waits for the hour', async () => {
+    const { rotation, state } = scheduled({ late: 120, early: 10 })
+    rotation.start()
+    await vi.advanceTimersByTimeAsync(1_000)
+    expect(state.rotated).toEqual(['late'])
+    expect(new Date(rotation.state().nextCheckMs!).toISOString()).toBe('2026-11-24T02:00:00.000Z')
+    await vi.advanceTimersByTimeAsync(81 * DAY_MS)
+    expect(state.rotated).toEqual(['late', 'early'])
+    await rotation.stop()
+  })
+
+  test('a key is rotated in the night after its ninetieth day', async () => {
+    const { rotation, state } = scheduled({ acme: 89 })
+    rotation.start()
+    await vi.advanceTimersByTimeAsync(DAY_MS + 18 * HOUR_MS)
+    expect(state.rotated).toEqual([])
+    await vi.advanceTimersByTimeAsync(2 * HOUR_MS)
+    expect(state.rotated).toEqual(['acme'])
+    await rotation.stop()
+  })
+
+  test('jitter moves the first check and each later one, within its bound', async () => {
+    const { rotation, state } = scheduled({ late: 120 }, { jitterMsMax: 600_000 }, 0.5)
+    rotation.start()
+    await vi.advanceTimersByTimeAsync(299_999)
+    expect(state.rotated).toEqual([])
+    await vi.advanceTimersByTimeAsync(10)
+    expect(state.rotated).toEqual(['late'])
+    expect(new Date(rotation.state().nextCheckMs!).toISOString()).toBe('2026-11-24T02:05:00.000Z')
+    await rotation.stop()
+  })
+
+  test('switched off, nothing happens by itself, and a request still rotates', async () => {
+    const { rotation, state } = scheduled({ late: 120, early: 10 }, { enabled: false })
+    rotation.start()
+    await vi.advanceTimersByTimeAsync(30 * DAY_MS)
+    expect(state.rotated).toEqual([])
+    expect(rotation.state()).toMatchObject({ isEnabled: false, nextCheckMs: undefined })
+    expect(rotation.rotateAll({ force: true })).toMatchObject({ isRunning: true })
+    await vi.advanceTimersByTimeAsync(10)
+    expect(state.rotated.toSorted()).toEqual(['early', 'late'])
+    await rotation.stop()
+  })
+
+  test('one tenant’s failure is not another’s, and it is tried again in a quarter of an hour', async () => {
+    const { rotation, state } = scheduled({ bad: 100, good: 100 })
+    state.failing.add('bad')
+    rotation.start()
+    await vi.advanceTimersByTimeAsync(1_000)
+    expect(state.rotated).toEqual(['good'])
+    expect(rotation.state()).toMatchObject({
+      total: 2,
+      rotated: 1,
+      failed: 1,
+      remaining: 0,
+      failures: [{ tenant: 'bad', error: 'throttled' }],
+    })
+    const retryInMs = rotation.state().nextCheckMs! - Date.now()
+    expect(retryInMs).toBeGreaterThan(14 * 60_000 - 1_000)
+    expect(retryInMs).toBeLessThanOrEqual(15 * 60_000)
+    state.failing.clear()
+    await vi.advanceTimersByTimeAsync(15 * 60_000)
+    expect(state.rotated).toEqual(['good', 'bad'])
+    await rotation.stop()
+  })
+
+  test('few tenants at once, with progress and an estimate, and a second request joins the first', async () => {
+    const tenants = Object.fromEntries(Array.from({ length: 100 }, (_, index) => [`t${index}`, 100]))
+    const { rotation, state } = scheduled(tenants, { tenantsAtOnceMax: 4 })
+    state.ms = 1_000
+    rotation.rotateAll()
+    await vi.advanceTimersByTimeAsync(10_500)
+    rotation.rotateAll({ force: true })
+    const progress = rotation.state()
+    expect(progress).toMatchObject({ isRunning: true, total: 100, rotated: 40, remaining: 60 })
+    expect(progress.estimatedEndMs! - progress.startedMs!).toBeGreaterThan(24_000)
+    expect(progress.estimatedEndMs! - progress.startedMs!).toBeLessThan(28_000)
+    await vi.advanceTimersByTimeAsync(20_000)
+    await rotation.settled()
+    expect(rotation.state()).toMatchObject({ isRunning: false, rotated: 100, remaining: 0 })
+    expect(state.atOnceMax).toBe(4)
+    expect(state.rotated).toHaveLength(100)
+  })
+
+  test('a stagger spaces the tenants', async () => {
+    const { rotation, state } = scheduled({ a: 100, b: 100, c: 100 }, { tenantsAtOnceMax: 1 })
+    rotation.rotateAll({ staggerMs: 100 })
+    await vi.advanceTimersByTimeAsync(50)
+    expect(state.rotated).toHaveLength(1)
+    await vi.advanceTimersByTimeAsync(100)
+    expect(state.rotated).toHaveLength(2)
+    await vi.advanceTimersByTimeAsync(100)
+    expect(state.rotated).toHaveLength(3)
+  })
+
+  test('stop takes up no further tenant, ends in time although one hangs, and starts nothing more', async () => {
+    const { rotation, state } = scheduled({ a: 100, b: 100, c: 100 }, { tenantsAtOnceMax: 1 })
+    state.ms = 2_000
+    rotation.start()
+    await vi.advanceTimersByTimeAsync(10)
+    const stopped = rotation.stop()
+    await vi.advanceTimersByTimeAsync(2_000)
+    await stopped
+    expect(state.rotated).toEqual(['a'])
+    rotation.rotateAll({ force: true })
+    await vi.advanceTimersByTimeAsync(30 * DAY_MS)
+    expect(state.rotated).toEqual(['a'])
+  })
+
+  test('keys that cannot be listed are a failure that is tried again, not an end', async () => {
+    const { rotation, state, keys } = scheduled({ late: 120 })
+    const list = keys.tenantsNeedingRotation
+    keys.tenantsNeedingRotation = async () => {
+      throw new Error('store is closed')
+    }
+    rotation.start()
+    await vi.advanceTimersByTimeAsync(1_000)
+    expect(rotation.state()).toMatchObject({ failed: 1, isRunning: false })
+    keys.tenantsNeedingRotation = list
+    await vi.advanceTimersByTimeAsync(30 * 60_000)
+    expect(state.rotated).toEqual(['late'])
+    await rotation.stop()
+  })
+})
+
+test('with real keys: a check after downtime rotates what is overdue, once, and counts the calls', async () => {
+  const kms = await DoorKms.open()
+  const store = new MemoryKeyStore()
+  const clock = new ManualClock()
+  const before = await build({ kms, store, clock })
+  for (let tenant = 0; tenant < 20; tenant++) await before.keys.loadSigningKey(`t${tenant}`, never)
+  clock.advance(95 * DAY_MS)
+  await before.keys.loadSigningKey('young', never)
+  const { keys, logger, log } = await build({ kms, store, clock })
+  kms.calls.length = 0
+  const rotation = new Rotation({ keys, clock, log: logger }, { ...ROTATION_DEFAULTS, jitterMsMax: 0 })
+  expect(await rotation.check()).toMatchObject({ total: 20, rotated: 20, failed: 0 })
+  expect(await rotation.check()).toMatchObject({ total: 0, rotated: 0 })
+  expect(kms.count('decrypt')).toBe(20)
+  expect(kms.count('encrypt')).toBe(20)
+  expect(log()).toContain('Key rotation complete')
+  expect(keys.publicKeys('t0')).toHaveLength(2)
+  expect(keys.publicKeys('young')).toHaveLength(1)
+})
