@@ -108,7 +108,11 @@ export class Editor {
     } else if (effect === Effect.HASH) {
       const token = this.#pseudonym(outcome, pseudonymBytes(this.#buf, valueStart, valueEnd))
       this.#replaceValue(valueStart, valueEnd, ascii(token))
-    } else this.#replaceValue(valueStart, valueEnd, maskOf(outcome, effect, at.text, 0, at.text.length))
+    } else {
+      const mask = maskOf(outcome, effect, at.text, 0, at.text.length)
+      if (mask === outcome.mask) this.edits.replace(valueStart, valueEnd, outcome.maskValue)
+      else this.#replaceValue(valueStart, valueEnd, mask)
+    }
     this.count(outcome.rule, effect, 1)
   }
 

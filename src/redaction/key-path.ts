@@ -70,12 +70,20 @@ export class KeyPath {
 
   /** proto/sealed-value.md §5: the keys from the outermost attribute inwards, joined with `.`, as they leave us. */
   name(place: Place): string {
-    if (this.depth === 0 && place !== Place.LOG_BODY) return this.#key(0)
+    if (this.depth === 0 && place !== Place.LOG_BODY) return this.#outerName()
     let name = place === Place.LOG_BODY ? TEXT_KEY[place] : ''
     for (let depth = firstDepth(place); depth <= this.depth; depth++) {
       name = name === '' && depth === firstDepth(place) ? this.#key(depth) : `${name}.${this.#key(depth)}`
     }
     return name
+  }
+
+  // Most values are of an attribute, and most attributes come again with every span.
+  #outerName(): string {
+    const entry = this.#entries[0]
+    if (entry === undefined || this.#renamed[0] !== undefined) return this.#key(0)
+    entry.name ??= this.#key(0)
+    return entry.name
   }
 
   /** The innermost key, as it leaves us. */

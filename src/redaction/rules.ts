@@ -147,6 +147,7 @@ export class RuleView {
           : Reserved.NO,
       isKeyPersonal: this.#isPersonal(profile, buf, ownStart, end),
       slot: 0,
+      name: undefined,
       nextSlot: 0,
     }
     this.#keys.keep(entry)
