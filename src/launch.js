@@ -46,6 +46,30 @@ function handOver(node) {
   })
 }
 
+// The sidecar's bytes live outside V8's heap, and a young generation of V8's own choosing lets dead ones pile up: at
+// 5,000 spans/s, 285 MB resident instead of 179, and 154 with one malloc arena, for the same CPU. Both can only be said
+// before the process starts, so it starts once more in its own place (same pid), where the platform can do that.
+const LEAN_FLAG = '--max-semi-space-size=4'
+
+function isSidecar(args) {
+  if (args.length === 0 || args[0] === 'run') return true
+  return args[0][0] === '-' && ['--help', '-h', '--version', '-V'].indexOf(args[0]) < 0
+}
+
+function isLean() {
+  return (
+    process.execArgv
+      .concat(process.env.NODE_OPTIONS || '')
+      .join(' ')
+      .indexOf('semi-space') >= 0
+  )
+}
+
+function startLean() {
+  const args = [process.execPath, LEAN_FLAG].concat(process.execArgv, process.argv.slice(1))
+  process.execve(process.execPath, args, Object.assign({ MALLOC_ARENA_MAX: '1' }, process.env))
+}
+
 function fail(message) {
   process.stderr.write(`betrace: ${message}\n`)
   process.exit(1)
@@ -76,6 +100,7 @@ function start(file) {
 }
 
 if (isRecent(process.versions.node)) {
+  if (typeof process.execve === 'function' && isSidecar(process.argv.slice(2)) && !isLean()) startLean()
   start(isCheckout ? inCheckout : path.join(root, 'dist', 'main.js'))
 } else if (bundledNode()) {
   handOver(bundledNode())
