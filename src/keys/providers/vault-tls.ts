@@ -1,3 +1,4 @@
+import { X509Certificate } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 import { createSecureContext } from 'node:tls'
 import { vaultSetting } from './vault-options.ts'
@@ -14,6 +15,9 @@ export interface VaultTls {
   readonly key?: Buffer
 }
 
+const CERTIFICATE =
+  /-----BEGIN (?:X509 |TRUSTED )?CERTIFICATE-----[^-]+-----END (?:X509 |TRUSTED )?CERTIFICATE-----/g
+
 /** Reads what is named and checks that it is PEM that belongs together. Rejects CONFIG with the setting's name. */
 export async function loadVaultTls(files: VaultTlsFiles): Promise<VaultTls> {
   const { caFile, clientCertFile, clientKeyFile } = files
@@ -23,13 +27,16 @@ export async function loadVaultTls(files: VaultTlsFiles): Promise<VaultTls> {
   }
   const tls: { ca?: Buffer; cert?: Buffer; key?: Buffer } = {}
   if (caFile !== undefined) {
-    tls.ca = await readPem('ca_file', caFile)
-    check('ca_file', caFile, () => createSecureContext({ ca: tls.ca! }))
+    tls.ca = await readNamed('ca_file', caFile)
+    checkCertificates('ca_file', caFile, tls.ca)
   }
   if (clientCertFile !== undefined && clientKeyFile !== undefined) {
-    tls.cert = await readPem('client_cert_file', clientCertFile)
-    tls.key = await readPem('client_key_file', clientKeyFile)
-    check('client_cert_file', clientCertFile, () => createSecureContext({ cert: tls.cert!, key: tls.key! }))
+    const cert = await readNamed('client_cert_file', clientCertFile)
+    const key = await readNamed('client_key_file', clientKeyFile)
+    checkCertificates('client_cert_file', clientCertFile, cert)
+    check('client_key_file', clientKeyFile, () => createSecureContext({ cert, key }))
+    tls.cert = cert
+    tls.key = key
   }
   return tls
 }
@@ -41,23 +48,23 @@ export function sameTls(one: VaultTls, other: VaultTls): boolean {
   })
 }
 
-async function readPem(setting: string, path: string): Promise<Buffer> {
-  const bytes = await readFile(path).catch((thrown: unknown) => {
+async function readNamed(setting: string, path: string): Promise<Buffer> {
+  return await readFile(path).catch((thrown: unknown) => {
     throw vaultSetting(setting, `${path} cannot be read`, thrown)
   })
-  // OpenSSL takes a file without any certificate for an empty list, and every server would then be a stranger.
-  if (!bytes.includes('-----BEGIN ')) throw vaultSetting(setting, `${path} holds no PEM`)
-  return bytes
+}
+
+// OpenSSL passes over what it cannot read in a list of authorities, and every server would then be a stranger.
+function checkCertificates(setting: string, path: string, pem: Buffer): void {
+  const blocks = pem.toString('latin1').match(CERTIFICATE)
+  if (blocks === null) throw vaultSetting(setting, `${path} holds no certificate`)
+  for (const block of blocks) check(setting, path, () => new X509Certificate(block))
 }
 
 function check(setting: string, path: string, build: () => unknown): void {
   try {
     build()
   } catch (thrown) {
-    throw vaultSetting(
-      setting,
-      `${path} is not usable: damaged PEM, or certificate and key do not match`,
-      thrown,
-    )
+    throw vaultSetting(setting, `${path} is not usable: damaged PEM, or key and certificate differ`, thrown)
   }
 }

@@ -56,7 +56,7 @@ export async function openVaultKms(options: VaultKmsOptions): Promise<Kms> {
     timeoutMs: options.request.timeoutMs,
   })
   const kms = new VaultKms(options, http, keys)
-  log.info(`Using Vault Transit - address: ${address.href}, key: ${kms.masterKeyId}`)
+  log.info(`Using Vault Transit - address: ${options.address}, key: ${kms.masterKeyId}`)
   if (isOpenToOthers(address))
     log.warn('kms.vault.address is plain http: tokens and data keys cross the network in the open')
   try {

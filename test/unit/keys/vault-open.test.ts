@@ -1,0 +1,227 @@
+// What is refused at start and what is only logged, and what a client asks of a server. What Transit makes of it is shown
+// against a real one.
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, describe, expect, test } from 'vitest'
+import { openVaultKms, type VaultKmsOptions } from '../../../src/keys/providers/vault.ts'
+import { silentTelemetry } from '../../../src/telemetry.ts'
+import { capturedLog, errors, keyAnswer, ManualTimers, type Script, ScriptedVault } from './vault-scripted.ts'
+
+const never = new AbortController().signal
+const CONTEXT = { tenantId: 'acme', purpose: 'pii' } as const
+const folder = mkdtempSync(join(tmpdir(), 'betrace-vault-open-'))
+const file = (name: string, text: string): string => {
+  writeFileSync(join(folder, name), text)
+  return join(folder, name)
+}
+const secret = (text: string) => ({ reveal: () => text })
+
+afterAll(() => rmSync(folder, { recursive: true, force: true }))
+
+describe('settings that cannot work are refused by name', () => {
+  const missing = join(folder, 'missing.pem')
+  const PEM = '-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n'
+  const table: Record<string, [Partial<VaultKmsOptions>, string]> = {
+    'no URL': [{ address: 'vault:8200' }, 'kms.vault.address: must be a URL'],
+    'another scheme': [{ address: 'ftp://vault' }, 'kms.vault.address: must be a URL'],
+    'a password in the URL': [
+      { address: 'https://u:hunter2@vault' },
+      'kms.vault.address: must not hold user',
+    ],
+    'a query in the URL': [{ address: 'https://vault?a=b' }, 'kms.vault.address: must not hold'],
+    'a mount with a slash at its end': [{ mount: 'transit/' }, 'kms.vault.mount: must be a path'],
+    'a mount that goes up': [{ mount: '../sys' }, 'kms.vault.mount: must be a path'],
+    'no key': [{ keyName: '' }, 'kms.vault.key_name: must be 1 to 128'],
+    'a key with a slash': [{ keyName: 'a/b' }, 'kms.vault.key_name: must be 1 to 128'],
+    'a namespace with a slash before it': [{ namespace: '/team' }, 'kms.vault.namespace: must be a path'],
+    'a former mount that is none': [{ formerMounts: ['a b'] }, 'kms.vault.former_mounts: must be paths'],
+    "a tenant's key that is none": [
+      { tenantKeyMapping: new Map([['__proto__', 'a//b']]) },
+      'kms.tenant_key_mapping: a Transit key is named',
+    ],
+    'no way to log in': [{ token: undefined }, 'kms.vault.token: is needed, or one of'],
+    'an AppRole mount that goes up': [
+      { token: undefined, roleId: 'r', appRoleMount: '../token' },
+      'kms.vault.app_role_mount: must be a path',
+    ],
+    'a Kubernetes mount that goes up': [
+      { token: undefined, kubernetesRole: 'r', kubernetesMount: 'a?b' },
+      'kms.vault.kubernetes_mount: must be a path',
+    ],
+    'an authority that is not there': [{ caFile: missing }, `kms.vault.ca_file: ${missing} cannot be read`],
+    'an authority that is no PEM': [
+      { caFile: file('text', 'x') },
+      `kms.vault.ca_file: ${join(folder, 'text')} holds no certificate`,
+    ],
+    'an authority that is a key': [
+      { caFile: file('key.pem', PEM.replaceAll('CERTIFICATE', 'PRIVATE KEY')) },
+      `kms.vault.ca_file: ${join(folder, 'key.pem')} holds no certificate`,
+    ],
+    'an authority that is damaged': [
+      { caFile: file('damaged.pem', PEM) },
+      `kms.vault.ca_file: ${join(folder, 'damaged.pem')} is not usable`,
+    ],
+    'a certificate without its key': [{ clientCertFile: missing }, 'kms.vault.client_key_file: is needed'],
+    'a key without its certificate': [{ clientKeyFile: missing }, 'kms.vault.client_cert_file: is needed'],
+  }
+  for (const [name, [changes, message]] of Object.entries(table)) {
+    test(name, async () => {
+      const call = openVaultKms({ ...options('http://127.0.0.1:1'), ...changes })
+      await expect(call).rejects.toMatchObject({ code: 'CONFIG' })
+      await expect(call).rejects.toThrow(message)
+      await expect(call).rejects.not.toThrow(/hunter2|\n/)
+    })
+  }
+})
+
+describe('at start', () => {
+  test('the log names server and key, and no secret', async () => {
+    await using vault = await ScriptedVault.start(() => keyAnswer())
+    const { log, text } = await capturedLog()
+    const token = secret('hvs.CAESIJcanarycanarycanary')
+    const kms = await openVaultKms({
+      ...options(vault.url),
+      mount: 'a/b',
+      keyName: 'k',
+      namespace: 'team',
+      token,
+      log,
+    })
+    await kms.close()
+    expect(text()).toContain('Initializing KMS provider: vault')
+    expect(text()).toContain(`Using Vault Transit - address: ${vault.url}, key: team/a/b/k`)
+    expect(text()).not.toContain('canary')
+    expect(vault.asked).toMatchObject([
+      { path: 'auth/token/lookup-self', namespace: 'team' },
+      { method: 'GET', path: 'a/b/keys/k', namespace: 'team', token: 'hvs.CAESIJcanarycanarycanary' },
+    ])
+  })
+
+  test('plain http to another machine is warned of, and to this one it is not', async () => {
+    for (const [address, isWarned] of [
+      ['http://vault.invalid:8200', true],
+      ['http://127.0.0.1:1', false],
+    ] as const) {
+      const { log, text } = await capturedLog()
+      await (await openVaultKms({ ...options(address), log })).close()
+      expect(text().includes('kms.vault.address is plain http')).toBe(isWarned)
+    }
+  })
+
+  const passing = {
+    'a sealed server': [errors(503, 'Vault is sealed'), 'network'],
+    'a denial': [errors(403, 'permission denied'), 'access_denied'],
+    'a key that is not there yet': [errors(404), 'key_not_found'],
+  } as const
+  for (const [name, [answer, kmsClass]] of Object.entries(passing)) {
+    test(`${name} is logged and asked for again`, async () => {
+      await using vault = await ScriptedVault.start(() => answer)
+      const { log, text } = await capturedLog()
+      const kms = await openVaultKms({ ...options(vault.url), log })
+      expect(text()).toContain(`KmsException ${kmsClass} in describe_key`)
+      vault.script = () => keyAnswer()
+      expect(await kms.describe(never)).toEqual({ enabled: true, masterKeyId: 'transit/k' })
+      await kms.close()
+    })
+  }
+
+  test('a server that ignores associated data is refused', async () => {
+    await using vault = await ScriptedVault.start(({ path, body }) => {
+      if (path.startsWith('auth/')) return errors(403, 'permission denied')
+      if (path.startsWith('transit/keys/')) return keyAnswer({ derived: false })
+      if (path.startsWith('transit/encrypt/'))
+        return { status: 200, body: { data: { ciphertext: `vault:v1:${body.plaintext}` } } }
+      return { status: 200, body: { data: { plaintext: body.ciphertext!.replace('vault:v1:', '') } } }
+    })
+    await expect(openVaultKms(options(vault.url))).rejects.toMatchObject({
+      code: 'CONFIG',
+      message: 'kms.vault.key_name: server ignores associated data; use a derived Transit key',
+    })
+  })
+})
+
+describe('wrapping', () => {
+  test('reads a key again after five minutes, and not before', async () => {
+    await using vault = await ScriptedVault.start(transit)
+    const timers = new ManualTimers()
+    const kms = await openVaultKms({ ...options(vault.url), monotonicMs: timers.monotonicMs })
+    const reads = () => vault.paths.filter((path) => path === 'transit/keys/k').length
+    for (const [atMs, count] of [
+      [0, 1],
+      [299_999, 1],
+      [300_000, 2],
+      [300_001, 2],
+    ] as const) {
+      timers.nowMs = atMs
+      await kms.wrap(Uint8Array.of(1), CONTEXT, never)
+      expect(reads()).toBe(count)
+    }
+    await kms.close()
+  })
+
+  const broken: Record<string, object> = {
+    'no data key': { ciphertext: 'vault:v1:AAAA' },
+    'a short data key': { plaintext: 'AAAA', ciphertext: 'vault:v1:AAAA' },
+    'a data key in another spelling': { plaintext: `${'A'.repeat(42)}B=`, ciphertext: 'vault:v1:AAAA' },
+    'no ciphertext': { plaintext: `${'A'.repeat(43)}=` },
+    'a ciphertext of another kind': { plaintext: `${'A'.repeat(43)}=`, ciphertext: 'AAAA' },
+    'a ciphertext that is a number': { plaintext: `${'A'.repeat(43)}=`, ciphertext: 7 },
+  }
+  for (const [name, data] of Object.entries(broken)) {
+    test(`${name} in an answer is a network failure`, async () => {
+      await using vault = await ScriptedVault.start((asked, raw) =>
+        asked.path.startsWith('transit/datakey/') ? { status: 200, body: { data } } : transit(asked, raw),
+      )
+      const kms = await openVaultKms(options(vault.url))
+      await expect(kms.generateDataKey(CONTEXT, never)).rejects.toMatchObject({
+        kmsClass: 'network',
+        operation: 'generate_data_key',
+      })
+      await kms.close()
+    })
+  }
+
+  test('a key that is no key in an answer is a network failure', async () => {
+    for (const changes of [{ type: 7 }, { latest_version: 'one' }]) {
+      await using vault = await ScriptedVault.start(() => keyAnswer(changes))
+      const kms = await openVaultKms(options(vault.url))
+      await expect(kms.describe(never)).rejects.toMatchObject({ kmsClass: 'network' })
+      await kms.close()
+    }
+  })
+
+  test('nothing reaches the server for a wrapped key that is none, or an id that is not ours', async () => {
+    await using vault = await ScriptedVault.start(transit)
+    const kms = await openVaultKms(options(vault.url))
+    await kms.wrap(Uint8Array.of(1), CONTEXT, never)
+    const before = vault.asked.length
+    const bytes = Buffer.from('vault:v1:AAAA')
+    await expect(kms.unwrap(Buffer.from('x'), 'transit/k', CONTEXT, never)).rejects.toMatchObject({
+      kmsClass: 'invalid_ciphertext',
+    })
+    await expect(kms.unwrap(bytes, 'secret/k', CONTEXT, never)).rejects.toMatchObject({
+      kmsClass: 'key_not_found',
+    })
+    expect(vault.asked).toHaveLength(before)
+    await kms.close()
+  })
+})
+
+/** Answers in the form of Transit's, without its cryptography. */
+const transit: Script = ({ path }) => {
+  if (path.startsWith('transit/keys/')) return keyAnswer()
+  return { status: 200, body: { data: { plaintext: `${'A'.repeat(43)}=`, ciphertext: 'vault:v1:AAAA' } } }
+}
+
+function options(address: string): VaultKmsOptions {
+  return {
+    address,
+    mount: 'transit',
+    keyName: 'k',
+    token: secret('t'),
+    tenantKeyMapping: new Map(),
+    request: { connectTimeoutMs: 500, timeoutMs: 2_000, attemptsMax: 1 },
+    log: silentTelemetry().log,
+  }
+}
