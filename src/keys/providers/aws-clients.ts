@@ -20,6 +20,8 @@ export interface AwsClientOptions {
   readonly credentials: KMSClientConfig['credentials'] | undefined
   /** Regions of the configured keys. */
   readonly ownRegions: ReadonlySet<string>
+  /** Hears what the SDK would otherwise write to the console, such as that all sockets are in use. */
+  readonly warn: (text: string) => void
 }
 
 // A wrapped key names its region, and telemetry from outside may name any: no more of them than AWS has, about.
@@ -77,7 +79,7 @@ export class AwsClients {
   }
 
   #config(region: string, timeoutMs: number, attemptsMax: number): KMSClientConfig {
-    const { endpoint, useFipsEndpoint, credentials, request } = this.#options
+    const { endpoint, useFipsEndpoint, credentials, request, warn } = this.#options
     const agent = { keepAlive: true, maxSockets: SOCKETS_MAX }
     return {
       region,
@@ -92,6 +94,8 @@ export class AwsClients {
         throwOnRequestTimeout: true,
         // Silence inside an answer is none of the two above.
         socketTimeout: timeoutMs,
+        // Of the connections only: a logger of the client would be told keys.
+        logger: { debug: ignore, info: ignore, warn, error: warn },
         httpAgent: agent,
         httpsAgent: agent,
       },
@@ -100,3 +104,5 @@ export class AwsClients {
     }
   }
 }
+
+function ignore(): void {}

@@ -46,7 +46,8 @@ export async function openAwsKms(options: AwsKmsOptions): Promise<Kms> {
   const sdk = await loadAwsSdk()
   const ownKeys = [keys.primary, ...keys.replicas, ...keys.ofTenants.values()]
   const ownRegions = new Set(ownKeys.map(({ region }) => region))
-  const clients = new AwsClients(sdk, { endpoint, useFipsEndpoint, request, credentials, ownRegions })
+  const warn = (text: string): void => log.warn(text)
+  const clients = new AwsClients(sdk, { endpoint, useFipsEndpoint, request, credentials, ownRegions, warn })
   const failover = new AwsFailover(options.clock ?? systemClock, (region, failure) => {
     if (failure === undefined) log.info({ region }, `AWS KMS - region: ${region} works again`)
     else

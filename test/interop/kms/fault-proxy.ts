@@ -92,6 +92,9 @@ export class FaultProxy {
 
   /** From now on, and for new connections: those that stand are dropped. */
   set(fault: Fault | ((request: ProxiedRequest) => Fault)): void {
+    if (typeof fault !== 'function' && fault.kind === 'answer' && this.#options.layer === 'tcp') {
+      throw new Error('an answer can only be given on layer http')
+    }
     this.#fault = typeof fault === 'function' ? fault : () => fault
     this.#count = 0
     this.#drop()
@@ -216,11 +219,12 @@ export class FaultProxy {
     }
     const server = connect(Number(this.#upstream.port), this.#upstream.hostname)
     server.on('error', () => client.destroy())
-    server.on('close', () => client.end())
     client.on('close', () => server.destroy())
     client.pipe(server)
     if (fault.kind === 'latency') {
+      // Timers of one length fire in order, so the end stays behind the bytes.
       server.on('data', (bytes: Buffer) => setTimeout(() => client.write(bytes), fault.ms))
+      server.on('end', () => setTimeout(() => client.end(), fault.ms))
     } else if (fault.kind === 'half') {
       this.#pipeHalf(fault.ending, server, client)
     } else {
