@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Writable } from 'node:stream'
 import { loadConfig } from '../../../src/config/load.ts'
-import { Service } from '../../../src/service.ts'
+import { Service, type Surroundings } from '../../../src/service.ts'
 import { createTelemetry } from '../../../src/telemetry.ts'
 
 export interface TestSidecar {
@@ -40,6 +40,7 @@ const BASE = [
 export async function startSidecar(
   sets: readonly string[] = [],
   folder = mkdtempSync(join(tmpdir(), 'betrace-test-')),
+  around: Partial<Pick<Surroundings, 'clock' | 'openKms'>> = {},
 ): Promise<TestSidecar> {
   const root = join(import.meta.dirname, '../../..')
   const { config, problems } = await loadConfig({
@@ -64,7 +65,7 @@ export async function startSidecar(
     },
   })
   const telemetry = await createTelemetry({ level: 'debug', encoding: 'json', destination })
-  const service = await Service.start(config, { ...telemetry, env: {} })
+  const service = await Service.start(config, { ...telemetry, env: {}, ...around })
   const { receivers, admin } = service.addresses
   const httpUrl = `http://127.0.0.1:${receivers.get('http')!.port}`
   const adminUrl = `http://127.0.0.1:${admin.port}`
