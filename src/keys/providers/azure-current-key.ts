@@ -1,5 +1,6 @@
 // Which version of a key is the current one, read at most every few minutes: Key Vault wraps only under a version that
 // the caller names.
+import type { Clock } from '../../clock.ts'
 import { KmsError } from '../kms.ts'
 import type { WrapAlgorithm } from './azure-envelope.ts'
 import type { AzureKeyId } from './azure-key-id.ts'
@@ -21,22 +22,22 @@ const KEY_AGE_MS_MAX = 5 * 60_000
 export class CurrentKeys {
   readonly #vault: AzureVault
   readonly #timeoutMs: number
-  readonly #monotonicMs: () => number
+  readonly #clock: Clock
   /** One for each configured key. */
   readonly #entries = new Map<AzureKeyId, Entry>()
 
-  constructor(vault: AzureVault, timeoutMs: number, monotonicMs: () => number) {
+  constructor(vault: AzureVault, timeoutMs: number, clock: Clock) {
     this.#vault = vault
     this.#timeoutMs = timeoutMs
-    this.#monotonicMs = monotonicMs
+    this.#clock = clock
   }
 
   /** Rejects with what the client threw, or bad_request for a key that cannot wrap. Callers at once share one read. */
   get(reference: AzureKeyId, operation: string): Promise<CurrentKey> {
     const known = this.#entries.get(reference)
-    if (known !== undefined && this.#monotonicMs() - known.startMs < KEY_AGE_MS_MAX) return known.key
+    if (known !== undefined && this.#clock.monotonicMs() - known.startMs < KEY_AGE_MS_MAX) return known.key
     const key = this.#read(reference, operation)
-    this.#entries.set(reference, { key, startMs: this.#monotonicMs() })
+    this.#entries.set(reference, { key, startMs: this.#clock.monotonicMs() })
     key.catch(() => this.forget(reference, key))
     return key
   }

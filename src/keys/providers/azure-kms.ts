@@ -2,6 +2,7 @@
 // context is bound by the envelope, and the version stands in the master key id of what was wrapped.
 import { createHash, createPublicKey, randomBytes } from 'node:crypto'
 import type { KeyVaultKey } from '@azure/keyvault-keys'
+import type { Clock } from '../../clock.ts'
 import { type KmsContext, serialiseContext } from '../context.ts'
 import { type GeneratedDataKey, type Kms, type KmsDescription, KmsError, type WrappedKey } from '../kms.ts'
 import { type AttemptParts, callWithAttempts } from './attempts.ts'
@@ -21,7 +22,7 @@ export interface AzureKmsParts {
   readonly trustedVaults: ReadonlySet<string>
   readonly currentKeys: CurrentKeys
   readonly attempts: AttemptParts
-  readonly nowMs: () => number
+  readonly clock: Clock
 }
 
 export class AzureKms implements Kms {
@@ -75,7 +76,7 @@ export class AzureKms implements Kms {
 
   /** Needs the permission to get the key, as the first wrap does. */
   async describe(signal: AbortSignal): Promise<KmsDescription> {
-    const { vault, master, nowMs } = this.#parts
+    const { vault, master, clock } = this.#parts
     const { masterKeyId } = this
     try {
       const key = await this.#call('describe_key', master, signal, (abortSignal) =>
@@ -84,7 +85,7 @@ export class AzureKms implements Kms {
           ...(master.version === undefined ? {} : { version: master.version }),
         }),
       )
-      return { enabled: isUsable(key, nowMs()), masterKeyId }
+      return { enabled: isUsable(key, clock.nowMs()), masterKeyId }
     } catch (thrown) {
       if (thrown instanceof KmsError && thrown.kmsClass === 'key_disabled')
         return { enabled: false, masterKeyId }

@@ -1,4 +1,5 @@
 // Azure Key Vault and Managed HSM: the settings, and what they are checked for.
+import { type Clock, systemClock } from '../../clock.ts'
 import { SidecarError } from '../../errors.ts'
 import type { Logger } from '../../telemetry.ts'
 import type { Kms } from '../kms.ts'
@@ -32,15 +33,12 @@ export interface AzureKmsOptions {
   readonly log: Logger
   /** For jitter only; `Math.random` when absent. */
   readonly random?: () => number
-  /** `performance.now` when absent. */
-  readonly monotonicMs?: () => number
-  /** Milliseconds since the epoch, for validity periods; `Date.now` when absent. */
-  readonly nowMs?: () => number
+  readonly clock?: Clock
 }
 
 /** Loads the client libraries and checks the settings; the first call connects. Rejects CONFIG with one line. */
 export async function openAzureKms(options: AzureKmsOptions): Promise<Kms> {
-  const { log, env, request } = options
+  const { log, env, request, clock = systemClock } = options
   log.info('Initializing KMS provider: azure')
   const vaultUrl = requireVaultUrl('azure.vault_uri', options.vaultUri)
   const master = requireKey('azure.key_name', options.keyName, vaultUrl)
@@ -68,9 +66,9 @@ export async function openAzureKms(options: AzureKmsOptions): Promise<Kms> {
     master,
     ofTenants,
     trustedVaults: new Set([vaultUrl, ...[...ofTenants.values()].map((key) => key.vaultUrl), ...former]),
-    currentKeys: new CurrentKeys(vault, request.timeoutMs, options.monotonicMs ?? (() => performance.now())),
+    currentKeys: new CurrentKeys(vault, request.timeoutMs, clock),
     attempts: { limits: request, random: options.random ?? Math.random, errorOf: azureError },
-    nowMs: options.nowMs ?? (() => Date.now()),
+    clock,
   })
 }
 

@@ -18,6 +18,8 @@ const CLASS_OF_CODE: ReadonlyMap<number, KmsClass> = new Map([
   [16, 'access_denied'], // UNAUTHENTICATED
 ])
 const INVALID_ARGUMENT = 3
+/** The service found our request damaged. */
+const CHECKSUM_TEXT = /checksum|crc32c/i
 
 export function gcpError(thrown: unknown, operation: string): KmsError {
   const code = member(thrown, 'code')
@@ -36,6 +38,7 @@ export function gcpError(thrown: unknown, operation: string): KmsError {
 }
 
 function classOf(code: number, text: string, operation: string): KmsClass {
+  if (code === INVALID_ARGUMENT && CHECKSUM_TEXT.test(text)) return 'network'
   if (code === INVALID_ARGUMENT) return operation === 'decrypt' ? 'invalid_ciphertext' : 'bad_request'
   // The client's own failure to get a token, which it dresses up as an answer.
   if (text.startsWith('Getting metadata from plugin failed')) return 'network'

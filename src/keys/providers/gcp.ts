@@ -152,6 +152,7 @@ class GcpKms implements Kms {
     return this.#call('decrypt', 'decrypt', request, signal, (answer) => {
       const plaintext = bytesOf(answer.plaintext)
       if (plaintext === undefined || numberOf(answer.plaintextCrc32c) !== crc32c(plaintext)) {
+        plaintext?.fill(0)
         throw damaged('decrypt')
       }
       return plaintext
