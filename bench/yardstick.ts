@@ -1,10 +1,9 @@
 // The yardstick: what protobufjs costs merely to decode and encode the same requests, on the same core in the same run.
 //
 //   node bench/yardstick.ts '{"spans":512,"seconds":2}'
-import { createRequire } from 'node:module'
-import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import protobuf from 'protobufjs'
+import type protobuf from 'protobufjs'
+import { requestType } from '../test/unit/wire/oracle.ts'
 import { makeTraces } from './payload.ts'
 
 export interface YardstickOptions {
@@ -21,7 +20,7 @@ const PAYLOAD_COUNT = 4
 const WARM_UP_SHARE = 0.25
 
 export function measureYardstick({ spans, seconds }: YardstickOptions): YardstickResult {
-  const type = loadRequestType()
+  const type = requestType.traces
   const payloads = Array.from({ length: PAYLOAD_COUNT }, (_, seed) => makeTraces({ spans, seed: seed + 1 }))
   recode(type, payloads, seconds * WARM_UP_SHARE, spans)
   const before = process.cpuUsage()
@@ -45,15 +44,6 @@ function recode(
   }
   if (bytes === 0) throw new Error('nothing was encoded')
   return count
-}
-
-/** OTLP's own schema, from the package that the tests take it from. */
-function loadRequestType(): protobuf.Type {
-  const folder = dirname(createRequire(import.meta.url).resolve('@elastic/mockotlpserver/package.json'))
-  const root = new protobuf.Root()
-  root.resolvePath = (_origin, target) => join(folder, target)
-  root.loadSync('opentelemetry/proto/collector/trace/v1/trace_service.proto')
-  return root.lookupType('opentelemetry.proto.collector.trace.v1.ExportTraceServiceRequest')
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {

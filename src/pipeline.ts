@@ -5,10 +5,12 @@
 //   body ─ tenants ─ announcements ⟂ known? ─ redact ⟂ key? ─ room? ⟂ ─ sign ⟂ key? ─ deliver ⟂ ─ OK
 import type { Clock } from './clock.ts'
 import { asSidecarError } from './errors.ts'
+import type { SigningKey } from './evidence/evidence.ts'
 import type { ItemAccounts } from './pipeline/accounts.ts'
 import type { Confirmation, Delivery, NewRecord } from './pipeline/delivery.ts'
-import type { KeyDesk, SigningKeyAtHand, TenantKeysAtHand } from './pipeline/key-desk.ts'
+import type { KeyDesk } from './pipeline/key-desk.ts'
 import type { PipelineMetrics } from './pipeline/metrics.ts'
+import type { TenantKeys } from './redaction/tenant-keys.ts'
 import type { Signal } from './wire/otlp.ts'
 
 /** One Export call, as a receiver hands it on. */
@@ -60,12 +62,12 @@ export interface PipelineParts {
   readonly prepare: (request: ExportRequest) => Promise<void> | void
   /** The tenant of each resource group, in order. Throws TENANT_DENIED or MALFORMED. */
   readonly tenantsOf: (request: ExportRequest) => readonly string[]
-  readonly redact: (signal: Signal, body: Uint8Array, keys: readonly TenantKeysAtHand[]) => Redacted
+  readonly redact: (signal: Signal, body: Uint8Array, keys: readonly TenantKeys[]) => Redacted
   readonly sign: (
     signal: Signal,
     body: Uint8Array,
     tenants: readonly string[],
-    keys: ReadonlyMap<string, SigningKeyAtHand>,
+    keys: ReadonlyMap<string, SigningKey>,
   ) => Signed
 }
 

@@ -2,37 +2,10 @@
 // A refusal is the last resort, since some clients never retry.
 import type { Clock } from '../clock.ts'
 import { asSidecarError, SidecarError } from '../errors.ts'
+import type { SigningKey } from '../evidence/evidence.ts'
+import type { Pseudonymizer, Sealer, TenantKeys } from '../redaction/tenant-keys.ts'
 import type { Waiting } from './delivery.ts'
 import { pause } from './pause.ts'
-
-/** The keys of one resource group's tenant, as redaction takes them. `mask`: the policy gave up on the key service. */
-export interface TenantKeysAtHand {
-  readonly tenant: string
-  readonly sealer: Sealer | 'mask' | undefined
-  readonly pseudonymizer: Pseudonymizer | 'mask' | undefined
-}
-
-export interface Sealer {
-  readonly announcementKey: string
-  readonly announcement: string
-  sealAll(
-    items: readonly {
-      readonly plaintext: Uint8Array
-      readonly attributeKey: string
-      readonly dataClass: string
-    }[],
-  ): string[]
-}
-
-export interface Pseudonymizer {
-  pseudonym(dataClass: string, value: Uint8Array): string
-}
-
-export interface SigningKeyAtHand {
-  readonly keyId: string
-  readonly privateKey: import('node:crypto').KeyObject
-  readonly publicKey: Uint8Array
-}
 
 /** The part of `Keys` that the pipeline uses: a synchronous hit, or a promise. */
 export interface KeyCache {
@@ -40,7 +13,7 @@ export interface KeyCache {
   loadSealer(tenant: string, abort: AbortSignal): Promise<unknown>
   pseudonymizer(tenant: string): Pseudonymizer | undefined
   loadPseudonymizer(tenant: string, abort: AbortSignal): Promise<unknown>
-  signingKey(tenant: string): SigningKeyAtHand | undefined
+  signingKey(tenant: string): SigningKey | undefined
   loadSigningKey(tenant: string, abort: AbortSignal): Promise<unknown>
 }
 
@@ -78,9 +51,9 @@ export class KeyWait {
     this.#waiting = waiting
   }
 
-  tenantKeys(tenants: readonly string[]): TenantKeysAtHand[] {
+  tenantKeys(tenants: readonly string[]): TenantKeys[] {
     const { keys } = this.#parts
-    const byTenant = new Map<string, TenantKeysAtHand>()
+    const byTenant = new Map<string, TenantKeys>()
     return tenants.map((tenant) => {
       let atHand = byTenant.get(tenant)
       if (atHand === undefined) {
@@ -95,8 +68,8 @@ export class KeyWait {
     })
   }
 
-  signingKeys(tenants: readonly string[]): Map<string, SigningKeyAtHand> {
-    const found = new Map<string, SigningKeyAtHand>()
+  signingKeys(tenants: readonly string[]): Map<string, SigningKey> {
+    const found = new Map<string, SigningKey>()
     for (const tenant of tenants) {
       if (found.has(tenant)) continue
       const key = this.#parts.keys.signingKey(tenant)

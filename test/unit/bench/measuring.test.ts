@@ -1,9 +1,7 @@
 // The instruments themselves: a bench that counts wrongly would still print a table.
 
 import { readdirSync, readFileSync } from 'node:fs'
-import { createRequire } from 'node:module'
-import { dirname, join } from 'node:path'
-import protobuf from 'protobufjs'
+import { join } from 'node:path'
 import { afterEach, describe, expect, test } from 'vitest'
 import { readUsage } from '../../../bench/cpu.ts'
 import { generateLoad, summarize } from '../../../bench/load.ts'
@@ -14,6 +12,7 @@ import { type Sink, startSink } from '../../../bench/sink.ts'
 import { SpanLedger, UniqueLoad } from '../../../bench/unique-load.ts'
 import { countSpans, spanIdOffsets, spanKeys } from '../../../bench/wire-walk.ts'
 import { accountsOf, imbalance, parseMetrics } from '../../interop/metrics.ts'
+import { requestType } from '../wire/oracle.ts'
 
 describe('percentiles are nearest rank', () => {
   test.each([
@@ -31,11 +30,7 @@ describe('percentiles are nearest rank', () => {
 })
 
 describe('the walk over a request', () => {
-  const folder = dirname(createRequire(import.meta.url).resolve('@elastic/mockotlpserver/package.json'))
-  const root = new protobuf.Root()
-  root.resolvePath = (_origin, target) => join(folder, target)
-  root.loadSync('opentelemetry/proto/collector/trace/v1/trace_service.proto')
-  const type = root.lookupType('opentelemetry.proto.collector.trace.v1.ExportTraceServiceRequest')
+  const type = requestType.traces
 
   test.each([1, 2, 33, 512])('finds the spans and ids that protobufjs finds, of %i', (spans) => {
     const body = makeTraces({ spans, seed: spans })

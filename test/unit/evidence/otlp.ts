@@ -1,17 +1,11 @@
 // Test requests, made and re-marshalled with protobufjs from OTLP's own definitions.
 
 import { generateKeyPairSync, type KeyObject } from 'node:crypto'
-import { createRequire } from 'node:module'
-import { dirname, join } from 'node:path'
-import protobuf from 'protobufjs'
 import { ed25519PublicKey, type KeyLookup } from '../../../src/evidence/check.ts'
 import type { SigningKey } from '../../../src/evidence/evidence.ts'
+import { requestType } from '../wire/oracle.ts'
 
-const protoRoot = dirname(createRequire(import.meta.url).resolve('@elastic/mockotlpserver/package.json'))
-const root = new protobuf.Root()
-root.resolvePath = (_origin, target) => join(protoRoot, target)
-root.loadSync('opentelemetry/proto/collector/trace/v1/trace_service.proto', { keepCase: false })
-const Request = root.lookupType('opentelemetry.proto.collector.trace.v1.ExportTraceServiceRequest')
+const Request = requestType.traces
 
 // biome-ignore lint/suspicious/noExplicitAny: a test writes and edits messages of any shape
 export type Message = any

@@ -1,7 +1,8 @@
 import { describe, expect, test } from 'vitest'
 import type { Clock } from '../../../src/clock.ts'
 import { SidecarError } from '../../../src/errors.ts'
-import { type KeyCache, KeyDesk, type Sealer } from '../../../src/pipeline/key-desk.ts'
+import { type KeyCache, KeyDesk } from '../../../src/pipeline/key-desk.ts'
+import type { Sealer } from '../../../src/redaction/tenant-keys.ts'
 
 const sealer: Sealer = { announcementKey: 'betrace.key.k', announcement: '{}', sealAll: () => [] }
 const realClock: Clock = { nowMs: Date.now, nowNs: () => 0n, monotonicMs: () => performance.now() }

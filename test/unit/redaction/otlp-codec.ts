@@ -1,47 +1,8 @@
 // Builds requests and reads them back with protobufjs and the .proto files of a development dependency, so that what
 // these tests see is what any other OTLP implementation sees.
 
-import { createRequire } from 'node:module'
-import { dirname, join } from 'node:path'
-import protobuf from 'protobufjs'
 import type { Signal } from '../../../src/wire/otlp.ts'
-
-const protoRoot = dirname(createRequire(import.meta.url).resolve('@elastic/mockotlpserver/package.json'))
-
-const root = new protobuf.Root()
-root.resolvePath = (_origin, target) => join(protoRoot, target)
-root.loadSync(
-  ['trace', 'logs', 'metrics'].map(
-    (name) => `opentelemetry/proto/collector/${name}/v1/${name}_service.proto`,
-  ),
-  { keepCase: false },
-)
-
-// These files are older than OTLP 1.11: what it added is declared here.
-const { Field, Type } = protobuf
-const common = root.lookup('opentelemetry.proto.common.v1') as protobuf.Namespace // a package is a namespace
-const entityRef = new Type('EntityRef')
-  .add(new Field('schemaUrl', 1, 'string'))
-  .add(new Field('type', 2, 'string'))
-  .add(new Field('idKeys', 3, 'string', 'repeated'))
-  .add(new Field('descriptionKeys', 4, 'string', 'repeated'))
-common.add(entityRef)
-addField(
-  'opentelemetry.proto.resource.v1.Resource',
-  new Field('entityRefs', 3, '.opentelemetry.proto.common.v1.EntityRef', 'repeated'),
-)
-addField('opentelemetry.proto.logs.v1.LogRecord', new Field('eventName', 12, 'string'))
-
-function addField(type: string, field: protobuf.Field): void {
-  const message = root.lookupType(type)
-  if (message.fields[field.name] === undefined) message.add(field)
-}
-
-const REQUESTS: Readonly<Record<Signal, string>> = {
-  traces: 'opentelemetry.proto.collector.trace.v1.ExportTraceServiceRequest',
-  logs: 'opentelemetry.proto.collector.logs.v1.ExportLogsServiceRequest',
-  metrics: 'opentelemetry.proto.collector.metrics.v1.ExportMetricsServiceRequest',
-}
+import { read, requestType, root } from '../wire/oracle.ts'
 
 const anyValueType = root.lookupType('opentelemetry.proto.common.v1.AnyValue')
 
@@ -49,13 +10,12 @@ const anyValueType = root.lookupType('opentelemetry.proto.common.v1.AnyValue')
 export type Plain = Record<string, unknown>
 
 export function encode(signal: Signal, request: Plain): Uint8Array {
-  const type = root.lookupType(REQUESTS[signal])
+  const type = requestType[signal]
   return type.encode(type.fromObject(request)).finish()
 }
 
 export function decode(signal: Signal, body: Uint8Array): Plain {
-  const type = root.lookupType(REQUESTS[signal])
-  return type.toObject(type.decode(body), { longs: String, bytes: String, enums: Number })
+  return read(signal, body)
 }
 
 export function encodeAnyValue(value: Plain): Uint8Array {
