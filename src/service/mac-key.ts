@@ -1,5 +1,5 @@
 import { createSecretKey, hkdfSync, type KeyObject } from 'node:crypto'
-import type { SigningKey } from '../keys/signing-keys.ts'
+import type { SigningKey } from '../evidence/evidence.ts'
 
 const LABEL = 'betrace/span-mac/v1'
 const derived = new WeakMap<KeyObject, SigningKey>()
@@ -17,7 +17,6 @@ export function macKeyOf(signing: SigningKey): SigningKey {
   const key: SigningKey = {
     keyId: signing.keyId,
     privateKey: createSecretKey(secret),
-    publicKey: signing.publicKey,
   }
   seed.fill(0)
   secret.fill(0)
