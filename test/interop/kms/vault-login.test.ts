@@ -4,32 +4,31 @@ import { createServer as createTlsServer, type Server } from 'node:https'
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { Writable } from 'node:stream'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { Kms } from '../../../src/keys/kms.ts'
 import { openVaultKms } from '../../../src/keys/providers/vault.ts'
 import type { VaultKmsOptions } from '../../../src/keys/providers/vault-options.ts'
-import { createTelemetry } from '../../../src/telemetry.ts'
+import { capturedLog } from '../../unit/keys/vault-scripted.ts'
 import { until } from '../service-process.ts'
 import { CONTEXT, never, roundTrip } from './expectations.ts'
 import { FaultProxy } from './fault-proxy.ts'
-import { makeCertificates, OpenBao } from './vault-server.ts'
-import { optionsFor, policyFor, secret } from './vault-target.ts'
+import { VaultRig } from './vault-rig.ts'
+import { makeCertificates, type OpenBao } from './vault-server.ts'
+import { secret } from './vault-target.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'betrace-vault-login-'))
+let rig: VaultRig
 let server: OpenBao
 
 beforeAll(async () => {
   makeCertificates(folder)
-  server = await OpenBao.start('dev')
-  await server.must('POST', 'sys/mounts/transit', { type: 'transit' })
-  await server.must('POST', 'transit/keys/default', { derived: true })
-  await server.must('PUT', 'sys/policies/acl/sidecar', { policy: policyFor('*') })
+  rig = await VaultRig.start()
+  server = rig.server
   await server.must('POST', 'sys/auth/approle', { type: 'approle' })
 })
 
 afterAll(async () => {
-  await server.stop()
+  await rig.stop()
   rmSync(folder, { recursive: true, force: true })
 })
 
@@ -37,7 +36,7 @@ describe('AppRole', () => {
   test('logs in when it must, and ends its own token when it closes', async () => {
     const role = await appRole('plain', { token_ttl: '1h' })
     const before = await accessors()
-    const kms = await openVaultKms({ ...role, ...quiet() })
+    const kms = await openVaultKms(role)
     await roundTrip(kms)
     await roundTrip(kms)
     expect(await accessorsSince(before)).toHaveLength(1)
@@ -147,8 +146,7 @@ describe('Kubernetes', () => {
 
 describe('tokens that are given', () => {
   test('a given token is renewed, and its end is access denied', async () => {
-    const { auth } = await server.must('POST', 'auth/token/create', { policies: ['sidecar'], ttl: '2s' })
-    const text = String(auth!.client_token)
+    const text = await rig.createToken({ ttl: '2s' })
     await withVault({ ...base(), token: secret(text) }, async (kms) => {
       await until('the token was renewed', async () => {
         const token = await server.api('POST', 'auth/token/lookup', { token: text })
@@ -161,12 +159,7 @@ describe('tokens that are given', () => {
   })
 
   test('a token file is read again when its token was revoked', async () => {
-    const create = async (): Promise<string> =>
-      String(
-        (await server.must('POST', 'auth/token/create', { policies: ['sidecar'], ttl: '1h' })).auth!
-          .client_token,
-      )
-    const [one, two] = [await create(), await create()]
+    const [one, two] = [await rig.createToken({ ttl: '1h' }), await rig.createToken({ ttl: '1h' })]
     const tokenFile = join(folder, 'token')
     writeFileSync(tokenFile, `${one}\n`)
     await withVault({ ...base(), tokenFile }, async (kms) => {
@@ -182,7 +175,7 @@ describe('tokens that are given', () => {
 
 /** Options without a way to log in. */
 function base(): VaultKmsOptions {
-  const { token: _, ...options } = optionsFor(server, '')
+  const { token: _, ...options } = rig.options
   return options
 }
 
@@ -202,7 +195,7 @@ async function withVault(
   options: VaultKmsOptions,
   use: (kms: Kms, lines: () => string[]) => Promise<void>,
 ): Promise<void> {
-  const { log, text } = await captured()
+  const { log, text } = await capturedLog()
   const kms = await openVaultKms({ ...options, log })
   try {
     await use(kms, () => text().split('\n'))
@@ -212,22 +205,6 @@ async function withVault(
   expect(text()).toContain('Initializing KMS provider: vault')
   expect(text()).not.toMatch(/\b(?:s|hvs|b)\.[A-Za-z0-9]{20,}|eyJ/)
   if (options.secretId !== undefined) expect(text()).not.toContain(options.secretId.reveal())
-}
-
-async function captured(): Promise<{ log: VaultKmsOptions['log']; text: () => string }> {
-  let text = ''
-  const destination = new Writable({
-    write: (chunk, _encoding, done) => {
-      text += String(chunk)
-      done()
-    },
-  })
-  const { log } = await createTelemetry({ level: 'debug', encoding: 'json', destination })
-  return { log, text: () => text }
-}
-
-function quiet(): Pick<VaultKmsOptions, 'log'> {
-  return { log: optionsFor(server, '').log }
 }
 
 async function accessors(): Promise<string[]> {

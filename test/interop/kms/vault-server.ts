@@ -27,7 +27,7 @@ export interface ApiOptions {
 
 export class OpenBao {
   readonly #folder = mkdtempSync(join(tmpdir(), 'betrace-openbao-'))
-  readonly #mode: 'dev' | 'raft'
+  readonly mode: 'dev' | 'raft'
   readonly #binary: string
   readonly #port: number
   readonly #clusterPort: number
@@ -36,7 +36,7 @@ export class OpenBao {
   rootToken = `root-${randomBytes(12).toString('hex')}`
 
   private constructor(mode: 'dev' | 'raft', binary: string, ports: readonly number[]) {
-    this.#mode = mode
+    this.mode = mode
     this.#binary = binary
     this.#port = ports[0]!
     this.#clusterPort = ports[1]!
@@ -56,7 +56,7 @@ export class OpenBao {
   }
 
   get url(): string {
-    return `${this.#mode === 'raft' ? 'https' : 'http'}://127.0.0.1:${this.#port}`
+    return `${this.mode === 'raft' ? 'https' : 'http'}://127.0.0.1:${this.#port}`
   }
 
   /** PEM files of the `raft` mode. */
@@ -73,7 +73,7 @@ export class OpenBao {
   /** Starts the process again on the same port and data. */
   async run(): Promise<void> {
     const args =
-      this.#mode === 'dev'
+      this.mode === 'dev'
         ? [
             '-dev',
             '-dev-no-store-token',
@@ -112,9 +112,9 @@ export class OpenBao {
     body?: object,
     options: ApiOptions = {},
   ): Promise<ApiAnswer> {
-    const start = this.#mode === 'raft' ? requestHttps : requestHttp
+    const start = this.mode === 'raft' ? requestHttps : requestHttp
     const tls =
-      this.#mode === 'raft'
+      this.mode === 'raft'
         ? {
             ca: readFileSync(this.caFile),
             cert: readFileSync(this.clientCertFile),

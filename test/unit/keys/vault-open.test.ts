@@ -160,6 +160,22 @@ describe('wrapping', () => {
     await kms.close()
   })
 
+  test('asks for a data key only where a key derives: HashiCorp does not bind associated data to one', async () => {
+    let sealed = ''
+    await using vault = await ScriptedVault.start(({ path, body }) => {
+      if (path.startsWith('transit/keys/')) return keyAnswer({ derived: false })
+      if (path.startsWith('transit/decrypt/')) return errors(400, 'cipher: message authentication failed')
+      sealed = body.plaintext ?? ''
+      return { status: 200, body: { data: { ciphertext: 'vault:v1:AAAA' } } }
+    })
+    const kms = await openVaultKms(options(vault.url))
+    const { plaintext } = await kms.generateDataKey(CONTEXT, never)
+    expect(plaintext).toHaveLength(32)
+    expect(sealed).toBe(Buffer.from(plaintext).toString('base64'))
+    expect(vault.paths.filter((path) => path.includes('datakey'))).toEqual([])
+    await kms.close()
+  })
+
   const broken: Record<string, object> = {
     'no data key': { ciphertext: 'vault:v1:AAAA' },
     'a short data key': { plaintext: 'AAAA', ciphertext: 'vault:v1:AAAA' },
