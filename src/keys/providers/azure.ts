@@ -36,6 +36,9 @@ export interface AzureKmsOptions {
   readonly clock?: Clock
 }
 
+/** What the client library takes; it would throw an error of its own for the rest. */
+const TENANT_ID = /^[0-9A-Za-z.-]+$/
+
 /** Loads the client libraries and checks the settings; the first call connects. Rejects CONFIG with one line. */
 export async function openAzureKms(options: AzureKmsOptions): Promise<Kms> {
   const { log, env, request, clock = systemClock } = options
@@ -48,8 +51,11 @@ export async function openAzureKms(options: AzureKmsOptions): Promise<Kms> {
   }
   const former = (options.formerVaultUris ?? []).map((uri) => requireVaultUrl('azure.former_vault_uris', uri))
   const authorityHost = options.authorityHost ?? env.AZURE_AUTHORITY_HOST
-  if (authorityHost !== undefined && !URL.canParse(authorityHost)) {
+  if (authorityHost !== undefined && URL.parse(authorityHost)?.protocol !== 'https:') {
     throw new SidecarError('CONFIG', 'kms.azure.authority_host: must be a URL that starts with https://')
+  }
+  if (options.tenantId !== undefined && !TENANT_ID.test(options.tenantId)) {
+    throw new SidecarError('CONFIG', 'kms.azure.tenant_id: must be the id of a tenant or one of its domains')
   }
   const vault = new AzureVault(await loadAzureSdk(), {
     tenantId: options.tenantId,
