@@ -1,9 +1,12 @@
-# docker build -t betrace-sidecar .
-# docker run --read-only -v betrace-data:/var/lib/betrace -v $PWD/my.yaml:/etc/betrace/collector-config.yaml:ro \
-#   -p 4317:4317 -p 4318:4318 -p 8080:8080 betrace-sidecar
+# docker build -t betrace-sidecar:0.1.0 .
+# docker run --read-only --cap-drop ALL --security-opt no-new-privileges -v betrace-data:/var/lib/betrace \
+#   -e BETRACE_KMS_PROVIDER=aws -e AWS_KMS_MASTER_KEY_ID=arn:aws:kms:… -e AWS_KMS_REGION=… \
+#   -p 127.0.0.1:4317:4317 -p 127.0.0.1:4318:4318 -p 127.0.0.1:8080:8080 betrace-sidecar:0.1.0
 #
-# NODE_ENV is production, so the local key service refuses to start: mount a configuration with another one, or try it
-# out with -e NODE_ENV=development.
+# Your own settings: mount them as /etc/betrace/container.yaml (deploy/docker/container.yaml is what it has there).
+# NODE_ENV is production, so the local key service refuses to start; try it out with -e NODE_ENV=development.
+# Key services with an SDK of their own: --build-arg KMS_PACKAGES="@google-cloud/kms@6.3.0", or for Azure
+# --build-arg KMS_PACKAGES="@azure/keyvault-keys@4.10.2 @azure/identity@4.14.1".
 
 FROM node:24-slim AS build
 WORKDIR /build
@@ -14,28 +17,36 @@ COPY test/toolchain/package.json test/toolchain/
 RUN npm ci --workspaces=false --ignore-scripts --no-audit --no-fund
 COPY tsconfig.json tsconfig.build.json ./
 COPY src src
+ARG KMS_PACKAGES=
+# Unquoted on purpose: it is a list.
+# hadolint ignore=SC2086
 RUN npm run build \
- && npm ci --omit=dev --omit=peer --workspaces=false --ignore-scripts --no-audit --no-fund
+ && npm ci --omit=dev --omit=peer --workspaces=false --ignore-scripts --no-audit --no-fund \
+ && if [ -n "$KMS_PACKAGES" ]; then \
+      npm install --no-save --omit=dev --workspaces=false --ignore-scripts --no-audit --no-fund $KMS_PACKAGES; \
+    fi
 
 FROM node:24-slim
 ENV NODE_ENV=production
 # npm is not needed to run; the folder of data is the only one that is written to.
 RUN rm -rf /usr/local/lib/node_modules /usr/local/bin/npm /usr/local/bin/npx /opt/yarn-* \
  && mkdir -p /var/lib/betrace /etc/betrace \
- && chown node:node /var/lib/betrace
+ && chown 1000:1000 /var/lib/betrace
 COPY --from=build /build/node_modules /app/node_modules
 COPY --from=build /build/dist /app/dist
 COPY package.json LICENSE /app/
-COPY collector-config.yaml /etc/betrace/
+COPY collector-config.yaml deploy/docker/container.yaml /etc/betrace/
 WORKDIR /var/lib/betrace
 VOLUME /var/lib/betrace
-USER node
+# By number: Kubernetes can't tell from a name that it is not root.
+USER 1000:1000
 EXPOSE 4317 4318 8080
 # Liveness, not readiness: a next hop that is down is no reason to restart this.
 HEALTHCHECK --interval=10s --timeout=3s --start-period=10s --retries=3 \
   CMD ["node", "-e", "fetch('http://127.0.0.1:8080/q/health/live').then((r) => process.exit(r.ok ? 0 : 1), () => process.exit(1))"]
 STOPSIGNAL SIGTERM
 ENTRYPOINT ["node", "/app/dist/main.js"]
+CMD ["run", "--config", "/etc/betrace/collector-config.yaml", "--config", "/etc/betrace/container.yaml"]
 # In a container others must reach the ports; put TLS or a bearer token on them where the network is not yours alone.
 CMD ["run", "--config", "/etc/betrace/collector-config.yaml", \
      "--set", "receivers.otlp.protocols.grpc.endpoint=0.0.0.0:4317", \
