@@ -169,6 +169,8 @@ export class VaultSession {
       if (!login.isRepeatable) log.error({ error: error.kmsClass }, `Vault token ends: ${error.logText}`)
       return false
     }
+    // A login that came between has the newer token, and plans its own renewal.
+    if (this.#current !== current) return true
     const auth = field(answer.body, 'auth')
     const leaseMs = (numberField(auth, 'lease_duration') ?? 0) * 1_000
     this.#take({ text: current.text, leaseMs, isRenewable: field(auth, 'renewable') === true })

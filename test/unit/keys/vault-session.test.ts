@@ -43,6 +43,28 @@ describe('renewal', () => {
     expect(await rig.session.token(never)).toBe('token-2')
   })
 
+  test('that ends after a login does not bring the older token back', async () => {
+    const gate = Promise.withResolvers<void>()
+    let isDone = false
+    await using rig = await Rig.start({
+      script: async (_, { response }) => {
+        response.on('close', () => {
+          isDone = true
+        })
+        await gate.promise
+        return renewed(HOUR_MS)
+      },
+    })
+    const older = await rig.session.token(never)
+    await rig.fire(() => rig.vault.paths.length === 1)
+    expect(await rig.session.replacementOf(older, never)).toBe('token-2')
+    gate.resolve()
+    while (!isDone) await new Promise((done) => setImmediate(done))
+    expect(await rig.session.token(never)).toBe('token-2')
+    await rig.fire(() => rig.vault.paths.length === 2)
+    expect(rig.vault.asked.at(-1)).toMatchObject({ path: 'auth/token/renew-self', token: 'token-2' })
+  })
+
   test('turns into a login when the server refuses it', async () => {
     await using rig = await Rig.start({ script: () => errors(403, 'permission denied') })
     await rig.session.token(never)
