@@ -13,8 +13,9 @@ export interface AwsCallsParts {
   readonly request: AwsRequestOptions
 }
 
-const TIMEOUT_MS_MIN = 100
+const TOTAL_MS_MIN = 200
 const HASTY_ATTEMPTS = 2
+const PAUSE_MS_MAX = 2_000
 
 export class AwsCalls {
   readonly #parts: AwsCallsParts
@@ -28,16 +29,16 @@ export class AwsCalls {
     operation: string,
     keys: readonly AwsKey[],
     signal: AbortSignal,
-    call: (client: KMSClient, key: AwsKey) => Promise<T>,
+    call: (client: KMSClient, key: AwsKey, signal: AbortSignal) => Promise<T>,
   ): Promise<T> {
     const { clients, failover } = this.#parts
     checkAbort(signal, operation)
     return await failover.first(keys, signal, async (attempt) => {
-      const { timeoutMs, attemptsMax } = this.#patience(attempt)
+      const { timeoutMs, attemptsMax, totalMs } = this.#patience(attempt)
       const client = clients.of(attempt.key.region, timeoutMs, attemptsMax, operation)
+      const bounds = { signal, operation, totalMs }
       try {
-        // The SDK does not look at the signal while it fetches credentials.
-        return await settledOrAborted(call(client, attempt.key), signal, () => gaveUp(operation))
+        return await bounded(bounds, (either) => call(client, attempt.key, either))
       } catch (thrown) {
         throw asAwsKmsError(thrown, operation, timeoutMs)
       }
@@ -50,13 +51,47 @@ export class AwsCalls {
 
   /** While another region waits its turn, tries are short, so that all of them fit into one request's time. There are
    *  two, since a connection that the service has closed meanwhile costs the first. */
-  #patience({ hasNext, count }: Attempt): { timeoutMs: number; attemptsMax: number } {
+  #patience({ hasNext, count }: Attempt): Patience {
     const { timeoutMs, attemptsMax } = this.#parts.request
-    if (!hasNext) return { timeoutMs, attemptsMax }
-    return {
-      timeoutMs: Math.max(TIMEOUT_MS_MIN, Math.floor(timeoutMs / count / HASTY_ATTEMPTS)),
-      attemptsMax: Math.min(attemptsMax, HASTY_ATTEMPTS),
+    if (!hasNext) {
+      // The SDK makes the pauses longer when the service throttles.
+      return { timeoutMs, attemptsMax, totalMs: timeoutMs * attemptsMax + PAUSE_MS_MAX * (attemptsMax - 1) }
     }
+    const totalMs = Math.max(TOTAL_MS_MIN, Math.floor(timeoutMs / count))
+    const hasty = Math.min(attemptsMax, HASTY_ATTEMPTS)
+    return { timeoutMs: Math.ceil(totalMs / hasty), attemptsMax: hasty, totalMs }
+  }
+}
+
+interface Patience {
+  /** Of one attempt. */
+  readonly timeoutMs: number
+  readonly attemptsMax: number
+  /** Of all attempts and the pauses between them. */
+  readonly totalMs: number
+}
+
+interface Bounds {
+  readonly signal: AbortSignal
+  readonly operation: string
+  readonly totalMs: number
+}
+
+/** Ends with the caller's signal and with the time. The SDK looks at neither while it fetches credentials, and bounds the
+ *  wait for an answer's next byte, but not for its last. */
+async function bounded<T>(bounds: Bounds, call: (signal: AbortSignal) => Promise<T>): Promise<T> {
+  const { signal, operation, totalMs } = bounds
+  const overdue = new AbortController()
+  const timer = setTimeout(() => overdue.abort(), totalMs)
+  const either = AbortSignal.any([signal, overdue.signal])
+  try {
+    return await settledOrAborted(call(either), either, () =>
+      signal.aborted
+        ? gaveUp(operation)
+        : new KmsError('timeout', operation, `No response after ${totalMs}ms`),
+    )
+  } finally {
+    clearTimeout(timer)
   }
 }
 

@@ -7,7 +7,8 @@ export type AwsSdk = typeof import('@aws-sdk/client-kms')
 
 export interface AwsRequestOptions {
   readonly connectTimeoutMs: number
-  /** One request, from the first byte sent to the last received. */
+  /** One attempt, until its answer begins, and then between two pieces of it; all attempts together take no longer than
+   *  as many times this, and the pauses between them. */
   readonly timeoutMs: number
   readonly attemptsMax: number
 }

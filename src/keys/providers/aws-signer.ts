@@ -35,20 +35,25 @@ export class AwsSigner {
     if (algorithm === undefined) {
       throw new KmsError('bad_request', operation, 'a signing key is ECC_NIST_EDWARDS25519 or ECC_NIST_P256')
     }
-    return await this.#calls.call(operation, signingKey(keyId, operation), signal, async (client, key) => {
-      const answer = await client.send(
-        new this.#sdk.SignCommand({
-          KeyId: key.id,
-          Message: message,
-          // Ed25519 signs messages, not digests.
-          MessageType: 'RAW',
-          SigningAlgorithm: algorithm,
-        }),
-        { abortSignal: signal },
-      )
-      if (answer.Signature === undefined) throw incomplete(operation)
-      return answer.Signature
-    })
+    return await this.#calls.call(
+      operation,
+      signingKey(keyId, operation),
+      signal,
+      async (client, key, signal) => {
+        const answer = await client.send(
+          new this.#sdk.SignCommand({
+            KeyId: key.id,
+            Message: message,
+            // Ed25519 signs messages, not digests.
+            MessageType: 'RAW',
+            SigningAlgorithm: algorithm,
+          }),
+          { abortSignal: signal },
+        )
+        if (answer.Signature === undefined) throw incomplete(operation)
+        return answer.Signature
+      },
+    )
   }
 
   /** DER SubjectPublicKeyInfo. */
@@ -61,17 +66,22 @@ export class AwsSigner {
     signal: AbortSignal,
   ): Promise<{ publicKey: Uint8Array; algorithm: SigningAlgorithmSpec | undefined }> {
     const operation = 'get_public_key'
-    return await this.#calls.call(operation, signingKey(keyId, operation), signal, async (client, key) => {
-      const answer = await client.send(new this.#sdk.GetPublicKeyCommand({ KeyId: key.id }), {
-        abortSignal: signal,
-      })
-      if (answer.PublicKey === undefined) throw incomplete(operation)
-      const algorithm = ALGORITHMS.get(answer.KeySpec ?? answer.CustomerMasterKeySpec ?? '')
-      if (algorithm !== undefined && this.#algorithmOf.size < KEYS_MAX) {
-        this.#algorithmOf.set(keyId, algorithm)
-      }
-      return { publicKey: answer.PublicKey, algorithm }
-    })
+    return await this.#calls.call(
+      operation,
+      signingKey(keyId, operation),
+      signal,
+      async (client, key, signal) => {
+        const answer = await client.send(new this.#sdk.GetPublicKeyCommand({ KeyId: key.id }), {
+          abortSignal: signal,
+        })
+        if (answer.PublicKey === undefined) throw incomplete(operation)
+        const algorithm = ALGORITHMS.get(answer.KeySpec ?? answer.CustomerMasterKeySpec ?? '')
+        if (algorithm !== undefined && this.#algorithmOf.size < KEYS_MAX) {
+          this.#algorithmOf.set(keyId, algorithm)
+        }
+        return { publicKey: answer.PublicKey, algorithm }
+      },
+    )
   }
 }
 

@@ -78,7 +78,7 @@ class AwsKms implements Kms {
 
   async generateDataKey(context: KmsContext, signal: AbortSignal): Promise<GeneratedDataKey> {
     const operation = 'generate_data_key'
-    return await this.#calls.call(operation, this.#keysOf(context), signal, async (client, key) => {
+    return await this.#calls.call(operation, this.#keysOf(context), signal, async (client, key, signal) => {
       const answer = await client.send(
         new this.#sdk.GenerateDataKeyCommand({
           KeyId: key.id,
@@ -102,7 +102,7 @@ class AwsKms implements Kms {
 
   async wrap(plaintext: Uint8Array, context: KmsContext, signal: AbortSignal): Promise<WrappedKey> {
     const operation = 'encrypt'
-    return await this.#calls.call(operation, this.#keysOf(context), signal, async (client, key) => {
+    return await this.#calls.call(operation, this.#keysOf(context), signal, async (client, key, signal) => {
       if (plaintext.length === 0 || plaintext.length > PLAINTEXT_BYTES_MAX) {
         throw new KmsError('bad_request', operation, 'plaintext must be 1 to 4096 bytes')
       }
@@ -125,45 +125,55 @@ class AwsKms implements Kms {
     signal: AbortSignal,
   ): Promise<Uint8Array> {
     const operation = 'decrypt'
-    return await this.#calls.call(operation, this.#keysToUnwrap(masterKeyId), signal, async (client, key) => {
-      if (wrapped.length === 0 || wrapped.length > CIPHERTEXT_BYTES_MAX) {
-        throw new KmsError('invalid_ciphertext', operation, 'a wrapped key has 1 to 6144 bytes')
-      }
-      const answer = await client.send(
-        new this.#sdk.DecryptCommand({
-          KeyId: key.id,
-          CiphertextBlob: wrapped,
-          EncryptionContext: encryptionContext(context),
-        }),
-        { abortSignal: signal },
-      )
-      const plaintext = taken(answer.Plaintext)
-      if (plaintext === undefined) throw incomplete(operation)
-      if (answer.KeyId === key.id && !signal.aborted) return plaintext
-      plaintext.fill(0)
-      checkAbort(signal, operation)
-      throw new KmsError(
-        'invalid_ciphertext',
-        operation,
-        'another master key than the one named unwrapped it',
-      )
-    })
+    return await this.#calls.call(
+      operation,
+      this.#keysToUnwrap(masterKeyId),
+      signal,
+      async (client, key, signal) => {
+        if (wrapped.length === 0 || wrapped.length > CIPHERTEXT_BYTES_MAX) {
+          throw new KmsError('invalid_ciphertext', operation, 'a wrapped key has 1 to 6144 bytes')
+        }
+        const answer = await client.send(
+          new this.#sdk.DecryptCommand({
+            KeyId: key.id,
+            CiphertextBlob: wrapped,
+            EncryptionContext: encryptionContext(context),
+          }),
+          { abortSignal: signal },
+        )
+        const plaintext = taken(answer.Plaintext)
+        if (plaintext === undefined) throw incomplete(operation)
+        if (answer.KeyId === key.id && !signal.aborted) return plaintext
+        plaintext.fill(0)
+        checkAbort(signal, operation)
+        throw new KmsError(
+          'invalid_ciphertext',
+          operation,
+          'another master key than the one named unwrapped it',
+        )
+      },
+    )
   }
 
   async describe(signal: AbortSignal): Promise<KmsDescription> {
     const operation = 'describe_key'
     const { primary, replicas } = this.#keys
     try {
-      return await this.#calls.call(operation, [primary, ...replicas], signal, async (client, key) => {
-        const answer = await client.send(new this.#sdk.DescribeKeyCommand({ KeyId: key.id }), {
-          abortSignal: signal,
-        })
-        if (answer.KeyMetadata === undefined) throw incomplete(operation)
-        const { KeyState, Arn } = answer.KeyMetadata
-        // A key whose replica still works is not out of service.
-        if (KeyState !== 'Enabled') throw new KeyNotEnabled(operation, KeyState)
-        return { enabled: true, masterKeyId: Arn ?? key.id }
-      })
+      return await this.#calls.call(
+        operation,
+        [primary, ...replicas],
+        signal,
+        async (client, key, signal) => {
+          const answer = await client.send(new this.#sdk.DescribeKeyCommand({ KeyId: key.id }), {
+            abortSignal: signal,
+          })
+          if (answer.KeyMetadata === undefined) throw incomplete(operation)
+          const { KeyState, Arn } = answer.KeyMetadata
+          // A key whose replica still works is not out of service.
+          if (KeyState !== 'Enabled') throw new KeyNotEnabled(operation, KeyState)
+          return { enabled: true, masterKeyId: Arn ?? key.id }
+        },
+      )
     } catch (error) {
       if (error instanceof KeyNotEnabled) return { enabled: false, masterKeyId: primary.id }
       throw error
