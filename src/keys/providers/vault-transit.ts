@@ -50,6 +50,12 @@ export class Transit {
     return key
   }
 
+  /** A key that `generateDataKey` may use. On a derived key the server's own call makes no missing key, so none is read. */
+  async keyToGenerate(operation: string, path: TransitPath, signal: AbortSignal): Promise<TransitKey> {
+    const known = this.#known.get(path.id)?.key
+    return known?.binding === 'derived' ? known : await this.keyToWrap(operation, path, signal)
+  }
+
   /** A key as it was first read: its kind cannot change while it exists. */
   async key(operation: string, path: TransitPath, signal: AbortSignal): Promise<TransitKey> {
     return this.#known.get(path.id)?.key ?? (await this.readKey(operation, path, signal))

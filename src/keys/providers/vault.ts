@@ -86,7 +86,7 @@ class VaultKms implements Kms {
   async generateDataKey(context: KmsContext, signal: AbortSignal): Promise<GeneratedDataKey> {
     const operation = 'generate_data_key'
     const bytes = serialiseContext(context)
-    const key = await this.#transit.keyToWrap(operation, this.#pathOf(context.tenantId), signal)
+    const key = await this.#transit.keyToGenerate(operation, this.#pathOf(context.tenantId), signal)
     return this.#transit.generateDataKey(operation, key, bytes, signal)
   }
 

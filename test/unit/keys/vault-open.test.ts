@@ -160,6 +160,19 @@ describe('wrapping', () => {
     await kms.close()
   })
 
+  test('a data key of a derived key costs one call, however long ago the key was read', async () => {
+    await using vault = await ScriptedVault.start(transit)
+    const timers = new ManualTimers()
+    const kms = await openVaultKms({ ...options(vault.url), monotonicMs: timers.monotonicMs })
+    const before = vault.asked.length
+    for (const atMs of [0, 3_600_000, 7_200_000]) {
+      timers.nowMs = atMs
+      await kms.generateDataKey(CONTEXT, never)
+    }
+    expect(vault.paths.slice(before)).toEqual(Array(3).fill('transit/datakey/plaintext/k'))
+    await kms.close()
+  })
+
   test('asks for a data key only where a key derives: HashiCorp does not bind associated data to one', async () => {
     let sealed = ''
     await using vault = await ScriptedVault.start(({ path, body }) => {
