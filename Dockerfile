@@ -18,12 +18,14 @@ RUN npm ci --workspaces=false --ignore-scripts --no-audit --no-fund
 COPY tsconfig.json tsconfig.build.json ./
 COPY src src
 ARG KMS_PACKAGES=
-# Unquoted on purpose: it is a list.
-# hadolint ignore=SC2086
+# npm leaves out a package that is also a development dependency, even when asked for it. Unquoted on purpose: it is a
+# list, and each entry brings its version.
+# hadolint ignore=SC2086,DL3016
 RUN npm run build \
  && npm ci --omit=dev --omit=peer --workspaces=false --ignore-scripts --no-audit --no-fund \
  && if [ -n "$KMS_PACKAGES" ]; then \
-      npm install --no-save --omit=dev --workspaces=false --ignore-scripts --no-audit --no-fund $KMS_PACKAGES; \
+      npm pkg delete devDependencies peerDependencies peerDependenciesMeta workspaces \
+      && npm install --no-save --omit=dev --ignore-scripts --no-audit --no-fund $KMS_PACKAGES; \
     fi
 
 FROM node:24-slim
@@ -46,10 +48,6 @@ HEALTHCHECK --interval=10s --timeout=3s --start-period=10s --retries=3 \
   CMD ["node", "-e", "fetch('http://127.0.0.1:8080/q/health/live').then((r) => process.exit(r.ok ? 0 : 1), () => process.exit(1))"]
 STOPSIGNAL SIGTERM
 ENTRYPOINT ["node", "/app/dist/main.js"]
-CMD ["run", "--config", "/etc/betrace/collector-config.yaml", "--config", "/etc/betrace/container.yaml"]
 # In a container others must reach the ports; put TLS or a bearer token on them where the network is not yours alone.
-CMD ["run", "--config", "/etc/betrace/collector-config.yaml", \
-     "--set", "receivers.otlp.protocols.grpc.endpoint=0.0.0.0:4317", \
-     "--set", "receivers.otlp.protocols.http.endpoint=0.0.0.0:4318", \
-     "--set", "service.admin.endpoint=0.0.0.0:8080", \
-     "--set", "service.telemetry.logs.encoding=json"]
+# A file and no --set, so that what you mount over it may say otherwise.
+CMD ["run", "--config", "/etc/betrace/collector-config.yaml", "--config", "/etc/betrace/container.yaml"]
