@@ -61,6 +61,11 @@ function traced(sidecar: TestSidecar): string {
   return [...files, sidecar.log()].join('\n')
 }
 
+async function expectSettledBooks(sidecar: TestSidecar): Promise<void> {
+  await sidecar.until('an empty queue', async () => (await sidecar.metric('betrace_items_queued')) === 0)
+  await expectBooksToBalance(sidecar, 'traces')
+}
+
 const exported = (sidecar: TestSidecar): string =>
   readFileSync(join(sidecar.folder, 'out.jsonl'), { encoding: 'utf8', flag: 'a+' })
 
@@ -77,7 +82,7 @@ describe('a request that needs a key', () => {
     expect(waitedMs).toBeLessThan(3_000)
     expect(await refused.text()).not.toMatch(/told to fail|network/)
     expect(await sidecar.metric('betrace_receiver_requests_total', 'KEY_UNAVAILABLE')).toBe(1)
-    await expectBooksToBalance(sidecar, 'traces')
+    await expectSettledBooks(sidecar)
     expect(exported(sidecar)).toBe('')
     await sidecar.stop()
     expect(traced(sidecar)).not.toContain('canary.of.the.outage')
@@ -161,7 +166,7 @@ test('what needs no key service goes on: cached keys, spans without personal dat
   door.failure = undefined
   const statuses = (await Promise.all(strangers)).map(({ status }) => status)
   expect(statuses.every((status) => status === 200 || status === 503)).toBe(true)
-  await expectBooksToBalance(sidecar, 'traces')
+  await expectSettledBooks(sidecar)
 })
 
 test('it recovers without a stampede: each waiting tenant asks once for each of its keys', async () => {
@@ -189,7 +194,7 @@ test('it recovers without a stampede: each waiting tenant asks once for each of 
   expect(after).toHaveLength(60)
   for (const name of ['kms-signing-key', 'kms-public-key', 'kms-encryption-key'])
     expect(await sidecar.metric('circuit_breaker_state', name)).toBe(0)
-  await expectBooksToBalance(sidecar, 'traces')
+  await expectSettledBooks(sidecar)
 })
 
 describe('one failure has one name', () => {
