@@ -8,6 +8,7 @@ import type {
   KmsControl,
   KmsStatus,
   PublicKeyView,
+  RotationControl,
   Summary,
 } from '../admin/options.ts'
 import { createRevealDesk } from '../admin/reveal-desk.ts'
@@ -19,6 +20,7 @@ import type { Keys } from '../keys/keys.ts'
 import type { KeyStore } from '../keys/keystore.ts'
 import { type Kms, KmsError } from '../keys/kms.ts'
 import { MeteredKms, registeredCallMetrics } from '../keys/metered-kms.ts'
+import type { Rotation } from '../keys/rotation.ts'
 import { openStoredKey, type StoredKeyParts, storedKeys } from '../keys/stored-key.ts'
 import { openTenantSecret } from '../keys/tenant-secret.ts'
 import type { Accept } from '../pipeline.ts'
@@ -30,6 +32,7 @@ const KMS_PROBE_MS = 60_000
 const KMS_PROBE_TIMEOUT_MS = 5_000
 /** Five tests, each with calls that are bounded by themselves. */
 const VALIDATION_MS_MAX = 60_000
+const DAY_MS = 24 * 60 * 60 * 1_000
 const QUEUE_FULL_SHARE = 0.98
 
 export class KmsProbe {
@@ -87,6 +90,8 @@ export interface ProbedParts {
   readonly acceptAudit: Accept | undefined
   readonly log: Logger
   readonly registry: Registry
+  /** `undefined`: its calls answer 501. */
+  readonly rotation?: Pick<Rotation, 'rotateAll' | 'state'> | undefined
   readonly store: Store | undefined
   readonly exporterHealth: () => readonly ExporterHealth[]
   readonly isAccepting: () => boolean
@@ -98,7 +103,10 @@ export interface ProbedParts {
 
 export function createProbes(
   parts: ProbedParts,
-): Pick<AdminProbes, 'clock' | 'health' | 'kmsControl' | 'kmsStatus' | 'publicKeys' | 'reveal' | 'summary'> {
+): Pick<
+  AdminProbes,
+  'clock' | 'health' | 'kmsControl' | 'kmsStatus' | 'publicKeys' | 'reveal' | 'rotation' | 'summary'
+> {
   const { keys, guardedKms: kms, acceptAudit, clock, keyStore, registry } = parts
   // What an operator starts is counted and logged like every other call.
   const metered = new MeteredKms({ ...parts, kms, metrics: registeredCallMetrics(registry) })
@@ -117,6 +125,7 @@ export function createProbes(
     clock,
     kmsControl: kmsControl(parts, stored),
     kmsStatus: () => kmsStatus(parts),
+    rotation: parts.rotation && rotationControl(parts.rotation, parts),
     reveal:
       acceptAudit &&
       createRevealDesk({
@@ -199,6 +208,24 @@ function kmsControl(parts: ProbedParts, stored: StoredKeyParts & { readonly kms:
   }
 }
 
+function rotationControl(
+  rotation: Pick<Rotation, 'rotateAll' | 'state'>,
+  { keys, clock }: ProbedParts,
+): RotationControl {
+  return {
+    rotateAll: ({ isForced, staggerMs }) => void rotation.rotateAll({ force: isForced, staggerMs }),
+    progress: () => {
+      const { isRunning, total, rotated, failed, estimatedEndMs } = rotation.state()
+      return { isRunning, tenantCount: total, rotatedCount: rotated, failedCount: failed, estimatedEndMs }
+    },
+    tenantsDue: async () =>
+      (await keys.tenantsNeedingRotation()).map((each) => ({
+        ...each,
+        ageDays: Math.floor((clock.nowMs() - each.createdMs) / DAY_MS),
+      })),
+  }
+}
+
 function kmsStatus({ keys, cacheSizeMax, guardedKms }: ProbedParts): KmsStatus {
   const { provider, masterKeyId, caches, lastError, corruptRecords } = keys.status()
   const cache = (type: 'signing' | 'public' | 'encryption'): KmsStatus['caches']['signing'] => {
@@ -220,7 +247,7 @@ function kmsStatus({ keys, cacheSizeMax, guardedKms }: ProbedParts): KmsStatus {
     caches: { signing: cache('signing'), public: cache('public'), encryption: cache('encryption') },
     breakers: guardedKms.states(),
     tripped,
-    lastRotationMs: undefined,
+    lastRotationMs: keys.rotationStatus().lastSuccessMs,
     lastError: lastError && {
       errorType: lastError.error,
       operation: lastError.operation,
