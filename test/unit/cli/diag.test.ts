@@ -93,7 +93,6 @@ test('the bundle of a sidecar in trouble holds what the runbook asks for, and no
   const log = join(folder, 'sidecar.log')
   writeFileSync(log, sidecar.log())
   const env = {
-    ADMIN_TOKEN,
     AWS_SECRET_ACCESS_KEY: SECRETS.accessKey,
     AWS_REGION: 'eu-west-1',
     HOME: '/root',
