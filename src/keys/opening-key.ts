@@ -1,7 +1,7 @@
 // A data key that opens. It comes out of an announcement by way of the key service's "unwrap", and cannot seal.
 import { createDecipheriv, type KeyObject, timingSafeEqual } from 'node:crypto'
 import { type Announcement, announcementKid, parseAnnouncement } from './announcement.ts'
-import { type Kms, KmsError } from './kms.ts'
+import { type Kms, KmsError, type WrappedKey } from './kms.ts'
 import {
   associatedData,
   deriveKeys,
@@ -32,7 +32,8 @@ export class OpeningKey {
   }
 
   /**
-   * The key that `text` announces. Rejects SEALED_VALUE when the text, the wrapped key, the context, the tenant secret or
+   * The key that `text` announces, unwrapped as the announcement says or, after a change of master keys, as `later` says;
+   * the commitment holds either to the same key. Rejects SEALED_VALUE when the text, the wrapped key, the context, the tenant secret or
    * the commitment is wrong, and `KmsError` when the key service could not say.
    */
   static async unwrap(
@@ -40,12 +41,14 @@ export class OpeningKey {
     text: string,
     tenantSecret: TenantSecret | undefined,
     signal: AbortSignal,
+    later?: WrappedKey,
   ): Promise<OpeningKey> {
     const announcement = parseAnnouncement(text)
     if (announcement === undefined || announcement.context.purpose !== 'pii') throw doesNotOpen()
     if (announcement.tenantSecretId !== (tenantSecret?.id ?? '')) throw doesNotOpen()
-    const { wrappedKey, masterKeyId, context } = announcement
-    const dataKey = await kms.unwrap(wrappedKey, masterKeyId, context, signal).catch((thrown: unknown) => {
+    const { context } = announcement
+    const { wrapped, masterKeyId } = later ?? { ...announcement, wrapped: announcement.wrappedKey }
+    const dataKey = await kms.unwrap(wrapped, masterKeyId, context, signal).catch((thrown: unknown) => {
       const isWrongKey = thrown instanceof KmsError && thrown.kmsClass === 'invalid_ciphertext'
       throw isWrongKey ? doesNotOpen(thrown) : thrown
     })

@@ -7,8 +7,8 @@ import { type Signal, ValueType } from '../wire/otlp.ts'
 import { Fields } from '../wire/reader.ts'
 import { splice } from '../wire/splice.ts'
 import { messageField } from '../wire/write.ts'
-import { parseAnnouncement } from './announcement.ts'
-import type { Kms } from './kms.ts'
+import { announcementKid, parseAnnouncement } from './announcement.ts'
+import type { Kms, WrappedKey } from './kms.ts'
 import { type OpenedValue, OpeningKey } from './opening-key.ts'
 import { doesNotOpen } from './sealed-value.ts'
 import type { TenantSecret } from './tenant-secret.ts'
@@ -18,6 +18,8 @@ export interface RevealParts {
   readonly kms: Kms
   /** A tenant's named secret. Without this, values sealed with one are "cannot tell". */
   readonly tenantSecret?: (tenant: string, id: string, signal: AbortSignal) => Promise<TenantSecret>
+  /** A later wrapping of an announced data key, see rewrap.ts. It is tried first, since the old master key may be gone. */
+  readonly rewrapped?: (tenant: string, kid: string) => Promise<WrappedKey | undefined>
 }
 
 export interface SealedToken {
@@ -150,7 +152,7 @@ async function unwrapKey(parts: RevealParts, announcement: string, signal: Abort
   const parsed = parseAnnouncement(announcement)
   if (parsed === undefined) throw doesNotOpen()
   const { tenantSecretId, context } = parsed
-  if (tenantSecretId === '') return OpeningKey.unwrap(parts.kms, announcement, undefined, signal)
+  if (tenantSecretId === '') return unwrapLatest(parts, announcement, context.tenantId, undefined, signal)
   if (parts.tenantSecret === undefined) {
     throw new SidecarError(
       'KEY_UNAVAILABLE',
@@ -159,10 +161,28 @@ async function unwrapKey(parts: RevealParts, announcement: string, signal: Abort
   }
   const secret = await parts.tenantSecret(context.tenantId, tenantSecretId, signal)
   try {
-    return await OpeningKey.unwrap(parts.kms, announcement, secret, signal)
+    return await unwrapLatest(parts, announcement, context.tenantId, secret, signal)
   } finally {
     secret.bytes.fill(0)
   }
+}
+
+async function unwrapLatest(
+  parts: RevealParts,
+  announcement: string,
+  tenant: string,
+  secret: TenantSecret | undefined,
+  signal: AbortSignal,
+): Promise<OpeningKey> {
+  const later = await parts.rewrapped?.(tenant, announcementKid(announcement))
+  const asAnnounced = (): Promise<OpeningKey> => OpeningKey.unwrap(parts.kms, announcement, secret, signal)
+  if (later === undefined) return asAnnounced()
+  return OpeningKey.unwrap(parts.kms, announcement, secret, signal, later).catch((failure: unknown) =>
+    // Rewrapped for another key service than this one: the original may open, and else the later failure says more.
+    asAnnounced().catch(() => {
+      throw failure
+    }),
+  )
 }
 
 function failed(thrown: unknown): Failed {

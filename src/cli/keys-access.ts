@@ -1,0 +1,202 @@
+// How the key commands reach records and key service. Who writes takes the folder's lock, so it never writes beside a
+// running sidecar, whose caches would not notice.
+import {
+  closeSync,
+  existsSync,
+  fstatSync,
+  fsyncSync,
+  linkSync,
+  mkdirSync,
+  openSync,
+  renameSync,
+  rmSync,
+  unlinkSync,
+  writeSync,
+} from 'node:fs'
+import { join } from 'node:path'
+import { open } from 'lmdb'
+import { type Clock, systemClock } from '../clock.ts'
+import type { SidecarConfig } from '../config/schema.ts'
+import { SidecarError } from '../errors.ts'
+import type { KeyRecordKind } from '../keys/keystore.ts'
+import type { Kms } from '../keys/kms.ts'
+import { MeteredKms } from '../keys/metered-kms.ts'
+import type { ErasableKeyStore } from '../keys/shred.ts'
+import { openKms } from '../service/kms.ts'
+import { syncDirectory } from '../store/directory.ts'
+import { type Environment, openEnvironment } from '../store/environment.ts'
+import { storeKeyStore } from '../store/key-store.ts'
+import { lockDirectory } from '../store/lock.ts'
+import { mapBytes, STORE_DEFAULTS } from '../store/options.ts'
+import { openTable } from '../store/table.ts'
+import { silentTelemetry } from '../telemetry.ts'
+import { BUILD_ABILITIES } from './build-abilities.ts'
+import { loadFromArguments, reportFindings } from './config-options.ts'
+import { openKeyStore } from './key-store-access.ts'
+import type { CommandIo } from './terminal.ts'
+
+export interface WritableKeys {
+  readonly config: SidecarConfig
+  readonly store: ErasableKeyStore
+  readonly kms: Kms
+  readonly clock: Clock
+  close(): Promise<void>
+}
+
+/** The configuration that the command line names. Rejects CONFIG after its problems were printed. */
+export async function loadKeysConfig(configArgv: readonly string[], io: CommandIo): Promise<SidecarConfig> {
+  const loaded = await loadFromArguments(configArgv, io, BUILD_ABILITIES)
+  if (loaded.config !== undefined) return loaded.config
+  reportFindings(loaded, io)
+  throw new SidecarError('CONFIG', 'the configuration has problems')
+}
+
+/** The configured key service, each call bounded in time. With `create`, a local key file that is not there is made. */
+export async function openConfiguredKms(config: SidecarConfig, io: CommandIo, create = false): Promise<Kms> {
+  const { log } = silentTelemetry()
+  // Working on keys that exist endangers nothing new, so the local service need not be refused in production.
+  const kms = await openKms(config, { ...io.env, NODE_ENV: undefined }, log, create)
+  const metrics = { request: () => undefined, error: () => undefined }
+  const requestMsMax = config.kms.request.timeoutMs * config.kms.request.attemptsMax
+  return new MeteredKms({ kms, metrics, log, clock: systemClock, requestMsMax })
+}
+
+/** Key service and records, for writing. Rejects CONFIG; STORE_LOCKED while a sidecar runs on the folder. */
+export async function openWritableKeys(
+  configArgv: readonly string[],
+  io: CommandIo,
+  create: boolean,
+): Promise<WritableKeys> {
+  const config = await loadKeysConfig(configArgv, io)
+  const { directory } = config.storage
+  if (!existsSync(join(directory, DATA_FILE)))
+    throw new SidecarError('CONFIG', 'storage.directory: there is no data in it')
+  const lock = lockDirectory(directory)
+  try {
+    const kms = await openConfiguredKms(config, io, create)
+    const store = new FolderKeyStore(directory, config)
+    return {
+      config,
+      store,
+      kms,
+      clock: systemClock,
+      close: async () => {
+        await store.close()
+        await kms.close()
+        lock.release()
+      },
+    }
+  } catch (thrown) {
+    lock.release()
+    throw thrown
+  }
+}
+
+/** Records and key service, for reading beside a running sidecar. */
+export async function openReadableKeys(
+  configArgv: readonly string[],
+  io: CommandIo,
+): Promise<Omit<WritableKeys, 'store' | 'clock'> & Awaited<ReturnType<typeof openKeyStore>>> {
+  const config = await loadKeysConfig(configArgv, io)
+  const records = await openKeyStore(config.storage.directory)
+  const kms = await openConfiguredKms(config, io)
+  return {
+    config,
+    kms,
+    store: records.store,
+    close: async () => {
+      await records.close()
+      await kms.close()
+    },
+  }
+}
+
+const DATA_FILE = 'data.mdb'
+const COPY_FOLDER = 'scrub'
+const OLD_FILE = 'data.mdb.old'
+const ZEROS = Buffer.alloc(1024 * 1024)
+
+class FolderKeyStore implements ErasableKeyStore {
+  readonly #directory: string
+  readonly #mapBytes: number
+  #environment: Environment
+
+  constructor(directory: string, config: SidecarConfig) {
+    this.#directory = directory
+    const { queueBytesMax, evidenceBytesMax } = { ...STORE_DEFAULTS, ...config.storage }
+    this.#mapBytes = mapBytes(queueBytesMax, evidenceBytesMax)
+    this.#environment = openEnvironment(directory, this.#mapBytes)
+  }
+
+  get(kind: KeyRecordKind, tenant: string, id: string): Uint8Array | undefined {
+    return this.#records().get(kind, tenant, id)
+  }
+
+  list(kind: KeyRecordKind, tenant?: string): ReturnType<ErasableKeyStore['list']> {
+    return this.#records().list(kind, tenant)
+  }
+
+  put(kind: KeyRecordKind, tenant: string, id: string, record: Uint8Array): Promise<void> {
+    return this.#records().put(kind, tenant, id, record)
+  }
+
+  remove(kind: KeyRecordKind, tenant: string, id: string): Promise<void> {
+    // `put` of the one place that knows what a record's key looks like, with the value left out.
+    return this.#records(true).put(kind, tenant, id, new Uint8Array(0))
+  }
+
+  /**
+   * lmdb leaves what was removed on its free pages. So the file is copied without them and takes the old one's place, and
+   * the old one is overwritten before it goes. A death on the way leaves one whole data file, and the next call ends it.
+   */
+  async scrub(): Promise<void> {
+    await this.#environment.close()
+    const copyFolder = join(this.#directory, COPY_FOLDER)
+    const [data, old] = [join(this.#directory, DATA_FILE), join(this.#directory, OLD_FILE)]
+    if (existsSync(old)) overwriteAndUnlink(old)
+    rmSync(copyFolder, { recursive: true, force: true })
+    mkdirSync(copyFolder, { mode: 0o700 })
+    const root = open({ path: this.#directory, readOnly: true, maxDbs: 8 })
+    await root.backup(copyFolder, true)
+    await root.close()
+    const copy = join(copyFolder, DATA_FILE)
+    syncFile(copy)
+    linkSync(data, old)
+    renameSync(copy, data)
+    syncDirectory(this.#directory)
+    overwriteAndUnlink(old)
+    rmSync(copyFolder, { recursive: true, force: true })
+    syncDirectory(this.#directory)
+    this.#environment = openEnvironment(this.#directory, this.#mapBytes)
+  }
+
+  close(): Promise<void> {
+    return this.#environment.close()
+  }
+
+  #records(isRemoval = false): ReturnType<typeof storeKeyStore<KeyRecordKind>> {
+    const environment = this.#environment
+    return storeKeyStore<KeyRecordKind>({
+      table: (name) =>
+        openTable(environment, name, (write) =>
+          environment.commit([isRemoval ? { ...write, value: undefined } : write]),
+        ),
+    })
+  }
+}
+
+function syncFile(path: string): void {
+  const fd = openSync(path, 'r+')
+  fsyncSync(fd)
+  closeSync(fd)
+}
+
+function overwriteAndUnlink(path: string): void {
+  const fd = openSync(path, 'r+')
+  const { size } = fstatSync(fd)
+  for (let at = 0; at < size; at += ZEROS.length)
+    writeSync(fd, ZEROS, 0, Math.min(ZEROS.length, size - at), at)
+  fsyncSync(fd)
+  closeSync(fd)
+  unlinkSync(path)
+}

@@ -1,0 +1,129 @@
+import { parseArgs } from 'node:util'
+
+export const KEYS_USAGE = `usage: betrace keys list [--tenant T] [--json]
+       betrace keys show KEY_ID [--json]
+       betrace keys export [--tenant T]
+       betrace keys rotate [--tenant T [--pseudonym] | --all]
+       betrace keys revoke KEY_ID --tenant T
+       betrace keys rewrap [--from OLD_CONFIG]
+       betrace keys shred --tenant T
+       betrace keys share-pseudonyms [--shared] > FILE
+
+Reading, while the sidecar runs or not:
+  list, show           signing keys and what is known of each
+  export               JSON for verify --keys, as GET
+                       /api/tenants/{id}/public-keys answers
+  share-pseudonyms     wrapped pseudonym keys, for kms.pseudonym_key_file of
+                       other sidecars; --shared adds a root for all tenants
+Writing, with the sidecar stopped:
+  rotate               new signing keys, endorsed by the old ones: of tenants
+                       whose key is too old, of one, or --all;
+                       --pseudonym: its pseudonym key too, which ends the joins
+  revoke               nothing that this key signed counts any more
+  rewrap               wrap every stored key under the master key configured
+                       now; --from: the configuration that still opens them
+  shred                destroy the tenant's secret: what was sealed with it
+                       can never be read again
+Options:
+  --yes                do not ask (revoke, shred, rotate --pseudonym)
+  --config FILE, --set a.b.c=value
+                       the sidecar's configuration (./collector-config.yaml)
+Exit codes: 0 good, 1 failed or a record is damaged, 2 cannot tell, 3 usage.
+`
+
+export type KeysAction =
+  | 'list'
+  | 'show'
+  | 'export'
+  | 'rotate'
+  | 'revoke'
+  | 'rewrap'
+  | 'shred'
+  | 'share-pseudonyms'
+
+export interface KeysArguments {
+  readonly action: KeysAction
+  readonly keyId: string | undefined
+  readonly tenant: string | undefined
+  readonly isJson: boolean
+  readonly isAll: boolean
+  readonly withPseudonym: boolean
+  readonly isShared: boolean
+  readonly isConfirmed: boolean
+  /** `--config` and `--set`, as they were given. */
+  readonly configArgv: readonly string[]
+  /** The configuration whose key service still opens the stored keys. */
+  readonly fromConfig: string | undefined
+}
+
+type Flag = 'tenant' | 'json' | 'all' | 'pseudonym' | 'shared' | 'yes' | 'from'
+
+/** What each action takes beside --config and --set. */
+const TAKES: Readonly<Record<KeysAction, { readonly keyId: boolean; readonly flags: readonly Flag[] }>> = {
+  list: { keyId: false, flags: ['tenant', 'json'] },
+  show: { keyId: true, flags: ['tenant', 'json'] },
+  export: { keyId: false, flags: ['tenant', 'json'] },
+  rotate: { keyId: false, flags: ['tenant', 'all', 'pseudonym', 'yes'] },
+  revoke: { keyId: true, flags: ['tenant', 'yes'] },
+  rewrap: { keyId: false, flags: ['from'] },
+  shred: { keyId: false, flags: ['tenant', 'yes'] },
+  'share-pseudonyms': { keyId: false, flags: ['tenant', 'shared'] },
+}
+
+const FLAGS: readonly Flag[] = ['tenant', 'json', 'all', 'pseudonym', 'shared', 'yes', 'from']
+
+/** The arguments, or one line that says what is wrong with them. */
+export function readKeysArguments(argv: readonly string[]): KeysArguments | string {
+  const parsed = parse(argv)
+  if (parsed === undefined) return 'unknown or incomplete option'
+  const { values, positionals } = parsed
+  const [name, keyId, ...rest] = positionals
+  const action = Object.keys(TAKES).find((known): known is KeysAction => known === name)
+  if (action === undefined) return `the actions are ${Object.keys(TAKES).join(', ')}`
+  const takes = TAKES[action]
+  if (rest.length > 0 || takes.keyId !== (keyId !== undefined))
+    return takes.keyId ? `${action} takes one key id` : `${action} takes options only`
+  const misplaced = FLAGS.find((flag) => values[flag] !== undefined && !takes.flags.includes(flag))
+  if (misplaced !== undefined) return `${action} does not take --${misplaced}`
+  const needsTenant = action === 'revoke' || action === 'shred' || values.pseudonym === true
+  if (needsTenant && values.tenant === undefined) return `${action} needs --tenant here`
+  if (values.tenant !== undefined && values.all === true) return '--tenant and --all exclude each other'
+  return {
+    action,
+    keyId,
+    tenant: values.tenant,
+    isJson: values.json === true,
+    isAll: values.all === true,
+    withPseudonym: values.pseudonym === true,
+    isShared: values.shared === true,
+    isConfirmed: values.yes === true,
+    configArgv: [
+      ...(values.config ?? []).flatMap((file) => ['--config', file]),
+      ...(values.set ?? []).flatMap((set) => ['--set', set]),
+    ],
+    fromConfig: values.from,
+  }
+}
+
+function parse(argv: readonly string[]) {
+  try {
+    return parseArgs({
+      args: [...argv],
+      options: {
+        tenant: { type: 'string' },
+        json: { type: 'boolean' },
+        all: { type: 'boolean' },
+        pseudonym: { type: 'boolean' },
+        shared: { type: 'boolean' },
+        yes: { type: 'boolean', short: 'y' },
+        from: { type: 'string' },
+        config: { type: 'string', short: 'c', multiple: true },
+        set: { type: 'string', multiple: true },
+      },
+      strict: true,
+      allowPositionals: true,
+    })
+  } catch {
+    return undefined
+  }
+}

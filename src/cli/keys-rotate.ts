@@ -1,0 +1,113 @@
+// `betrace keys rotate | revoke`, with the sidecar stopped. Data keys need neither: every start makes new ones.
+import { asSidecarError } from '../errors.ts'
+import { KeyRecordError } from '../keys/key-record.ts'
+import { KmsError } from '../keys/kms.ts'
+import { rotatePseudonymKey } from '../keys/pseudonym-keys.ts'
+import { SigningAges } from '../keys/signing-ages.ts'
+import { revokeSigningKey, rotateSigningKey } from '../keys/signing-keys.ts'
+import type { KeysIo } from './keys.ts'
+import type { WritableKeys } from './keys-access.ts'
+import type { KeysArguments } from './keys-arguments.ts'
+import { confirm } from './keys-confirm.ts'
+import { shown } from './keys-public.ts'
+import { ExitCode } from './terminal.ts'
+
+const DAY_MS = 86_400_000
+const ROTATE_MS_MAX = 60_000
+
+export async function rotateKeys(keys: WritableKeys, args: KeysArguments, io: KeysIo): Promise<number> {
+  if (args.withPseudonym) {
+    const question = 'A new pseudonym key: tokens from before and after it no longer join.'
+    if (!(await confirm(question, args.tenant ?? '', args.isConfirmed, io))) return notConfirmed(io)
+  }
+  const { tenants, isWhole } = await tenantsToRotate(keys, args, io)
+  if (tenants.length === 0 && isWhole && args.tenant === undefined) {
+    io.stdout.write(args.isAll ? 'no tenant has a signing key yet\n' : 'no key needs rotation\n')
+  }
+  let failedCount = 0
+  for (const tenant of tenants) if (!(await rotateOne(keys, tenant, args.withPseudonym, io))) failedCount++
+  return failedCount === 0 && isWhole ? ExitCode.GOOD : ExitCode.FAILED
+}
+
+export async function revokeKey(keys: WritableKeys, args: KeysArguments, io: KeysIo): Promise<number> {
+  const [keyId, tenant] = [args.keyId ?? '', args.tenant ?? '']
+  const question = `Revoke ${shown(keyId)} of ${shown(tenant)}: nothing that it signed will count any more, and no key that it endorsed.`
+  if (!(await confirm(question, keyId, args.isConfirmed, io))) return notConfirmed(io)
+  try {
+    const isNew = await revokeSigningKey(keys, tenant, keyId)
+    io.stdout.write(
+      isNew
+        ? `revoked ${keyId}; the tenant’s next signature makes a first key: hand it to your verifiers\n`
+        : `${keyId} was revoked before\n`,
+    )
+    return ExitCode.GOOD
+  } catch (thrown) {
+    if (!(thrown instanceof KeyRecordError)) throw thrown
+    const isThere = keys.store.get('signing', tenant, keyId) !== undefined
+    io.stderr.write(
+      isThere
+        ? `betrace keys: record ${shown(thrown.record)} is damaged\n`
+        : 'betrace keys: the tenant has no such key\n',
+    )
+    return ExitCode.FAILED
+  }
+}
+
+async function tenantsToRotate(
+  keys: WritableKeys,
+  args: KeysArguments,
+  io: KeysIo,
+): Promise<{ tenants: string[]; isWhole: boolean }> {
+  if (args.tenant !== undefined) return { tenants: [args.tenant], isWhole: true }
+  let isWhole = true
+  const ages = new SigningAges(keys.store, ({ record }) => {
+    isWhole = false
+    io.stderr.write(`betrace keys: record ${shown(record)} is damaged\n`)
+  })
+  const ageMsMax = keys.config.kms.rotation.ageDaysMax * DAY_MS
+  const nowMs = keys.clock.nowMs()
+  const found = (await ages.survey()).filter(({ createdMs }) => args.isAll || nowMs - createdMs >= ageMsMax)
+  return { tenants: found.map(({ tenant }) => tenant), isWhole }
+}
+
+async function rotateOne(
+  keys: WritableKeys,
+  tenant: string,
+  withPseudonym: boolean,
+  io: KeysIo,
+): Promise<boolean> {
+  const signal = AbortSignal.timeout(ROTATE_MS_MAX)
+  try {
+    const rotated = await rotateSigningKey(keys, tenant, signal)
+    io.stdout.write(
+      rotated === undefined
+        ? `${shown(tenant)}: has no signing key yet\n`
+        : `${shown(tenant)}: ${rotated.previousKeyId} is followed by ${rotated.key.keyId}\n`,
+    )
+    if (withPseudonym) {
+      const key = await rotatePseudonymKey(keys, undefined, tenant, signal)
+      io.stdout.write(
+        key === undefined
+          ? `${shown(tenant)}: has no pseudonym key in the key store\n`
+          : `${shown(tenant)}: pseudonyms under ${key.kid} from now on\n`,
+      )
+    }
+    return true
+  } catch (thrown) {
+    io.stderr.write(`betrace keys: ${shown(tenant)} was not rotated: ${reasonOf(thrown)}\n`)
+    return false
+  }
+}
+
+/** One phrase: the key service's class and words, the damaged record's name, or the error's message. */
+export function reasonOf(thrown: unknown): string {
+  const error = asSidecarError(thrown)
+  if (error instanceof KmsError)
+    return shown(`${error.kmsClass}, ${error.providerMessage} (see ${error.runbook})`)
+  return error instanceof KeyRecordError ? `record ${shown(error.record)} is damaged` : error.message
+}
+
+export function notConfirmed(io: KeysIo): number {
+  io.stderr.write('betrace keys: not confirmed, nothing was done\n')
+  return ExitCode.FAILED
+}
