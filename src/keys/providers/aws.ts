@@ -31,6 +31,7 @@ export interface AwsKmsOptions {
   readonly credentials?: KMSClientConfig['credentials']
 }
 
+// Plain keys are handed over as copies: the SDK's own bytes lie in a pool with other things, and are zeroed here.
 const DATA_KEY_BYTES = 32
 const PLAINTEXT_BYTES_MAX = 4_096
 const CIPHERTEXT_BYTES_MAX = 6_144
@@ -87,15 +88,14 @@ class AwsKms implements Kms {
         }),
         { abortSignal: signal },
       )
-      const plaintext = taken(answer.Plaintext)
+      const { Plaintext: held } = answer
       try {
-        if (plaintext?.length !== DATA_KEY_BYTES) throw incomplete(operation)
+        if (held?.length !== DATA_KEY_BYTES) throw incomplete(operation)
         const wrapped = wrappedKey(answer.CiphertextBlob, answer.KeyId, operation)
         checkAbort(signal, operation)
-        return { plaintext, ...wrapped }
-      } catch (error) {
-        plaintext?.fill(0)
-        throw error
+        return { plaintext: new Uint8Array(held), ...wrapped }
+      } finally {
+        held?.fill(0)
       }
     })
   }
@@ -125,34 +125,29 @@ class AwsKms implements Kms {
     signal: AbortSignal,
   ): Promise<Uint8Array> {
     const operation = 'decrypt'
-    return await this.#calls.call(
-      operation,
-      this.#keysToUnwrap(masterKeyId),
-      signal,
-      async (client, key, signal) => {
-        if (wrapped.length === 0 || wrapped.length > CIPHERTEXT_BYTES_MAX) {
-          throw new KmsError('invalid_ciphertext', operation, 'a wrapped key has 1 to 6144 bytes')
-        }
-        const answer = await client.send(
-          new this.#sdk.DecryptCommand({
-            KeyId: key.id,
-            CiphertextBlob: wrapped,
-            EncryptionContext: encryptionContext(context),
-          }),
-          { abortSignal: signal },
-        )
-        const plaintext = taken(answer.Plaintext)
-        if (plaintext === undefined) throw incomplete(operation)
-        if (answer.KeyId === key.id && !signal.aborted) return plaintext
-        plaintext.fill(0)
+    const keys = this.#keysToUnwrap(masterKeyId)
+    return await this.#calls.call(operation, keys, signal, async (client, key, signal) => {
+      if (wrapped.length === 0 || wrapped.length > CIPHERTEXT_BYTES_MAX) {
+        throw new KmsError('invalid_ciphertext', operation, 'a wrapped key has 1 to 6144 bytes')
+      }
+      const answer = await client.send(
+        new this.#sdk.DecryptCommand({
+          KeyId: key.id,
+          CiphertextBlob: wrapped,
+          EncryptionContext: encryptionContext(context),
+        }),
+        { abortSignal: signal },
+      )
+      const { Plaintext: held } = answer
+      try {
+        if (held === undefined) throw incomplete(operation)
         checkAbort(signal, operation)
-        throw new KmsError(
-          'invalid_ciphertext',
-          operation,
-          'another master key than the one named unwrapped it',
-        )
-      },
-    )
+        if (answer.KeyId === key.id) return new Uint8Array(held)
+        throw new KmsError('invalid_ciphertext', operation, 'another master key unwrapped it')
+      } finally {
+        held?.fill(0)
+      }
+    })
   }
 
   async describe(signal: AbortSignal): Promise<KmsDescription> {
@@ -221,14 +216,6 @@ function encryptionContext(context: KmsContext): Record<string, string> {
   for (const [, value] of entries) utf8(value)
   // The names are ours, so none of them means something to an object.
   return Object.fromEntries(entries)
-}
-
-/** A copy outside of the SDK's buffer pool; the SDK's own bytes are zeroed. */
-function taken(bytes: Uint8Array | undefined): Uint8Array | undefined {
-  if (bytes === undefined) return undefined
-  const own = new Uint8Array(bytes)
-  bytes.fill(0)
-  return own
 }
 
 function wrappedKey(wrapped: Uint8Array | undefined, arn: string | undefined, operation: string): WrappedKey {

@@ -5,11 +5,18 @@ import { type AddressInfo, createServer, type Server, type Socket } from 'node:n
 import { afterEach, expect, test, vi } from 'vitest'
 import type { Kms } from '../../../src/keys/kms.ts'
 import { openAwsKms } from '../../../src/keys/providers/aws.ts'
-import { awsOptions } from './aws-answers.ts'
+import { ARN, awsOptions } from './aws-answers.ts'
 
 const never = new AbortController().signal
 const context = { tenantId: 'acme', purpose: 'pii' } as const
 const HEAD = 'HTTP/1.1 200 OK\r\ncontent-type: application/x-amz-json-1.1\r\ncontent-length: 100000\r\n'
+
+const KEY = JSON.stringify({
+  Plaintext: Buffer.alloc(32, 1).toString('base64'),
+  CiphertextBlob: 'AQ==',
+  KeyId: ARN,
+})
+const GOOD = `HTTP/1.1 200 OK\r\ncontent-type: application/x-amz-json-1.1\r\ncontent-length: ${KEY.length}\r\n\r\n${KEY}`
 
 let server: Server | undefined
 let kms: Kms | undefined
@@ -22,16 +29,19 @@ afterEach(async () => {
   server = undefined
 })
 
-/** A server that answers each request with `first`, and then one more byte every 20 ms for ever. */
-async function startDripping(first: string): Promise<string> {
+/** A server that answers with `first`, and then one more byte every 20 ms for ever; after `count` connections it answers
+ *  as it should. */
+async function startDripping(first: string, count = Number.POSITIVE_INFINITY): Promise<string> {
+  let made = 0
   server = createServer((socket) => {
+    const isDripping = made++ < count
     sockets.add(socket)
     let drip: NodeJS.Timeout | undefined
     socket.on('error', () => socket.destroy())
     socket.on('close', () => clearInterval(drip))
     socket.once('data', () => {
-      socket.write(first)
-      drip = setInterval(() => socket.write('x'), 20)
+      socket.write(isDripping ? first : GOOD)
+      if (isDripping) drip = setInterval(() => socket.write('x'), 20)
     })
   })
   server.listen(0, '127.0.0.1')
@@ -39,45 +49,52 @@ async function startDripping(first: string): Promise<string> {
   return `http://127.0.0.1:${(server.address() as AddressInfo).port}` // listens on TCP, so never a path
 }
 
-async function failureAfter(
+async function outcomeAfter(
   overrides: Parameters<typeof awsOptions>[0],
   signal: AbortSignal,
-): Promise<{ failure: unknown; tookMs: number }> {
+): Promise<{ outcome: unknown; tookMs: number }> {
   kms = await openAwsKms(awsOptions(overrides))
   const startMs = performance.now()
-  const failure: unknown = await kms.generateDataKey(context, signal).catch((error: unknown) => error)
-  return { failure, tookMs: performance.now() - startMs }
+  const outcome: unknown = await kms.generateDataKey(context, signal).catch((error: unknown) => error)
+  return { outcome, tookMs: performance.now() - startMs }
 }
 
 test('a connection that is not made is given up after the time for connections', async () => {
   // Loopback connects at once or not at all; a name that never resolves keeps the socket connecting as long.
   vi.spyOn(dns, 'lookup').mockImplementation((() => {}) as never) // one of many overloads
   const request = { connectTimeoutMs: 150, timeoutMs: 5_000, attemptsMax: 1 }
-  const { failure, tookMs } = await failureAfter({ request }, never)
-  expect(failure).toMatchObject({ kmsClass: 'timeout', providerMessage: 'No connection after 150ms' })
+  const { outcome, tookMs } = await outcomeAfter({ request }, never)
+  expect(outcome).toMatchObject({ kmsClass: 'timeout', providerMessage: 'No connection after 150ms' })
   expect(tookMs).toBeLessThan(2_500)
 })
 
 test('headers that never end are given up after the time for an answer, however many come', async () => {
   const request = { connectTimeoutMs: 1_000, timeoutMs: 300, attemptsMax: 1 }
   const endpoint = await startDripping(`${HEAD}x-slow: `)
-  const { failure, tookMs } = await failureAfter({ endpoint, request }, never)
-  expect(failure).toMatchObject({ kmsClass: 'timeout', providerMessage: 'No response after 300ms' })
+  const { outcome, tookMs } = await outcomeAfter({ endpoint, request }, never)
+  expect(outcome).toMatchObject({ kmsClass: 'timeout', providerMessage: 'No response after 300ms' })
   expect(tookMs).toBeLessThan(2_500)
+})
+
+test('headers that never end cost one attempt, and the next one is answered', async () => {
+  const request = { connectTimeoutMs: 1_000, timeoutMs: 600, attemptsMax: 2 }
+  const endpoint = await startDripping(`${HEAD}x-slow: `, 1)
+  const { outcome } = await outcomeAfter({ endpoint, request }, never)
+  expect(outcome).toMatchObject({ masterKeyId: ARN })
 })
 
 test('a body that never ends is given up with the attempts’ time', async () => {
   const request = { connectTimeoutMs: 1_000, timeoutMs: 300, attemptsMax: 1 }
   const endpoint = await startDripping(`${HEAD}\r\n{"Plaintext":"`)
-  const { failure, tookMs } = await failureAfter({ endpoint, request }, AbortSignal.timeout(4_000))
-  expect(failure).toMatchObject({ kmsClass: 'timeout', providerMessage: 'No response after 300ms' })
+  const { outcome, tookMs } = await outcomeAfter({ endpoint, request }, AbortSignal.timeout(4_000))
+  expect(outcome).toMatchObject({ kmsClass: 'timeout', providerMessage: 'No response after 300ms' })
   expect(tookMs).toBeLessThan(2_500)
 })
 
 test('and all of them with the caller’s patience', async () => {
   const request = { connectTimeoutMs: 1_000, timeoutMs: 5_000, attemptsMax: 3 }
   const endpoint = await startDripping(`${HEAD}\r\n{"Plaintext":"`)
-  const { failure, tookMs } = await failureAfter({ endpoint, request }, AbortSignal.timeout(200))
-  expect(failure).toMatchObject({ kmsClass: 'timeout', providerMessage: 'gave up waiting' })
+  const { outcome, tookMs } = await outcomeAfter({ endpoint, request }, AbortSignal.timeout(200))
+  expect(outcome).toMatchObject({ kmsClass: 'timeout', providerMessage: 'gave up waiting' })
   expect(tookMs).toBeLessThan(1_500)
 })
