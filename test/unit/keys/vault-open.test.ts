@@ -141,6 +141,33 @@ describe('at start', () => {
   })
 })
 
+test('a token file is read again before its token ends, and its token never renewed: that is its writer’s work', async () => {
+  const tokenFile = file('token', 'one\n')
+  await using vault = await ScriptedVault.start(({ path }) =>
+    path.startsWith('auth/') ? { status: 200, body: { data: { ttl: 3_600, renewable: true } } } : keyAnswer(),
+  )
+  const timers = new ManualTimers()
+  const { schedule, monotonicMs } = timers
+  const kms = await openVaultKms({
+    ...options(vault.url),
+    token: undefined,
+    tokenFile,
+    schedule,
+    monotonicMs,
+  })
+  file('token', 'two\n')
+  timers.fire()
+  while (timers.pending.length === 0) await new Promise((done) => setImmediate(done))
+  await kms.describe(never)
+  expect(vault.asked.map(({ path, token }) => [path, token])).toEqual([
+    ['auth/token/lookup-self', 'one'],
+    ['transit/keys/k', 'one'],
+    ['auth/token/lookup-self', 'two'],
+    ['transit/keys/k', 'two'],
+  ])
+  await kms.close()
+})
+
 describe('wrapping', () => {
   test('reads a key again after five minutes, and not before', async () => {
     await using vault = await ScriptedVault.start(transit)
