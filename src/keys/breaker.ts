@@ -31,7 +31,9 @@ export interface BreakerParts {
  * that: an open breaker must not turn "denied" into an outage, which stale keys may outlive.
  */
 export class BreakerOpenError extends KmsError {
-  constructor(operation: string, last: KmsError | undefined, retryAfterMs: number) {
+  readonly #isRetryable: boolean
+
+  constructor(operation: string, last: KmsError | undefined, retryAfterMs: number, isRetryable?: boolean) {
     const kmsClass = last?.kmsClass ?? 'network'
     super(
       kmsClass,
@@ -43,6 +45,17 @@ export class BreakerOpenError extends KmsError {
       },
     )
     this.name = 'BreakerOpenException'
+    this.#isRetryable = isRetryable ?? KMS_CLASSES[kmsClass].retryable
+  }
+
+  override get isRetryable(): boolean {
+    return this.#isRetryable
+  }
+
+  /** The same for who asked about one wrapped key: that nobody was asked is no verdict on it, whatever the class. */
+  asNoVerdict(): BreakerOpenError {
+    const last = this.cause instanceof KmsError ? this.cause : undefined
+    return new BreakerOpenError(this.operation, last, this.retryAfterMs ?? 1, true)
   }
 }
 
