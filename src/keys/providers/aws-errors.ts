@@ -129,7 +129,7 @@ function messageOf(error: Thrown, kmsClass: KmsClass, timeoutMs: number): string
     return connectMs === undefined ? `No response after ${timeoutMs}ms` : `No connection after ${connectMs}ms`
   }
   if (error.isFromService) return `${cleanText(error.name)}: ${cleanText(error.message)}`
-  if (error.code !== undefined) return `${error.code}: ${cleanText(error.message)}`
+  if (error.code !== undefined) return `${cleanText(error.code)}: ${cleanText(error.message)}`
   if (CLASS_OF_NAME.has(error.name)) return `${error.name}: ${cleanText(error.message)}`
   // Of a parser's error the message quotes the answer.
   return error.status > 0

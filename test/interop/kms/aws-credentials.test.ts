@@ -8,8 +8,8 @@ import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { afterAll, beforeAll, expect, test } from 'vitest'
-import { type Emulator, startMinistack } from './aws-emulators.ts'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { type Emulator, emulatorsMissing, startMinistack } from './aws-emulators.ts'
 import { AwsAdmin } from './aws-target.ts'
 import { FaultProxy } from './fault-proxy.ts'
 
@@ -22,20 +22,6 @@ let ministack: Emulator
 let proxy: FaultProxy
 let key: string
 let folder: string
-
-beforeAll(async () => {
-  folder = mkdtempSync(join(tmpdir(), 'betrace-aws-credentials-'))
-  ministack = await startMinistack()
-  proxy = await FaultProxy.start({ upstream: ministack.url, layer: 'http' })
-  const admin = new AwsAdmin(() => ministack)
-  key = await admin.createKey({})
-  admin.close()
-}, 600_000)
-afterAll(async () => {
-  await proxy.close()
-  await ministack.stop()
-  rmSync(folder, { recursive: true, force: true })
-})
 
 interface Outcome {
   readonly isSame?: boolean
@@ -99,101 +85,122 @@ async function startAgent(token: string): Promise<Server & { readonly url: strin
   return Object.assign(agent, { url: `http://127.0.0.1:${port}/v1/credentials` })
 }
 
-test('the environment', async () => {
-  const outcome = await generate({
-    AWS_ACCESS_KEY_ID: ACCESS_KEY,
-    AWS_SECRET_ACCESS_KEY: SECRET_KEY,
-    AWS_SESSION_TOKEN: 'session-token',
+describe.skipIf(emulatorsMissing !== undefined)('credentials come from', () => {
+  beforeAll(async () => {
+    folder = mkdtempSync(join(tmpdir(), 'betrace-aws-credentials-'))
+    ministack = await startMinistack()
+    proxy = await FaultProxy.start({ upstream: ministack.url, layer: 'http' })
+    const admin = new AwsAdmin(() => ministack)
+    key = await admin.createKey({})
+    admin.close()
+  }, 600_000)
+  afterAll(async () => {
+    await proxy.close()
+    await ministack.stop()
+    rmSync(folder, { recursive: true, force: true })
   })
-  expect(outcome).toMatchObject({ isSame: true, signers: [ACCESS_KEY], tokens: ['session-token'] })
-})
 
-test('a profile', async () => {
-  const outcome = await generate({
-    AWS_PROFILE: 'betrace',
-    AWS_CONFIG_FILE: write('empty', ''),
-    AWS_SHARED_CREDENTIALS_FILE: write(
-      'credentials',
-      `[betrace]\naws_access_key_id = ${ACCESS_KEY}\naws_secret_access_key = ${SECRET_KEY}\n`,
-    ),
+  test('the environment', async () => {
+    const outcome = await generate({
+      AWS_ACCESS_KEY_ID: ACCESS_KEY,
+      AWS_SECRET_ACCESS_KEY: SECRET_KEY,
+      AWS_SESSION_TOKEN: 'session-token',
+    })
+    expect(outcome).toMatchObject({ isSame: true, signers: [ACCESS_KEY], tokens: ['session-token'] })
   })
-  expect(outcome).toMatchObject({ isSame: true, signers: [ACCESS_KEY], tokens: [] })
-})
 
-test('a role that a profile assumes', async () => {
-  const outcome = await generate({
-    AWS_PROFILE: 'betrace',
-    AWS_ENDPOINT_URL_STS: ministack.url,
-    AWS_CONFIG_FILE: write(
-      'config',
-      `[profile betrace]\nregion = eu-west-1\nrole_arn = ${ROLE}\nsource_profile = base\n`,
-    ),
-    AWS_SHARED_CREDENTIALS_FILE: write(
-      'base',
-      `[base]\naws_access_key_id = ${ACCESS_KEY}\naws_secret_access_key = ${SECRET_KEY}\n`,
-    ),
+  test('a profile', async () => {
+    const outcome = await generate({
+      AWS_PROFILE: 'betrace',
+      AWS_CONFIG_FILE: write('empty', ''),
+      AWS_SHARED_CREDENTIALS_FILE: write(
+        'credentials',
+        `[betrace]\naws_access_key_id = ${ACCESS_KEY}\naws_secret_access_key = ${SECRET_KEY}\n`,
+      ),
+    })
+    expect(outcome).toMatchObject({ isSame: true, signers: [ACCESS_KEY], tokens: [] })
   })
-  expect(outcome.logText ?? outcome.isSame).toBe(true)
-  expect(outcome.signers.length).toBe(1)
-  expect(outcome.signers).not.toContain(ACCESS_KEY)
-  expect(outcome.tokens.length).toBe(1)
-})
 
-test('a role for a Kubernetes service account (IRSA)', async () => {
-  const claims = Buffer.from(JSON.stringify({ sub: 'system:serviceaccount:default:betrace', aud: 'sts' }))
-  const token = `eyJhbGciOiJub25lIn0.${claims.toString('base64url')}.`
-  const outcome = await generate({
-    AWS_REGION: 'eu-west-1',
-    AWS_ROLE_ARN: ROLE,
-    AWS_WEB_IDENTITY_TOKEN_FILE: write('token', token),
-    AWS_ENDPOINT_URL_STS: ministack.url,
+  test('a role that a profile assumes', async () => {
+    const outcome = await generate({
+      AWS_PROFILE: 'betrace',
+      AWS_ENDPOINT_URL_STS: ministack.url,
+      AWS_CONFIG_FILE: write(
+        'config',
+        `[profile betrace]\nregion = eu-west-1\nrole_arn = ${ROLE}\nsource_profile = base\n`,
+      ),
+      AWS_SHARED_CREDENTIALS_FILE: write(
+        'base',
+        `[base]\naws_access_key_id = ${ACCESS_KEY}\naws_secret_access_key = ${SECRET_KEY}\n`,
+      ),
+    })
+    expect(outcome.logText ?? outcome.isSame).toBe(true)
+    expect(outcome.signers.length).toBe(1)
+    expect(outcome.signers).not.toContain(ACCESS_KEY)
+    expect(outcome.tokens.length).toBe(1)
   })
-  expect(outcome.logText ?? outcome.isSame).toBe(true)
-  expect(outcome.signers[0]).toMatch(/^ASIA/)
-  expect(outcome.tokens.length).toBe(1)
-})
 
-test('an agent in the pod (EKS pod identity, ECS)', async () => {
-  const agent = await startAgent('pod-token')
-  try {
-    const env = {
-      AWS_CONTAINER_CREDENTIALS_FULL_URI: agent.url,
-      AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE: write('pod-token', 'pod-token'),
+  test('a role for a Kubernetes service account (IRSA)', async () => {
+    const claims = Buffer.from(JSON.stringify({ sub: 'system:serviceaccount:default:betrace', aud: 'sts' }))
+    const token = `eyJhbGciOiJub25lIn0.${claims.toString('base64url')}.`
+    const outcome = await generate({
+      AWS_REGION: 'eu-west-1',
+      AWS_ROLE_ARN: ROLE,
+      AWS_WEB_IDENTITY_TOKEN_FILE: write('token', token),
+      AWS_ENDPOINT_URL_STS: ministack.url,
+    })
+    expect(outcome.logText ?? outcome.isSame).toBe(true)
+    expect(outcome.signers[0]).toMatch(/^ASIA/)
+    expect(outcome.tokens.length).toBe(1)
+  })
+
+  test('an agent in the pod (EKS pod identity, ECS)', async () => {
+    const agent = await startAgent('pod-token')
+    try {
+      const env = {
+        AWS_CONTAINER_CREDENTIALS_FULL_URI: agent.url,
+        AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE: write('pod-token', 'pod-token'),
+      }
+      const outcome = await generate(env)
+      expect(outcome).toMatchObject({ isSame: true, signers: [ACCESS_KEY], tokens: ['agent-token'] })
+      const denied = await generate({
+        ...env,
+        AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE: write('wrong', 'wrong'),
+      })
+      expect(denied).toMatchObject({ kmsClass: 'network', signers: [] })
+    } finally {
+      agent.close()
     }
-    const outcome = await generate(env)
-    expect(outcome).toMatchObject({ isSame: true, signers: [ACCESS_KEY], tokens: ['agent-token'] })
-    const denied = await generate({ ...env, AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE: write('wrong', 'wrong') })
-    expect(denied).toMatchObject({ kmsClass: 'network', signers: [] })
-  } finally {
-    agent.close()
-  }
-})
+  })
 
-test('none: a network failure that says so, and nothing is asked of the key service', async () => {
-  const outcome = await generate({})
-  expect(outcome).toMatchObject({ kmsClass: 'network', signers: [] })
-  expect(outcome.logText).toContain('CredentialsProviderError: Could not load credentials from any providers')
-})
-
-test('a service of credentials that never answers ends with the caller’s patience', async () => {
-  const silent = createServer(() => {})
-  silent.listen(0, '127.0.0.1')
-  await once(silent, 'listening')
-  const { port } = silent.address() as AddressInfo // listens on TCP, so never a path
-  try {
-    const outcome = await generate(
-      {
-        AWS_REGION: 'eu-west-1',
-        AWS_ROLE_ARN: ROLE,
-        AWS_WEB_IDENTITY_TOKEN_FILE: write('token', 'x.y.z'),
-        AWS_ENDPOINT_URL_STS: `http://127.0.0.1:${port}`,
-      },
-      700,
+  test('none: a network failure that says so, and nothing is asked of the key service', async () => {
+    const outcome = await generate({})
+    expect(outcome).toMatchObject({ kmsClass: 'network', signers: [] })
+    expect(outcome.logText).toContain(
+      'CredentialsProviderError: Could not load credentials from any providers',
     )
-    expect(outcome).toMatchObject({ kmsClass: 'timeout', signers: [] })
-    expect(outcome.tookMs).toBeLessThan(2_000)
-  } finally {
-    silent.closeAllConnections()
-    silent.close()
-  }
+  })
+
+  test('a service of credentials that never answers ends with the caller’s patience', async () => {
+    const silent = createServer(() => {})
+    silent.listen(0, '127.0.0.1')
+    await once(silent, 'listening')
+    const { port } = silent.address() as AddressInfo // listens on TCP, so never a path
+    try {
+      const outcome = await generate(
+        {
+          AWS_REGION: 'eu-west-1',
+          AWS_ROLE_ARN: ROLE,
+          AWS_WEB_IDENTITY_TOKEN_FILE: write('token', 'x.y.z'),
+          AWS_ENDPOINT_URL_STS: `http://127.0.0.1:${port}`,
+        },
+        700,
+      )
+      expect(outcome).toMatchObject({ kmsClass: 'timeout', signers: [] })
+      expect(outcome.tookMs).toBeLessThan(2_000)
+    } finally {
+      silent.closeAllConnections()
+      silent.close()
+    }
+  })
 })

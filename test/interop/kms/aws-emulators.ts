@@ -3,7 +3,11 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { freePorts, ServiceProcess } from '../service-process.ts'
+import { missingToolchain } from '../tools.ts'
 import { pythonVenv } from './python-venv.ts'
+
+/** Why neither can be had here, or `undefined` when both can. */
+export const emulatorsMissing = missingToolchain('python')
 
 export interface Emulator {
   /** `http://127.0.0.1:<port>`, for every service and region. */

@@ -10,7 +10,13 @@ import {
 import type { Kms } from '../../../src/keys/kms.ts'
 import { openAwsKms } from '../../../src/keys/providers/aws.ts'
 import { silentTelemetry } from '../../../src/telemetry.ts'
-import { type AccessKey, createStranger, type Emulator, enforceIam } from './aws-emulators.ts'
+import {
+  type AccessKey,
+  createStranger,
+  type Emulator,
+  emulatorsMissing,
+  enforceIam,
+} from './aws-emulators.ts'
 import type { KmsTarget, OpenOptions } from './conformance.ts'
 import type { Fault, HttpAnswer, ProxiedRequest } from './fault-proxy.ts'
 
@@ -50,6 +56,7 @@ export function awsTarget(
     ...quirks,
     provider: 'aws',
     cannot,
+    missing: emulatorsMissing,
     start: async () => {
       emulator = await startEmulator()
       defaultKey = await admin.createKey({})

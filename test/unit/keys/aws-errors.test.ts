@@ -1,4 +1,5 @@
 import { inspect } from 'node:util'
+import fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { KMS_CLASSES, type KmsClass, KmsError } from '../../../src/keys/kms.ts'
 import { asAwsKmsError } from '../../../src/keys/providers/aws-errors.ts'
@@ -134,6 +135,45 @@ describe('secrets in a message', () => {
     const long = await failed(failure(400, 'ValidationException', 'many words '.repeat(1_000)))
     expect(long.providerMessage.length).toBeLessThan(600)
   })
+})
+
+test('whatever is thrown becomes one line of one class, and what looks like a key is not in it', () => {
+  const secret = fc
+    .uint8Array({ minLength: 32, maxLength: 64 })
+    .map((bytes) => Buffer.from(bytes).toString('base64'))
+  const word = fc.constantFrom(
+    '',
+    ' ',
+    '\n',
+    '"',
+    'Rate exceeded',
+    'arn:aws:kms:',
+    'not authorized to perform',
+  )
+  const thrown = fc.record(
+    {
+      name: fc.oneof(
+        fc.string({ unit: 'binary' }),
+        fc.constantFrom('ThrottlingException', 'TimeoutError', 'SyntaxError'),
+      ),
+      code: fc.oneof(fc.string({ unit: 'binary' }), fc.integer()),
+      $fault: fc.constantFrom('client', 'server'),
+      $metadata: fc.record({ httpStatusCode: fc.integer({ min: 0, max: 600 }) }),
+      $response: fc.anything(),
+      $retryable: fc.record({ throttling: fc.boolean() }),
+    },
+    { requiredKeys: [] },
+  )
+  fc.assert(
+    fc.property(thrown, word, secret, word, (error, before, key, after) => {
+      const kmsError = asAwsKmsError({ ...error, message: `${before} ${key} ${after}` }, 'decrypt', 5_000)
+      expect(Object.keys(KMS_CLASSES)).toContain(kmsError.kmsClass)
+      expect(kmsError.logText).not.toMatch(/[\r\n]/)
+      expect(kmsError.logText).not.toContain(key)
+      expect(kmsError.logText.length).toBeLessThan(1_500)
+    }),
+  )
+  fc.assert(fc.property(fc.anything(), (error) => asAwsKmsError(error, 'decrypt', 5_000) instanceof KmsError))
 })
 
 describe('what never came from the service', () => {
