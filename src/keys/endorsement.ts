@@ -3,6 +3,7 @@
 import { createPublicKey, type KeyObject, sign, verify } from 'node:crypto'
 import { lengthPrefixed, utf8 } from './context.ts'
 import type { KeyStatus } from './key-record.ts'
+import type { PublicKeyRecord } from './signing-keys.ts'
 
 export const ENDORSEMENT_TYPE = 'application/vnd.betrace.key-endorsement.v1'
 export const ENDORSEMENT_BYTES = 64
@@ -36,13 +37,25 @@ export interface EndorsedKey {
  */
 export type EndorsementVerdict = 'first' | 'endorsed' | 'endorser_unknown' | 'endorser_revoked' | 'bad'
 
+/** An entry of a public key list, which is text, as it is judged. */
+export function endorsedKeyOf(record: PublicKeyRecord): EndorsedKey {
+  return {
+    keyId: record.keyId,
+    publicKey: Buffer.from(record.publicKey, 'base64'),
+    createdMs: Date.parse(record.createdAt),
+    status: record.status,
+    endorsedBy: record.endorsedBy ?? '',
+    endorsement: Buffer.from(record.endorsement ?? '', 'base64'),
+  }
+}
+
 // RFC 8410: a raw Ed25519 public key in a SubjectPublicKeyInfo.
 const SPKI_PREFIX = Buffer.from('302a300506032b6570032100', 'hex')
 
 /** The bytes that are signed: DSSE's PAE, so that no signature of another kind can be taken for this one. */
 export function endorsementBytes(endorsement: Endorsement): Uint8Array {
   const created = Buffer.alloc(8)
-  created.writeBigUInt64BE(BigInt(endorsement.createdMs))
+  created.writeBigInt64BE(BigInt(endorsement.createdMs))
   const statement = Buffer.concat([
     lengthPrefixed(utf8(endorsement.tenant)),
     lengthPrefixed(utf8(endorsement.keyId)),
@@ -66,6 +79,7 @@ export function checkEndorsement(
   signature: Uint8Array,
 ): boolean {
   if (endorserPublicKey.length !== 32 || signature.length !== ENDORSEMENT_BYTES) return false
+  if (!Number.isSafeInteger(endorsement.createdMs)) return false
   const der = Buffer.concat([SPKI_PREFIX, endorserPublicKey])
   const key = createPublicKey({ key: der, format: 'der', type: 'spki' })
   return verify(null, endorsementBytes(endorsement), key, signature)

@@ -56,7 +56,10 @@ const KINDS = ['signing', 'pseudonym', 'secret', 'announcement'] as const
 const AT_ONCE_MAX = 8
 const FAILURES_MAX = 100
 
-/** Rewraps everything; one record's failure is not another's, and leaves it as it was. */
+/**
+ * Rewraps everything; one record's failure is not another's, and leaves it as it was. When the signal aborts, no further
+ * record is taken up, and those under way are finished.
+ */
 export async function rewrapAll(parts: RewrapParts, signal: AbortSignal): Promise<RewrapReport> {
   const items = KINDS.flatMap((kind) =>
     [...parts.store.list(kind)].map(({ tenant, id }): Item => ({ kind, tenant, id })),
@@ -64,11 +67,12 @@ export async function rewrapAll(parts: RewrapParts, signal: AbortSignal): Promis
   const progress = { total: items.length, rewrapped: 0, skipped: 0, failed: 0 }
   const failures: { record: string; error: string }[] = []
   const targets = new Targets(parts.to)
+  const toTheEnd = new AbortController().signal
   const waiting = items.values()
   const work = async (): Promise<void> => {
     for (const item of waiting) {
       if (signal.aborted) return
-      const outcome = await rewrapOne(parts, item, targets, signal).catch((thrown: unknown) => {
+      const outcome = await rewrapOne(parts, item, targets, toTheEnd).catch((thrown: unknown) => {
         if (failures.length < FAILURES_MAX) failures.push({ record: nameOf(item), error: errorName(thrown) })
         return 'failed' as const
       })

@@ -142,6 +142,23 @@ def pseudonym(key, data_class, value, bits=128):
 # --- AnyValue, by hand: enough protobuf for the vectors ---------------------------------------------------------------
 
 
+def pseudonym_key_of(root, tenant):
+    context = serialised_context({"tenantId": tenant, "purpose": "pseudonym"})
+    info = b"betrace/pseudonym-root/v1\0" + context
+    return HKDF(algorithm=hashes.SHA256(), length=32, salt=None, info=info).derive(root)
+
+
+def make_root_row(root, tenant):
+    key = pseudonym_key_of(root, tenant)
+    return {
+        "root": root.hex(),
+        "id": short_hash("betrace/pseudonym-root/v1", root),
+        "tenant": tenant,
+        "key": key.hex(),
+        "kid": short_hash("betrace/pseudonym-key/v1", key),
+    }
+
+
 def varint(number):
     out = b""
     while number > 127:
@@ -265,6 +282,9 @@ def make():
         "pseudonyms": [
             {"dataClass": c, "value": v.hex(), "bits": b, "token": pseudonym(pseudonym_key, c, v, b)} for c, v, b in rows
         ],
+        "pseudonymRoots": [
+            make_root_row(hashlib.sha256(b"pseudonym root").digest(), tenant) for tenant in ("acme", "__proto__", "é🦊", "*")
+        ],
     }
 
 
@@ -296,6 +316,9 @@ def check(document):
     for row in document["pseudonyms"]:
         if pseudonym(key, row["dataClass"], bytes.fromhex(row["value"]), row["bits"]) != row["token"]:
             wrong.append("pseudonym: " + row["token"])
+    for row in document.get("pseudonymRoots", []):
+        if make_root_row(bytes.fromhex(row["root"]), row["tenant"]) != row:
+            wrong.append("pseudonym root: " + row["tenant"])
     return wrong
 
 

@@ -1,6 +1,6 @@
 import { createPublicKey, type KeyObject, sign, verify } from 'node:crypto'
 import { describe, expect, test } from 'vitest'
-import { type EndorsedKey, judgeEndorsements } from '../../../src/keys/endorsement.ts'
+import { type EndorsedKey, endorsedKeyOf, judgeEndorsements } from '../../../src/keys/endorsement.ts'
 import { decodeKeyRecord, encodeKeyRecord } from '../../../src/keys/key-record.ts'
 import type { Keys } from '../../../src/keys/keys.ts'
 import { OpeningKey } from '../../../src/keys/opening-key.ts'
@@ -22,15 +22,7 @@ function exportedKey(records: readonly PublicKeyRecord[], keyId: string): KeyObj
   return createPublicKey({ key: spki, format: 'der', type: 'spki' })
 }
 
-const endorsed = (records: readonly PublicKeyRecord[]): EndorsedKey[] =>
-  records.map((record) => ({
-    keyId: record.keyId,
-    publicKey: Buffer.from(record.publicKey, 'base64'),
-    createdMs: Date.parse(record.createdAt),
-    status: record.status,
-    endorsedBy: record.endorsedBy ?? '',
-    endorsement: Buffer.from(record.endorsement ?? '', 'base64'),
-  }))
+const endorsed = (records: readonly PublicKeyRecord[]): EndorsedKey[] => records.map(endorsedKeyOf)
 
 const activeOf = (keys: Keys, tenant = 'acme'): PublicKeyRecord[] =>
   keys.publicKeys(tenant).filter(({ status }) => status === 'ACTIVE')

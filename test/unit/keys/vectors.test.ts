@@ -5,7 +5,8 @@ import { announcementKid } from '../../../src/keys/announcement.ts'
 import { type KmsContext, serialiseContext } from '../../../src/keys/context.ts'
 import { OpeningKey } from '../../../src/keys/opening-key.ts'
 import { PseudonymKey } from '../../../src/keys/pseudonym.ts'
-import { associatedData, deriveKeys, findTokens } from '../../../src/keys/sealed-value.ts'
+import { derivePseudonymKey } from '../../../src/keys/pseudonym-file.ts'
+import { associatedData, deriveKeys, findTokens, shortHash } from '../../../src/keys/sealed-value.ts'
 import { SealingKey } from '../../../src/keys/sealing-key.ts'
 import { tenantSecret } from '../../../src/keys/tenant-secret.ts'
 import { givenKms } from './given-kms.ts'
@@ -47,6 +48,13 @@ interface Vectors {
     readonly value: string
     readonly bits: number
     readonly token: string
+  }[]
+  readonly pseudonymRoots: readonly {
+    readonly root: string
+    readonly id: string
+    readonly tenant: string
+    readonly key: string
+    readonly kid: string
   }[]
 }
 
@@ -130,5 +138,15 @@ test('pseudonyms, whole and truncated, are those of the vectors', () => {
   expect(vectors.pseudonyms.length).toBeGreaterThan(5)
   for (const { dataClass, value, bits, token } of vectors.pseudonyms) {
     expect(key.pseudonym(dataClass, hex(value), bits)).toBe(token)
+  }
+})
+
+test('a tenant’s key comes out of a shared root as in the vectors', () => {
+  expect(vectors.pseudonymRoots.length).toBeGreaterThan(3)
+  for (const { root, id, tenant, key, kid } of vectors.pseudonymRoots) {
+    const derived = derivePseudonymKey(hex(root), tenant)
+    expect(Buffer.from(derived).toString('hex')).toBe(key)
+    expect(new PseudonymKey(derived).kid).toBe(kid)
+    expect(shortHash('betrace/pseudonym-root/v1', hex(root))).toBe(id)
   }
 })
