@@ -27,8 +27,8 @@ export interface GcpEndpoint {
 }
 
 export interface GcpConnectionOptions {
+  readonly projectId: string
   readonly endpoint: GcpEndpoint
-  readonly credentialsFile: string | undefined
   readonly caFile: string | undefined
   readonly connectTimeoutMs: number
 }
@@ -72,12 +72,11 @@ export class GcpConnection {
   #opening: Promise<Opened> | undefined
   #isClosed = false
 
-  /** Throws CONFIG when a file cannot be read. */
+  /** Throws CONFIG when the file of authorities cannot be read. */
   constructor(sdk: GcpSdk, options: GcpConnectionOptions) {
     this.#sdk = sdk
     this.#options = options
-    this.#ca = options.caFile === undefined ? null : readSetting('ca_file', options.caFile)
-    if (options.credentialsFile !== undefined) readSetting('credentials_file', options.credentialsFile)
+    this.#ca = options.caFile === undefined ? null : readCa(options.caFile)
   }
 
   /** One call. Rejects with `KmsError` when no connection comes about, otherwise with what the client threw. */
@@ -120,7 +119,7 @@ export class GcpConnection {
   }
 
   async #clientOptions(): Promise<ClientOptions> {
-    const { endpoint, credentialsFile } = this.#options
+    const { endpoint } = this.#options
     const { GoogleAuth, googleAuthLibrary, grpc } = this.#sdk.gax
     const channel = {
       'grpc.initial_reconnect_backoff_ms': RECONNECT_MS_FIRST,
@@ -136,10 +135,8 @@ export class GcpConnection {
       const authClient = new googleAuthLibrary.PassThroughClient()
       return { ...target, authClient, sslCreds: grpc.credentials.createInsecure() }
     }
-    const auth = new GoogleAuth({
-      scopes: [SCOPE],
-      ...(credentialsFile === undefined ? {} : { keyFilename: credentialsFile }),
-    })
+    // Without a project at hand some credentials have it looked up, on the internet, before the first call.
+    const auth = new GoogleAuth({ scopes: [SCOPE], projectId: this.#options.projectId })
     if (this.#ca === null) return { ...target, auth }
     const authClient = await auth.getClient()
     const bearer = grpc.credentials.createFromMetadataGenerator(({ service_url }, done) => {
@@ -182,10 +179,10 @@ export class GcpConnection {
   }
 }
 
-function readSetting(setting: string, path: string): Buffer {
+function readCa(path: string): Buffer {
   try {
     return readFileSync(path)
   } catch (cause) {
-    throw new SidecarError('CONFIG', `kms.gcp.${setting}: the file cannot be read`, { cause })
+    throw new SidecarError('CONFIG', 'kms.gcp.ca_file: the file cannot be read', { cause })
   }
 }

@@ -17,6 +17,7 @@ const CLASS_OF_CODE: ReadonlyMap<number, KmsClass> = new Map([
   [15, 'network'], // DATA_LOSS
   [16, 'access_denied'], // UNAUTHENTICATED
 ])
+const STATUS_MAX = 16
 const INVALID_ARGUMENT = 3
 /** The service found our request damaged. */
 const CHECKSUM_TEXT = /checksum|crc32c/i
@@ -26,8 +27,9 @@ export function gcpError(thrown: unknown, operation: string): KmsError {
   const details = member(thrown, 'details')
   const message = member(thrown, 'message')
   const text = providerText(typeof details === 'string' && details !== '' ? details : textOf(message))
-  // Without a gRPC status the call never left us: no credentials, or none to be had in a hurry.
-  if (typeof code !== 'number') return new KmsError('network', operation, `no call was possible: ${text}`)
+  // Without a gRPC status the call never left us: no credentials, or none to be had. Other numbers are of HTTP.
+  if (typeof code !== 'number' || code > STATUS_MAX)
+    return new KmsError('network', operation, `no call was possible: ${text}`)
   const retryAfterMs = retryDelayMs(thrown)
   return new KmsError(
     classOf(code, text, operation),

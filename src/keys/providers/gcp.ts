@@ -10,6 +10,7 @@ import { GcpConnection, type GcpEndpoint, type GcpMethod, loadGcpSdk } from './g
 import { crc32c } from './gcp-crc32c.ts'
 import { gcpError } from './gcp-errors.ts'
 
+/** Credentials are what Application Default Credentials find. */
 export interface GcpKmsOptions {
   readonly projectId: string
   /** Such as `europe-west1` or `global`. */
@@ -21,8 +22,6 @@ export interface GcpKmsOptions {
   readonly endpoint?: string | undefined
   /** Tenant → its own key: a name in the same key ring, or `projects/…/cryptoKeys/…`. */
   readonly tenantKeyMapping: ReadonlyMap<string, string>
-  /** Instead of what Application Default Credentials find. */
-  readonly credentialsFile?: string | undefined
   /** PEM of the authorities that may vouch for the endpoint, instead of the public ones. */
   readonly caFile?: string | undefined
   readonly request: CallLimits
@@ -58,8 +57,8 @@ export async function openGcpKms(options: GcpKmsOptions): Promise<Kms> {
   }
   const endpoint = parseEndpoint(options.endpoint ?? 'cloudkms.googleapis.com')
   const connection = new GcpConnection(await loadGcpSdk(), {
+    projectId,
     endpoint,
-    credentialsFile: options.credentialsFile,
     caFile: options.caFile,
     connectTimeoutMs: options.request.connectTimeoutMs,
   })

@@ -86,6 +86,8 @@ export class FakeCloudKms {
   #url = ''
   /** Methods that were called, in order, also those refused. */
   readonly calls: string[] = []
+  /** The authorization header of each call. */
+  readonly authorizations: (string | undefined)[] = []
   damage: Damage = (_, answer) => answer
   damageRequest: RequestDamage = (_, request) => request
 
@@ -211,6 +213,7 @@ export class FakeCloudKms {
   #unary(method: Method, answer: (request: Message) => Message): handleUnaryCall<Message, Message> {
     return (call, callback) => {
       this.calls.push(method)
+      this.authorizations.push(call.metadata.get('authorization')[0]?.toString())
       try {
         this.#mayFail()
         if (this.#url.startsWith('https:')) this.#authorise(call.metadata)

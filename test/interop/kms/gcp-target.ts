@@ -16,7 +16,11 @@ export interface GcpTarget extends KmsTarget {
   /** A file that is gone after `stop`. */
   file(name: string, text: string): string
   openWith(options: OpenOptions, more: Partial<GcpKmsOptions>): Promise<Kms>
+  /** What clients that have made no call yet find as their credentials; without a file, those of `sidecar`. */
+  useCredentials(file?: string): void
 }
+
+const VARIABLE = 'GOOGLE_APPLICATION_CREDENTIALS'
 
 /** The fake behind TLS, reached with a token that a security token service gave for a file's content. */
 export function gcpTarget(): GcpTarget {
@@ -40,12 +44,15 @@ export function gcpTarget(): GcpTarget {
       keyName: options.masterKey ?? 'default',
       endpoint: options.url ?? fake.url,
       tenantKeyMapping: options.tenantKeys ?? new Map(),
-      credentialsFile: credentials('sidecar'),
       caFile: join(folder, 'ca.pem'),
       request: options.request ?? { connectTimeoutMs: 1_000, timeoutMs: 5_000, attemptsMax: 3 },
       log: silentTelemetry().log,
       ...more,
     })
+  const useCredentials = (file = credentials('sidecar')): void => {
+    process.env[VARIABLE] = file
+  }
+  const before = process.env[VARIABLE]
   const createKey = async (): Promise<string> => {
     const name = `key-${made++}`
     fake.createKey(`${RING}/cryptoKeys/${name}`)
@@ -58,14 +65,18 @@ export function gcpTarget(): GcpTarget {
     fake: () => fake,
     file,
     openWith,
+    useCredentials,
     start: async () => {
       folder = mkdtempSync(join(tmpdir(), 'betrace-kms-gcp-'))
       file('ca.pem', certificate.ca)
       fake = new FakeCloudKms()
       await fake.start(certificate)
       fake.createKey(DEFAULT_KEY)
+      useCredentials()
     },
     stop: async () => {
+      if (before === undefined) delete process.env[VARIABLE]
+      else process.env[VARIABLE] = before
       await fake.stop()
       rmSync(folder, { recursive: true, force: true })
     },
@@ -84,8 +95,12 @@ export function gcpTarget(): GcpTarget {
     rotateKey: async (key) => fake.rotate(pathOf(key)),
     openDenied: async (options) => {
       fake.deny('stranger', true)
-      const kms = await openWith(options, { credentialsFile: credentials('stranger') })
-      return { kms, restore: async () => fake.deny('stranger', false) }
+      useCredentials(credentials('stranger'))
+      const restore = async (): Promise<void> => {
+        fake.deny('stranger', false)
+        useCredentials()
+      }
+      return { kms: await openWith(options, {}), restore }
     },
     createSigningKey: async (algorithm) => {
       const name = pathOf(`signing-${made++}`)

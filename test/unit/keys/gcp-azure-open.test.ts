@@ -91,7 +91,6 @@ describe('gcp', () => {
     ['an endpoint of another scheme', { endpoint: 'ftp://h' }, /^kms\.gcp\.endpoint: /],
     ['an endpoint with a port too large', { endpoint: 'h:99999' }, /^kms\.gcp\.endpoint: /],
     ['a CA file that is not there', { caFile: '/nowhere/ca.pem' }, /^kms\.gcp\.ca_file: /],
-    ['credentials that are not there', { credentialsFile: '/nowhere/x' }, /^kms\.gcp\.credentials_file: /],
   ])('%s is refused by its setting’s name', async (_, more, message) => {
     await expect(openGcpKms(gcp(more))).rejects.toMatchObject({
       code: 'CONFIG',

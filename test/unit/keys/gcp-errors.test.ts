@@ -65,6 +65,7 @@ test('what never was an answer is a network failure', () => {
     null,
     'text',
     { code: 'ENOENT' },
+    { code: 400, message: 'invalid_grant' },
   ]
   for (const each of thrown) expect(gcpError(each, 'encrypt').kmsClass).toBe('network')
   expect(gcpError(thrown[0], 'encrypt').providerMessage).toContain('Could not load the default credentials.')
