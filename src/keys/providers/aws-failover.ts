@@ -13,9 +13,9 @@ const TELLING_MS = 1_000
 const PASSED_ON: ReadonlySet<KmsClass> = new Set(['network', 'timeout', 'throttled', 'key_disabled'])
 
 /** A failure that ends the search. A replica that may not be used says less than the primary that is out of reach. */
-function isVerdict(kmsClass: KmsClass, index: number): boolean {
+function isVerdict(kmsClass: KmsClass, isPrimary: boolean): boolean {
   if (kmsClass === 'invalid_ciphertext' || kmsClass === 'bad_request') return true
-  return index === 0 && !PASSED_ON.has(kmsClass)
+  return isPrimary && !PASSED_ON.has(kmsClass)
 }
 
 export interface Attempt {
@@ -53,7 +53,7 @@ export class AwsFailover {
         this.#succeeded(key.region)
         return result
       } catch (thrown) {
-        if (!(thrown instanceof KmsError) || isVerdict(thrown.kmsClass, index)) throw thrown
+        if (!(thrown instanceof KmsError) || isVerdict(thrown.kmsClass, key === keys[0])) throw thrown
         failures.push(thrown)
         // A caller that left at once says nothing about the region.
         const isTelling = !signal.aborted || this.#clock.monotonicMs() - startMs >= TELLING_MS

@@ -103,6 +103,14 @@ describe('when every region fails', () => {
     broken.set('a', 'network').set('b', 'access_denied').set('c', 'access_denied')
     expect(await failureOf(ask())).toMatchObject({ kmsClass: 'network' })
   })
+  test('nor while the primary is asked last', async () => {
+    broken.set('a', 'network')
+    await ask()
+    broken.set('b', 'access_denied').set('c', 'access_denied')
+    asked = []
+    expect(await failureOf(ask())).toMatchObject({ kmsClass: 'network' })
+    expect(asked).toEqual(['b', 'c', 'a last'])
+  })
   test('a verdict on the ciphertext ends the search', async () => {
     broken.set('a', 'network').set('b', 'invalid_ciphertext')
     expect(await failureOf(ask())).toMatchObject({ kmsClass: 'invalid_ciphertext' })
