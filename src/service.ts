@@ -25,7 +25,7 @@ import {
   type Exporting,
   signalsByExporter,
 } from './service/exporting.ts'
-import { guardKms, openKms } from './service/kms.ts'
+import { guardKms, openKms, requestMsMax } from './service/kms.ts'
 import { MemoryKeyStore } from './service/memory-key-store.ts'
 import { createProbes, KmsProbe } from './service/probes.ts'
 import { createProcessors, type Processors, piiConfigs, processorOf } from './service/processors.ts'
@@ -186,7 +186,7 @@ async function assemble(
     guardedKms: kms,
     keyStore,
     defaultTenant: config.tenants.default,
-    requestMsMax: config.kms.request.timeoutMs,
+    requestMsMax: requestMsMax(config.kms.request),
     // Who may see values leaves a signed trace, or sees none.
     acceptAudit: evidence && pipeline.acceptFrom(() => undefined),
     log,
@@ -248,7 +248,7 @@ function keysOptions(config: SidecarConfig, processors: Processors): Constructor
   return {
     ...KEYS_DEFAULTS,
     ...cache,
-    requestMsMax: config.kms.request.timeoutMs,
+    requestMsMax: requestMsMax(config.kms.request),
     dataClasses: processors.dataClasses,
     tenantSecret: processors.tenantSecret,
   }

@@ -6,7 +6,7 @@ import { PACKS } from '../redaction/packs/packs.ts'
 import type { Component, ComponentTable } from './components.ts'
 import type { BuildAbilities } from './config-options.ts'
 
-const KMS_PROVIDERS_BUILT: BuildAbilities['kmsProviders'] = ['local']
+const KMS_PROVIDERS_BUILT: BuildAbilities['kmsProviders'] = KMS_PROVIDERS
 
 export const BUILD_ABILITIES: BuildAbilities = {
   kmsProviders: KMS_PROVIDERS_BUILT,

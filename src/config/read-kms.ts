@@ -110,7 +110,12 @@ function readAws(aws: Section, ambientRegion: string | undefined): AwsKmsConfig 
   } else if (arnRegion !== undefined && region !== arnRegion) {
     aws.problem('region', 'differs from the region in the ARN of aws.master_key_id')
   }
-  return { masterKeyId, region, endpoint: optionalUrl(aws, 'endpoint') }
+  return {
+    masterKeyId,
+    region,
+    endpoint: optionalUrl(aws, 'endpoint'),
+    useFipsEndpoint: aws.boolean('use_fips_endpoint', false),
+  }
 }
 
 function readVault(vault: Section): VaultKmsConfig {
@@ -124,6 +129,13 @@ function readVault(vault: Section): VaultKmsConfig {
     secretId: vault.secret('secret_id'),
     kubernetesRole: vault.optionalText('kubernetes_role'),
     caFile: vault.optionalText('ca_file'),
+    clientCertFile: vault.optionalText('client_cert_file'),
+    clientKeyFile: vault.optionalText('client_key_file'),
+    tokenFile: vault.optionalText('token_file'),
+    appRoleMount: vault.text('app_role_mount', 'approle'),
+    kubernetesMount: vault.text('kubernetes_mount', 'kubernetes'),
+    kubernetesTokenFile: vault.optionalText('kubernetes_token_file'),
+    formerMounts: vault.textList('former_mounts', []),
   }
   if (config.secretId && config.roleId === undefined) vault.problem('role_id', 'is needed beside secret_id')
   return config
@@ -136,6 +148,7 @@ function readGcp(gcp: Section): GcpKmsConfig {
     keyRing: gcp.text('key_ring', ''),
     keyName: gcp.text('key_name', ''),
     endpoint: gcp.optionalText('endpoint'),
+    caFile: gcp.optionalText('ca_file'),
   }
 }
 
@@ -146,6 +159,9 @@ function readAzure(azure: Section): AzureKmsConfig {
     tenantId: azure.optionalText('tenant_id'),
     clientId: azure.optionalText('client_id'),
     clientSecret: azure.secret('client_secret'),
+    authorityHost: optionalUrl(azure, 'authority_host'),
+    caFile: azure.optionalText('ca_file'),
+    formerVaultUris: azure.textList('former_vault_uris', []),
   }
 }
 

@@ -87,6 +87,7 @@ export interface AwsKmsConfig {
   readonly masterKeyId: string
   readonly region: string
   readonly endpoint: string | undefined
+  readonly useFipsEndpoint: boolean
 }
 
 export interface VaultKmsConfig {
@@ -99,6 +100,16 @@ export interface VaultKmsConfig {
   readonly secretId: Secret | undefined
   readonly kubernetesRole: string | undefined
   readonly caFile: string | undefined
+  readonly clientCertFile: string | undefined
+  readonly clientKeyFile: string | undefined
+  /** Holds a token that somebody else renews, as Vault Agent does. */
+  readonly tokenFile: string | undefined
+  readonly appRoleMount: string
+  readonly kubernetesMount: string
+  /** `undefined`: where Kubernetes puts it. */
+  readonly kubernetesTokenFile: string | undefined
+  /** Mounts that wrapped keys of the past name. */
+  readonly formerMounts: readonly string[]
 }
 
 export interface GcpKmsConfig {
@@ -107,6 +118,7 @@ export interface GcpKmsConfig {
   readonly keyRing: string
   readonly keyName: string
   readonly endpoint: string | undefined
+  readonly caFile: string | undefined
 }
 
 export interface AzureKmsConfig {
@@ -115,6 +127,10 @@ export interface AzureKmsConfig {
   readonly tenantId: string | undefined
   readonly clientId: string | undefined
   readonly clientSecret: Secret | undefined
+  readonly authorityHost: string | undefined
+  readonly caFile: string | undefined
+  /** Vaults that wrapped keys of the past name. */
+  readonly formerVaultUris: readonly string[]
 }
 
 export interface KmsRequestConfig {

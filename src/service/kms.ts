@@ -1,7 +1,6 @@
 import { join } from 'node:path'
 import type { Clock } from '../clock.ts'
 import type { SidecarConfig } from '../config/schema.ts'
-import { SidecarError } from '../errors.ts'
 import { BreakerKms } from '../keys/breaker-kms.ts'
 import type { Kms } from '../keys/kms.ts'
 import type { Logger, Telemetry } from '../telemetry.ts'
@@ -14,21 +13,41 @@ export async function openKms(
   create = true,
 ): Promise<Kms> {
   const { kms, storage } = config
-  if (kms.provider !== 'local') {
-    throw new SidecarError(
-      'CONFIG',
-      `kms.provider: ${kms.provider} is not built in yet; the one that is: local`,
-    )
+  const { request, tenantKeyMapping, replicas } = kms
+  switch (kms.provider) {
+    case 'local': {
+      const { openLocalKms } = await import('../keys/providers/local.ts')
+      return openLocalKms({
+        keyFile: kms.local.keyFile ?? join(storage.directory, 'local-kms.key'),
+        allowInProduction: kms.local.allowInProduction,
+        nodeEnv: env.NODE_ENV,
+        tenantKeyMapping,
+        create,
+        log,
+      })
+    }
+    case 'aws': {
+      const { openAwsKms } = await import('../keys/providers/aws.ts')
+      return openAwsKms({ ...kms.aws, replicas, tenantKeyMapping, request, log })
+    }
+    case 'vault': {
+      const { openVaultKms } = await import('../keys/providers/vault.ts')
+      return openVaultKms({ ...kms.vault, tenantKeyMapping, request, log })
+    }
+    case 'gcp': {
+      const { openGcpKms } = await import('../keys/providers/gcp.ts')
+      return openGcpKms({ ...kms.gcp, tenantKeyMapping, request, log })
+    }
+    case 'azure': {
+      const { openAzureKms } = await import('../keys/providers/azure.ts')
+      return openAzureKms({ ...kms.azure, tenantKeyMapping, request, env, log })
+    }
   }
-  const { openLocalKms } = await import('../keys/providers/local.ts')
-  return openLocalKms({
-    keyFile: kms.local.keyFile ?? join(storage.directory, 'local-kms.key'),
-    allowInProduction: kms.local.allowInProduction,
-    nodeEnv: env.NODE_ENV,
-    tenantKeyMapping: kms.tenantKeyMapping,
-    create,
-    log,
-  })
+}
+
+/** One call with all its attempts; what takes longer has failed. */
+export function requestMsMax({ timeoutMs, attemptsMax }: SidecarConfig['kms']['request']): number {
+  return timeoutMs * attemptsMax
 }
 
 /** What the running sidecar calls: the key service behind its circuit breakers. Closing it closes the service. */
@@ -41,7 +60,7 @@ export function guardKms(
   return new BreakerKms({
     kms,
     options: breaker,
-    requestMsMax: request.timeoutMs,
+    requestMsMax: requestMsMax(request),
     tenantKeyMapping,
     ...around,
   })

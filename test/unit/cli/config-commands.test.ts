@@ -33,11 +33,11 @@ test('validate takes collector-config.yaml of the working directory when it is g
 })
 
 test('validate lists every problem, path first, and exits 1', async () => {
-  const { code, out, err } = await run(['validate', '--set', 'tenants.max=0', '--set', 'kms.provider=vault'])
+  const { code, out, err } = await run(['validate', '--set', 'tenants.max=0', '--set', 'kms.provider=valt'])
   expect([code, out]).toEqual([1, ''])
   expect(err.split('\n')).toEqual([
     'error: tenants.max: must be a whole number from 1 to 1000000 (--set tenants.max)',
-    'error: kms.provider: names a provider that this build does not have; valid values: local (--set kms.provider)',
+    'error: kms.provider: must be one of local, aws, vault, gcp, azure; did you mean vault? (--set kms.provider)',
     '2 problems',
     '',
   ])
@@ -81,7 +81,13 @@ test('components lists what there is, in 80 columns and as JSON', async () => {
   const { out } = await run(['components', '--json'], empty)
   const all = JSON.parse(out)
   expect(all.detectors.map(({ name }: { name: string }) => name)).toEqual(DETECTORS.map(({ name }) => name))
-  expect(all.kms_providers).toHaveLength(1)
+  expect(all.kms_providers.map(({ name }: { name: string }) => name)).toEqual([
+    'local',
+    'aws',
+    'vault',
+    'gcp',
+    'azure',
+  ])
   expect(parse((await run(['components', '--yaml'], empty)).out)).toEqual(all)
 })
 

@@ -162,6 +162,7 @@ test.each([
     masterKeyId: SEEDS['aws.kms.master-key-id'],
     region: 'us-east-1',
     endpoint: 'http://localhost:4566',
+    useFipsEndpoint: false,
   })
   expect(kms.cache).toMatchObject({ privateKeyTtlMs: 7_200_000, publicKeyTtlMs: 172_800_000, sizeMax: 2000 })
   expect(kms.cache.encryptionKeyTtlMs).toBe(1_800_000)
