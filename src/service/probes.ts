@@ -1,16 +1,8 @@
 // What health, admin and the status page say, read from the parts and never remembered beside them.
-import { randomBytes } from 'node:crypto'
+
+import { createKmsControl, createRotationControl } from '../admin/kms-control.ts'
 import { failureAnswer } from '../admin/kms-failure.ts'
-import { validateKms } from '../admin/kms-validation.ts'
-import type {
-  AdminProbes,
-  HealthCheck,
-  KmsControl,
-  KmsStatus,
-  PublicKeyView,
-  RotationControl,
-  Summary,
-} from '../admin/options.ts'
+import type { AdminProbes, HealthCheck, KmsStatus, PublicKeyView, Summary } from '../admin/options.ts'
 import { createRevealDesk } from '../admin/reveal-desk.ts'
 import type { Clock } from '../clock.ts'
 import { asSidecarError, type SidecarError } from '../errors.ts'
@@ -18,10 +10,9 @@ import type { ExporterHealth } from '../exporters/health.ts'
 import type { BreakerKms } from '../keys/breaker-kms.ts'
 import type { Keys } from '../keys/keys.ts'
 import type { KeyStore } from '../keys/keystore.ts'
-import { type Kms, KmsError } from '../keys/kms.ts'
+import { KmsError } from '../keys/kms.ts'
 import { MeteredKms, registeredCallMetrics } from '../keys/metered-kms.ts'
 import type { Rotation } from '../keys/rotation.ts'
-import { openStoredKey, type StoredKeyParts, storedKeys } from '../keys/stored-key.ts'
 import { openTenantSecret } from '../keys/tenant-secret.ts'
 import type { Accept } from '../pipeline.ts'
 import type { Store } from '../store/store.ts'
@@ -30,9 +21,6 @@ import type { Logger, Registry } from '../telemetry.ts'
 /** Probes of the key service cost money: at most one call a minute, whoever asks and however often. */
 const KMS_PROBE_MS = 60_000
 const KMS_PROBE_TIMEOUT_MS = 5_000
-/** Five tests, each with calls that are bounded by themselves. */
-const VALIDATION_MS_MAX = 60_000
-const DAY_MS = 24 * 60 * 60 * 1_000
 const QUEUE_FULL_SHARE = 0.98
 
 export class KmsProbe {
@@ -45,6 +33,11 @@ export class KmsProbe {
   constructor(keys: Keys, clock: Clock) {
     this.#keys = keys
     this.#clock = clock
+  }
+
+  /** A failure is forgotten, so that the next check asks again: somebody has just seen the service work, or mended it. */
+  recheck(): void {
+    if (this.#latest?.isUp === false) this.#checkedAtMs = Number.NEGATIVE_INFINITY
   }
 
   async check(): Promise<HealthCheck> {
@@ -123,9 +116,9 @@ export function createProbes(
       ],
     },
     clock,
-    kmsControl: kmsControl(parts, stored),
+    kmsControl: createKmsControl({ ...parts, kms: metered, onWorking: () => parts.kms.recheck() }),
     kmsStatus: () => kmsStatus(parts),
-    rotation: parts.rotation && rotationControl(parts.rotation, parts),
+    rotation: parts.rotation && createRotationControl(parts.rotation, parts),
     reveal:
       acceptAudit &&
       createRevealDesk({
@@ -176,54 +169,6 @@ function queueChecks(store: Store | undefined): HealthCheck[] {
       ...(!health.ok && { data: { error: health.reason ?? 'unknown', error_type: 'STORE_FAILED' } }),
     },
   ]
-}
-
-function kmsControl(parts: ProbedParts, stored: StoredKeyParts & { readonly kms: Kms }): KmsControl {
-  const { keys, guardedKms, keyStore, defaultTenant: tenant, clock } = parts
-  // Past the cache, which stays as it is: a test during an outage must not take away the key that still serves.
-  const retrieve = async (tenant: string, signal: AbortSignal): Promise<void> => {
-    const record = storedKeys(keyStore, 'signing', tenant).records.findLast(
-      ({ status }) => status === 'ACTIVE',
-    )
-    if (record === undefined) await keys.loadSigningKey(tenant, signal)
-    else (await openStoredKey(stored, 'signing', record, signal)).fill(0)
-  }
-  return {
-    validate: () =>
-      validateKms(
-        {
-          kms: stored.kms,
-          tenant,
-          clock,
-          randomBytes,
-          retrieve: (signal) => retrieve(tenant, signal),
-          warm: async (signal) => void (await keys.loadSigningKey(tenant, signal)),
-          isAtHand: () => keys.signingKey(tenant) !== undefined,
-        },
-        AbortSignal.timeout(VALIDATION_MS_MAX),
-      ),
-    retrieveKey: (tenant) => retrieve(tenant, AbortSignal.timeout(VALIDATION_MS_MAX)),
-    flush: (tenant) => keys.flush(tenant),
-    resetBreaker: (name) => guardedKms.reset(name),
-  }
-}
-
-function rotationControl(
-  rotation: Pick<Rotation, 'rotateAll' | 'state'>,
-  { keys, clock }: ProbedParts,
-): RotationControl {
-  return {
-    rotateAll: ({ isForced, staggerMs }) => void rotation.rotateAll({ force: isForced, staggerMs }),
-    progress: () => {
-      const { isRunning, total, rotated, failed, estimatedEndMs } = rotation.state()
-      return { isRunning, tenantCount: total, rotatedCount: rotated, failedCount: failed, estimatedEndMs }
-    },
-    tenantsDue: async () =>
-      (await keys.tenantsNeedingRotation()).map((each) => ({
-        ...each,
-        ageDays: Math.floor((clock.nowMs() - each.createdMs) / DAY_MS),
-      })),
-  }
 }
 
 function kmsStatus({ keys, cacheSizeMax, guardedKms }: ProbedParts): KmsStatus {

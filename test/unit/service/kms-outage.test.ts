@@ -1,10 +1,13 @@
 // The key service goes away and comes back, under a whole sidecar.
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
+import type { ServiceError } from '@grpc/grpc-js'
 import { afterEach, describe, expect, test } from 'vitest'
 import { type Clock, systemClock } from '../../../src/clock.ts'
 import { KMS_CLASSES, type KmsClass } from '../../../src/keys/kms.ts'
+import { jsonToProtobuf } from '../../../src/wire/json.ts'
 import { DoorKms } from '../keys/key-service.ts'
+import { grpcExport } from './grpc-export.ts'
 import { expectBooksToBalance, startSidecar, type TestSidecar } from './sidecar.ts'
 
 const ADMIN = { authorization: 'Bearer test-admin-token' }
@@ -19,8 +22,9 @@ afterEach(async () => {
   }
 })
 
-async function start(sets: readonly string[] = [], clock?: Clock, kms?: DoorKms) {
-  const door = kms ?? (await DoorKms.open())
+async function start(sets: readonly string[] = [], clock?: Clock, failure?: KmsClass) {
+  const door = await DoorKms.open()
+  if (failure) door.fail(failure)
   const sidecar = await startSidecar(['processors.signing.select=all', ...sets], undefined, {
     openKms: async () => door,
     ...(clock && { clock }),
@@ -86,6 +90,19 @@ describe('a request that needs a key', () => {
     expect(exported(sidecar)).toBe('')
     await sidecar.stop()
     expect(traced(sidecar)).not.toContain('canary.of.the.outage')
+  })
+
+  test('hears UNAVAILABLE over gRPC, with the time after which to try again', async () => {
+    const { sidecar, door } = await start(['service.limits.wait_max=200ms'])
+    door.gate = new Promise(() => {})
+    const body = jsonToProtobuf(Buffer.from(PERSONAL), 'traces')
+    const error: unknown = await grpcExport(sidecar.grpcAddress, 'traces', body).catch(
+      (thrown: unknown) => thrown,
+    )
+    expect(error).toMatchObject({ code: 14 })
+    // google.rpc.RetryInfo stands in the trailer of details.
+    const { metadata } = error as ServiceError
+    expect(String(metadata.get('grpc-status-details-bin')[0])).toContain('google.rpc.RetryInfo')
   })
 
   test('is served when the key service comes back in its time', async () => {
@@ -167,6 +184,27 @@ test('what needs no key service goes on: cached keys, spans without personal dat
   const statuses = (await Promise.all(strangers)).map(({ status }) => status)
   expect(statuses.every((status) => status === 200 || status === 503)).toBe(true)
   await expectSettledBooks(sidecar)
+})
+
+test('a sidecar that starts during the outage is alive, takes what needs no key, and serves the rest once it can', async () => {
+  const { sidecar, door } = await start(['service.limits.wait_max=100ms'], undefined, 'network')
+  expect((await sidecar.get('/q/health/live')).status).toBe(200)
+  expect((await sidecar.get('/q/health/started')).status).toBe(200)
+  expect((await sidecar.get('/q/health/ready')).status).toBe(503)
+  const logs = JSON.stringify({
+    resourceLogs: [{ scopeLogs: [{ logRecords: [{ body: { stringValue: 'started' } }] }] }],
+  })
+  expect((await send(sidecar, logs, 'acme', '/v1/logs')).status).toBe(200)
+  expect((await send(sidecar, PERSONAL)).status).toBe(503)
+  door.failure = undefined
+  await sidecar.until('served', async () => (await send(sidecar, PERSONAL)).status === 200)
+  // Readiness asks the service once a minute, and at once after somebody has seen it work.
+  expect((await sidecar.get('/q/health/ready')).status).toBe(503)
+  expect((await admin(sidecar, '/api/admin/kms/test-key-retrieval', { tenantId: 'acme' })).status).toBe(200)
+  expect((await sidecar.get('/q/health/ready')).status).toBe(200)
+  const asked = door.count('describe_key')
+  for (let count = 0; count < 20; count++) await sidecar.get('/q/health/ready')
+  expect(door.count('describe_key')).toBe(asked)
 })
 
 test('it recovers without a stampede: each waiting tenant asks once for each of its keys', async () => {

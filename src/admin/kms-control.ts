@@ -1,0 +1,89 @@
+// What an operator may do with the key service and its keys, over the parts of a running sidecar.
+import { randomBytes } from 'node:crypto'
+import type { Clock } from '../clock.ts'
+import type { BreakerKms } from '../keys/breaker-kms.ts'
+import type { Keys } from '../keys/keys.ts'
+import type { KeyStore } from '../keys/keystore.ts'
+import type { Kms } from '../keys/kms.ts'
+import type { Rotation } from '../keys/rotation.ts'
+import { openStoredKey, storedKeys } from '../keys/stored-key.ts'
+import { validateKms } from './kms-validation.ts'
+import type { KmsControl, RotationControl } from './options.ts'
+
+export interface KmsControlParts {
+  readonly keys: Pick<Keys, 'loadSigningKey' | 'signingKey' | 'flush'>
+  readonly keyStore: KeyStore
+  /** Counted and logged like every other call. */
+  readonly kms: Kms
+  readonly guardedKms: Pick<BreakerKms, 'reset'>
+  /** Whose signing key a validation retrieves. */
+  readonly defaultTenant: string
+  readonly clock: Clock
+  /** The service has just been seen to work, or somebody says that it should. */
+  readonly onWorking: () => void
+}
+
+/** Each call to the key service is bounded by itself; this is for all of them together. */
+const CALLS_MS_MAX = 60_000
+const DAY_MS = 24 * 60 * 60 * 1_000
+
+export function createKmsControl(parts: KmsControlParts): KmsControl {
+  const { keys, kms, defaultTenant: tenant, clock, onWorking } = parts
+  return {
+    validate: async () => {
+      const validation = await validateKms(
+        {
+          kms,
+          tenant,
+          clock,
+          randomBytes,
+          retrieve: (signal) => retrieve(parts, tenant, signal),
+          warm: async (signal) => void (await keys.loadSigningKey(tenant, signal)),
+          isAtHand: () => keys.signingKey(tenant) !== undefined,
+        },
+        AbortSignal.timeout(CALLS_MS_MAX),
+      )
+      if (validation.results.generate_data_key.error === undefined) onWorking()
+      return validation
+    },
+    retrieveKey: async (tenant) => {
+      await retrieve(parts, tenant, AbortSignal.timeout(CALLS_MS_MAX))
+      onWorking()
+    },
+    flush: (tenant) => keys.flush(tenant),
+    resetBreaker: (name) => {
+      onWorking()
+      return parts.guardedKms.reset(name)
+    },
+  }
+}
+
+/** Past the cache, which stays as it is: a test during an outage must not take away the key that still serves. */
+async function retrieve(
+  { keys, kms, keyStore, clock }: KmsControlParts,
+  tenant: string,
+  signal: AbortSignal,
+): Promise<void> {
+  const { records } = storedKeys(keyStore, 'signing', tenant)
+  const record = records.findLast(({ status }) => status === 'ACTIVE')
+  if (record === undefined) await keys.loadSigningKey(tenant, signal)
+  else (await openStoredKey({ kms, store: keyStore, clock }, 'signing', record, signal)).fill(0)
+}
+
+export function createRotationControl(
+  rotation: Pick<Rotation, 'rotateAll' | 'state'>,
+  { keys, clock }: { readonly keys: Pick<Keys, 'tenantsNeedingRotation'>; readonly clock: Clock },
+): RotationControl {
+  return {
+    rotateAll: ({ isForced, staggerMs }) => void rotation.rotateAll({ force: isForced, staggerMs }),
+    progress: () => {
+      const { isRunning, total, rotated, failed, estimatedEndMs } = rotation.state()
+      return { isRunning, tenantCount: total, rotatedCount: rotated, failedCount: failed, estimatedEndMs }
+    },
+    tenantsDue: async () =>
+      (await keys.tenantsNeedingRotation()).map((each) => ({
+        ...each,
+        ageDays: Math.floor((clock.nowMs() - each.createdMs) / DAY_MS),
+      })),
+  }
+}
