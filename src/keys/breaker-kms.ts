@@ -22,6 +22,8 @@ export interface BreakerKmsParts {
   readonly options: BreakerOptions
   /** A call that has not settled by then has failed, whatever the provider does. */
   readonly requestMsMax: number
+  /** A service that has not answered for so long counts as failed, also where the caller gave up then; as above if absent. */
+  readonly answerMsMax?: number
   /** Tenant → its own master key. */
   readonly tenantKeyMapping: ReadonlyMap<string, string>
   readonly clock: Clock
@@ -206,9 +208,10 @@ export class BreakerKms implements Kms {
     const id = `${name}\0${masterKeyId}`
     const known = this.#breakers.get(id)
     if (known !== undefined) return known.breaker
-    const { options, clock } = this.#parts
+    const { options, clock, requestMsMax, answerMsMax = requestMsMax } = this.#parts
     const breaker = new Breaker({
       options,
+      answerMsMax,
       clock,
       rotation: this.#rotation,
       onChange: (state, error) => this.#logChange(name, masterKeyId, state, error),

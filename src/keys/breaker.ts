@@ -20,6 +20,8 @@ export interface BreakerOptions {
 
 export interface BreakerParts {
   readonly options: BreakerOptions
+  /** A service that has not answered for so long has failed, whoever gave up waiting. */
+  readonly answerMsMax: number
   readonly clock: Clock
   /** Emits `rotate` once a second, which moves the window; one for all breakers, so that each needs no timer. */
   readonly rotation: EventEmitter
@@ -88,14 +90,15 @@ export class Breaker {
   }
 
   /**
-   * Makes the call, or rejects with `BreakerOpenError` without making it. A call that its caller gave up, and a failure
-   * that says nothing of the service or the master key, count for neither side.
+   * Makes the call, or rejects with `BreakerOpenError` without making it. A call that its caller gave up early, and a
+   * failure that says nothing of the service or the master key, count for neither side.
    */
   async call<T>(operation: string, signal: AbortSignal, run: () => Promise<T>): Promise<T> {
     const { state } = this
     const { successesToClose } = this.#parts.options
     const isFull = this.#trialCount + this.#successCount >= successesToClose
     if (state === 'open' || (state === 'half-open' && isFull)) throw this.#openError(operation)
+    const startMs = this.#parts.clock.monotonicMs()
     const period = this.#period
     const isTrial = state === 'half-open'
     if (isTrial) this.#trialCount++
@@ -107,7 +110,7 @@ export class Breaker {
       const error = asKmsError(thrown, operation)
       if (period === this.#period) {
         if (isTrial) this.#trialCount--
-        if (countsAsFailure(error, signal)) this.#failed(error)
+        if (this.#counts(error, signal, startMs)) this.#failed(error)
       }
       throw error
     }
@@ -126,6 +129,14 @@ export class Breaker {
   close(): void {
     this.#period++
     this.#circuit.shutdown()
+  }
+
+  #counts(error: KmsError, signal: AbortSignal, startMs: number): boolean {
+    const { answerMsMax, clock } = this.#parts
+    // Who bounds a call in time aborts with the KmsError that says so; any other reason is the caller's own.
+    const isGivenUp = signal.aborted && !(signal.reason instanceof KmsError)
+    if (isGivenUp) return clock.monotonicMs() - startMs >= answerMsMax
+    return KMS_CLASSES[error.kmsClass].countsForBreaker
   }
 
   #succeeded(isTrial: boolean): void {
@@ -186,10 +197,4 @@ export class Breaker {
 function outcome(error: KmsError | undefined): Promise<void> {
   if (error !== undefined) throw error
   return Promise.resolve()
-}
-
-function countsAsFailure(error: KmsError, signal: AbortSignal): boolean {
-  // Who bounds a call in time aborts with the KmsError that says so; any other reason is the caller's own.
-  const isGivenUp = signal.aborted && !(signal.reason instanceof KmsError)
-  return !isGivenUp && KMS_CLASSES[error.kmsClass].countsForBreaker
 }

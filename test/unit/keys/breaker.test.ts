@@ -22,6 +22,7 @@ function create(options: Partial<BreakerOptions> = {}) {
   const clock = { nowMs: Date.now, nowNs: () => 0n, monotonicMs: () => performance.now() }
   const breaker = new Breaker({
     options: { ...OPTIONS, ...options },
+    answerMsMax: 5_000,
     clock,
     rotation,
     onChange: (state) => changes.push(state),
@@ -201,6 +202,26 @@ test('a call that its caller gave up counts for nobody; one that was bounded in 
   const overdue = AbortSignal.abort(new KmsError('timeout', 'decrypt', 'No response after 5000ms'))
   for (let count = 0; count < 10; count++) await failWith(breaker, 'timeout', overdue)
   expect(breaker.state).toBe('open')
+})
+
+test.each([
+  [4_999, 'closed'],
+  [5_000, 'open'],
+])('calls that their callers gave up after %i ms leave it %s', async (waitedMs, state) => {
+  const { breaker } = create()
+  const giveUp = new AbortController()
+  const calls = Array.from({ length: 10 }, () =>
+    breaker
+      .call('decrypt', giveUp.signal, async () => {
+        await new Promise((resolve) => giveUp.signal.addEventListener('abort', resolve))
+        throw new KmsError('timeout', 'decrypt', 'gave up waiting')
+      })
+      .catch(() => {}),
+  )
+  vi.advanceTimersByTime(waitedMs)
+  giveUp.abort()
+  await Promise.all(calls)
+  expect(breaker.state).toBe(state)
 })
 
 test('a window of ten seconds forgets', async () => {
