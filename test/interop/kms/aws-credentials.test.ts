@@ -11,7 +11,7 @@ import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { type Emulator, emulatorsMissing, startMinistack } from './aws-emulators.ts'
 import { AwsAdmin } from './aws-target.ts'
-import { FaultProxy } from './fault-proxy.ts'
+import { FaultProxy, testCertificate } from './fault-proxy.ts'
 
 const SCRIPT = fileURLToPath(new URL('generate-with-aws.ts', import.meta.url))
 const ACCESS_KEY = 'AKIAI44QH8DHBEXAMPLE'
@@ -34,17 +34,20 @@ interface Outcome {
   readonly tokens: readonly string[]
 }
 
-async function generate(env: Readonly<Record<string, string>>, patienceMs = 20_000): Promise<Outcome> {
+async function generate(
+  env: Readonly<Record<string, string>>,
+  { patienceMs = 20_000, through = proxy } = {},
+): Promise<Outcome> {
   const signers = new Set<string>()
   const tokens = new Set<string>()
-  proxy.set(({ headers }) => {
+  through.set(({ headers }) => {
     const signer = /Credential=([^/]+)\//.exec(String(headers.authorization))?.[1]
     if (signer !== undefined) signers.add(signer)
     const token = headers['x-amz-security-token']
     if (token !== undefined) tokens.add(String(token))
     return { kind: 'none' }
   })
-  const child = spawn(process.execPath, [SCRIPT, proxy.url, key, String(patienceMs)], {
+  const child = spawn(process.execPath, [SCRIPT, through.url, key, String(patienceMs)], {
     env: { PATH: process.env.PATH ?? '', HOME: folder, AWS_EC2_METADATA_DISABLED: 'true', ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
   })
@@ -194,13 +197,29 @@ describe.skipIf(emulatorsMissing !== undefined)('credentials come from', () => {
           AWS_WEB_IDENTITY_TOKEN_FILE: write('token', 'x.y.z'),
           AWS_ENDPOINT_URL_STS: `http://127.0.0.1:${port}`,
         },
-        700,
+        { patienceMs: 700 },
       )
       expect(outcome).toMatchObject({ kmsClass: 'timeout', signers: [] })
       expect(outcome.tookMs).toBeLessThan(2_000)
     } finally {
       silent.closeAllConnections()
       silent.close()
+    }
+  })
+
+  test('nowhere else: over TLS they go to who is vouched for, and to nobody else', async () => {
+    const { key, cert, ca } = testCertificate()
+    const secure = await FaultProxy.start({ upstream: ministack.url, layer: 'http', tls: { key, cert } })
+    try {
+      const env = { AWS_ACCESS_KEY_ID: ACCESS_KEY, AWS_SECRET_ACCESS_KEY: SECRET_KEY }
+      const trusting = { ...env, NODE_EXTRA_CA_CERTS: write('ca.pem', ca) }
+      expect(await generate(trusting, { through: secure })).toMatchObject({
+        isSame: true,
+        signers: [ACCESS_KEY],
+      })
+      expect(await generate(env, { through: secure })).toMatchObject({ kmsClass: 'network', signers: [] })
+    } finally {
+      await secure.close()
     }
   })
 })

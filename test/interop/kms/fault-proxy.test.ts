@@ -79,6 +79,11 @@ const layers: Record<string, () => FaultProxyOptions> = {
     layer: 'http',
     tls: { key, cert, upstreamCa: ca },
   }),
+  'layer http, TLS to the client only': () => ({
+    upstream: `http://127.0.0.1:${ports.plain}`,
+    layer: 'http',
+    tls: { key, cert },
+  }),
   'layer tcp': () => ({ upstream: `http://127.0.0.1:${ports.plain}`, layer: 'tcp' }),
   'layer tcp that carries TLS': () => ({ upstream: `https://127.0.0.1:${ports.secure}`, layer: 'tcp' }),
 }

@@ -50,8 +50,9 @@ export interface FaultProxyOptions {
   /** Origin of the real server. */
   readonly upstream: string
   readonly layer: 'http' | 'tcp'
-  /** Layer `http` before an `https` server: what the proxy shows to the client, and whom it trusts itself. */
-  readonly tls?: KeyPair & { readonly upstreamCa: string | Buffer }
+  /** Layer `http`: the client speaks TLS with the proxy, which shows this, and trusts `upstreamCa` itself. Needed before
+   *  an `https` server, possible before an `http` one. */
+  readonly tls?: KeyPair & { readonly upstreamCa?: string | Buffer }
 }
 
 const TCP_HALF_BYTES = 64
@@ -82,7 +83,9 @@ export class FaultProxy {
 
   /** Where the client is sent instead of to the server. The port stays the same for the proxy's life. */
   get url(): string {
-    return `${this.#upstream.protocol}//127.0.0.1:${this.#port}`
+    const { layer, tls } = this.#options
+    const isTls = layer === 'tcp' ? this.#upstream.protocol === 'https:' : tls !== undefined
+    return `${isTls ? 'https' : 'http'}://127.0.0.1:${this.#port}`
   }
 
   /** Requests (connections, on layer `tcp`) since the fault was set. */
@@ -194,7 +197,7 @@ export class FaultProxy {
           method: incoming.method,
           headers: incoming.headers,
           agent: false,
-          ...(this.#options.tls && { ca: this.#options.tls.upstreamCa }),
+          ...(this.#options.tls?.upstreamCa !== undefined && { ca: this.#options.tls.upstreamCa }),
         },
         (answer) => {
           const { connection: _, 'transfer-encoding': __, ...headers } = answer.headers
