@@ -61,6 +61,7 @@ export function guardKms(
     kms,
     options: breaker,
     requestMsMax: requestMsMax(request),
+    answerMsMax: request.timeoutMs,
     tenantKeyMapping,
     ...around,
   })
