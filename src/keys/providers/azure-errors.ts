@@ -15,11 +15,20 @@ const DISABLED_TEXT = /not allowed on (?:a|an) (?:disabled|expired|not yet valid
 /** Codes of a connection that took too long; any other failure to connect is a network failure. */
 const TIMEOUT_CODES = new Set(['ETIMEDOUT', 'ESOCKETTIMEDOUT', 'UND_ERR_CONNECT_TIMEOUT'])
 
+const AUTHENTICATION_ERRORS = new Set([
+  'AuthenticationError',
+  'AuthenticationRequiredError',
+  'AggregateAuthenticationError',
+])
+/** Error codes of RFC 6749 §5.2 that trying again does not change; where there is no status they begin the message. */
+const OAUTH_REFUSAL =
+  /^(?:invalid_(?:client|grant|request|resource|scope)|unauthorized_client|unsupported_grant_type|access_denied)\b/
+
 export function azureError(thrown: unknown, operation: string): KmsError {
   const code = textMember(thrown, 'code')
   const status = member(thrown, 'statusCode')
   const name = textMember(thrown, 'name')
-  if (name === 'AuthenticationError' || name === 'AggregateAuthenticationError') {
+  if (AUTHENTICATION_ERRORS.has(name)) {
     return authenticationError(thrown, operation)
   }
   // Its message quotes the answer that does not parse.
@@ -67,18 +76,21 @@ function classOf(status: number, innerCode: string, message: string, operation: 
   return status === 400 && operation === 'decrypt' ? 'invalid_ciphertext' : 'bad_request'
 }
 
-/** Entra ID refused us, or could not be asked. */
+/** Entra ID refused us, or could not be asked. Of a chain of credentials one refusal is news, and their absence is not. */
 function authenticationError(thrown: unknown, operation: string): KmsError {
   const errors = member(thrown, 'errors')
-  const refusal = [thrown, ...(Array.isArray(errors) ? errors : [])].find((error) => {
-    const status = member(error, 'statusCode')
-    return typeof status === 'number' && status >= 400 && status < 500 && status !== 408 && status !== 429
-  })
+  const refusal = [thrown, ...(Array.isArray(errors) ? errors : [])].find(isRefusal)
   const cause = refusal ?? thrown
   const response = member(cause, 'errorResponse')
   const description = textMember(response, 'errorDescription') || textMember(cause, 'message')
   const text = providerText(`${textMember(response, 'error') || 'no token'}: ${description}`)
   return new KmsError(refusal === undefined ? 'network' : 'access_denied', operation, `Entra ID: ${text}`)
+}
+
+function isRefusal(error: unknown): boolean {
+  const status = member(error, 'statusCode')
+  if (typeof status === 'number') return status >= 400 && status < 500 && status !== 408 && status !== 429
+  return OAUTH_REFUSAL.test(textMember(error, 'message'))
 }
 
 /** Delay seconds or an HTTP date, RFC 9110 §10.2.3. */

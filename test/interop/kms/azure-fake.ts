@@ -79,6 +79,8 @@ export class FakeKeyVault {
   readonly #denied = new Set<string>()
   /** Requests to the vault, in order, also those refused. */
   readonly calls: FakeCall[] = []
+  /** Plain keys that were wrapped or unwrapped, base64url. */
+  readonly plainKeys: string[] = []
   /** Tokens asked for, by how. */
   readonly logins: string[] = []
 
@@ -168,7 +170,7 @@ export class FakeKeyVault {
     const chunks: Buffer[] = []
     request.on('data', (chunk: Buffer) => chunks.push(chunk))
     request.on('end', () => {
-      const url = new URL(request.url ?? '/', 'https://any')
+      const url = new URL(`https://any${request.url ?? '/'}`)
       let status = 200
       let body: object
       try {
@@ -228,6 +230,9 @@ export class FakeKeyVault {
     const kid = `https://${host}/keys/${name}/${version.id}`
     const value = Buffer.from(String(parameters.value), 'base64url')
     const result = operate(operation ?? '', key, version, String(parameters.alg), value)
+    if (operation !== 'sign') {
+      this.plainKeys.push((operation === 'wrapkey' ? value : result).toString('base64url'))
+    }
     return { kid, value: result.toString('base64url') }
   }
 
@@ -265,8 +270,9 @@ export class FakeKeyVault {
   }
 
   #answerImds(request: IncomingMessage, url: URL): object {
-    if (url.pathname !== '/metadata/identity/oauth2/token')
-      throw new Refusal(404, 'not_found', 'no such path')
+    if (url.pathname.replace(/\/$/, '') !== '/metadata/identity/oauth2/token') {
+      throw new Refusal(404, 'not_found', `no such path: ${url.pathname}`)
+    }
     if (request.headers.metadata !== 'true') {
       throw new Refusal(400, 'invalid_request', 'Required metadata header not specified')
     }

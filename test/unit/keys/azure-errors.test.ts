@@ -135,6 +135,20 @@ test.each([
   expect(azureError(alone, 'encrypt').providerMessage).toContain('AADSTS7000215')
 })
 
+test.each([
+  [
+    'invalid_client: Error(s): Not Available - Description: AADSTS7000215: Invalid client secret.',
+    'access_denied',
+  ],
+  ['unauthorized_client: AADSTS700016', 'access_denied'],
+  ['temporarily_unavailable: AADSTS90033: A transient error has occurred.', 'network'],
+  ['network_error: Network request failed', 'network'],
+  ['endpoints_resolution_error: Endpoints cannot be resolved', 'network'],
+] as const)('no token, and the reason is only in the message: %s', (message, kmsClass) => {
+  const thrown = Object.assign(new Error(message), { name: 'AuthenticationRequiredError' })
+  expect(azureError(thrown, 'encrypt').kmsClass).toBe(kmsClass)
+})
+
 test('no credential at all, and things that are no errors, are network failures', () => {
   const none = Object.assign(new Error('EnvironmentCredential is unavailable.'), {
     name: 'CredentialUnavailableError',
