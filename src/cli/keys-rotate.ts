@@ -43,14 +43,24 @@ export async function revokeKey(keys: WritableKeys, args: KeysArguments, io: Key
     return ExitCode.GOOD
   } catch (thrown) {
     if (!(thrown instanceof KeyRecordError)) throw thrown
-    const isThere = keys.store.get('signing', tenant, keyId) !== undefined
-    io.stderr.write(
-      isThere
-        ? `betrace keys: record ${shown(thrown.record)} is damaged\n`
-        : 'betrace keys: the tenant has no such key\n',
-    )
+    return setAside(keys, tenant, keyId, io)
+  }
+}
+
+/** A damaged key can neither sign nor be shown to anybody; it only keeps its tenant from getting another one. */
+async function setAside(keys: WritableKeys, tenant: string, keyId: string, io: KeysIo): Promise<number> {
+  const bytes = keys.store.get('signing', tenant, keyId)
+  if (bytes === undefined) {
+    io.stderr.write('betrace keys: the tenant has no such key\n')
     return ExitCode.FAILED
   }
+  await keys.store.remove('signing', tenant, keyId)
+  io.stdout.write(
+    `the record of ${shown(keyId)} was damaged and is removed; the next signature makes a first key.\n` +
+      'Its public key is only where it was exported before. The record, in base64:\n' +
+      `${Buffer.from(bytes).toString('base64')}\n`,
+  )
+  return ExitCode.GOOD
 }
 
 async function tenantsToRotate(

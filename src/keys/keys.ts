@@ -12,6 +12,7 @@ import { createKeysMetrics, type KeysMetrics, type KeyType } from './metrics.ts'
 import type { Pseudonymizer, PseudonymKey } from './pseudonym.ts'
 import { loadPseudonymKey } from './pseudonym-keys.ts'
 import { PublicKeys } from './public-keys.ts'
+import { checkKeyRecords } from './record-check.ts'
 import type { Sealer, SealingKey } from './sealing-key.ts'
 import type { TenantKeyAge } from './signing-ages.ts'
 import { loadSigningKey, type PublicKeyRecord, type SigningKey } from './signing-keys.ts'
@@ -156,6 +157,11 @@ export class Keys {
 
   rotationStatus(): RotationStatus {
     return this.#rotator.status()
+  }
+
+  /** Looks at every record for damage, which then stands in the log and the status. For the start; needs no key service. */
+  async checkRecords(): Promise<{ readonly checked: number; readonly damaged: number }> {
+    return checkKeyRecords(this.#parts.store, (error) => this.#noteCorrupt(error))
   }
 
   /** The policy changed: data keys that do not announce all of these classes are replaced. */

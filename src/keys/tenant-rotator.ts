@@ -184,7 +184,9 @@ export class TenantRotator {
     const { stored, given, signing, encryption, pseudonym } = this.#parts
     const rotated = await rotateSigningKey(stored, tenant, signal)
     if (rotated !== undefined) {
-      signing.replace(tenant, rotated.key)
+      // A pass over all tenants must not push out those whose keys are in use.
+      if (signing.has(tenant)) signing.replace(tenant, rotated.key)
+      else signing.delete(tenant)
       this.#parts.public.delete(tenant)
       this.noteLoaded(tenant)
     }

@@ -149,6 +149,20 @@ describe('keys revoke', () => {
     expect(statuses.toSorted()).toEqual(['ACTIVE', 'REVOKED'])
   })
 
+  test('of a damaged key removes its record, shows it, and the tenant signs again', async () => {
+    const folder = new KeysFolder()
+    const [left] = await folder.run(['acme'])
+    const rubbish = Buffer.from('rubbish')
+    await folder.open(({ store }) => store.put('signing', 'acme', left!.keyId, rubbish))
+    await expect(folder.run(['acme'])).rejects.toMatchObject({
+      cause: { record: `signing/acme/${left!.keyId}` },
+    })
+    const { code, out } = await folder.command(['revoke', left!.keyId, '--tenant', 'acme', '--yes'])
+    expect(code).toBe(0)
+    expect(out).toContain(rubbish.toString('base64'))
+    expect((await folder.run(['acme']))[0]!.keyId).not.toBe(left!.keyId)
+  })
+
   test('on a terminal it asks, and anything but the key’s id does nothing', async () => {
     const folder = new KeysFolder()
     const [left] = await folder.run(['acme'])

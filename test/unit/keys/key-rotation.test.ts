@@ -133,6 +133,38 @@ describe('a rotation', () => {
     expect(keys.publicKeys('acme')).toHaveLength(2)
   })
 
+  test('of a tenant that is not in the cache leaves those that are', async () => {
+    const { keys } = await build({ options: { sizeMax: 3 } })
+    const tenants = Array.from({ length: 10 }, (_, index) => `t${index}`)
+    for (const tenant of tenants) await keys.loadSigningKey(tenant, never)
+    for (const tenant of tenants.slice(0, 7)) await keys.rotate(tenant, 'scheduled', never)
+    for (const tenant of tenants.slice(7)) expect(keys.signingKey(tenant)).toBeDefined()
+    for (const tenant of tenants.slice(0, 7)) {
+      expect(keys.signingKey(tenant)).toBeUndefined()
+      const { keyId } = await keys.loadSigningKey(tenant, never)
+      expect(activeOf(keys, tenant).map((record) => record.keyId)).toEqual([keyId])
+      expect(keys.publicKeys(tenant)).toHaveLength(2)
+    }
+  })
+
+  test('drops a load of the old key that is still under way', async () => {
+    const { keys, kms } = await build()
+    const { keyId: old } = await keys.loadSigningKey('acme', never)
+    keys.flush('acme')
+    let open = (): void => {}
+    kms.gate = new Promise((resolve) => {
+      open = resolve
+    })
+    const underWay = keys.loadSigningKey('acme', never) // has read the old record
+    const rotation = keys.rotate('acme', 'requested', never)
+    await settle()
+    open()
+    kms.gate = undefined
+    expect((await underWay).keyId).toBe(old)
+    const { signing } = await rotation
+    expect((await keys.loadSigningKey('acme', never)).keyId).toBe(signing!.keyId)
+  })
+
   test('under a clock that was set back, the new key is the one in force', async () => {
     const clock = new ManualClock()
     const store = new MemoryKeyStore()

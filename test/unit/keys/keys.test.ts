@@ -384,6 +384,28 @@ describe('damaged records', () => {
     }
   }
 
+  test('all are known by name after one look at the start, and whole ones are left in peace', async () => {
+    const { keys, store, kms, log } = await build({ options: { tenantSecret: true } })
+    for (const tenant of ['acme', 'other']) {
+      await keys.loadSealer(tenant, never)
+      await keys.loadSigningKey(tenant, never)
+      await keys.loadPseudonymizer(tenant, never)
+    }
+    const calls = kms.calls.length
+    expect(await keys.checkRecords()).toEqual({ checked: 8, damaged: 0 })
+    const spoilt: string[] = []
+    for (const kind of ['signing', 'pseudonym', 'secret', 'announcement'] satisfies KeyRecordKind[]) {
+      const { id, record } = [...store.list(kind, 'acme')][0]!
+      await store.put(kind, 'acme', id, record.subarray(0, -2))
+      spoilt.push(`${kind}/acme/${id}`)
+    }
+    expect(await keys.checkRecords()).toEqual({ checked: 8, damaged: 4 })
+    expect(keys.status().corruptRecords.toSorted()).toEqual(spoilt.toSorted())
+    const logged = log()
+    for (const record of spoilt) expect(logged).toContain(`Key record ${record} is corrupt: restore`)
+    expect(kms.calls).toHaveLength(calls)
+  })
+
   test('a whole record with another tenant’s wrapped key, or another public key, is damaged', async () => {
     const store = new MemoryKeyStore()
     const kms = await DoorKms.open()

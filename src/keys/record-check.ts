@@ -1,0 +1,45 @@
+// A look at every key record at start, so that damage is known by name before a tenant needs the key.
+import { parseAnnouncement } from './announcement.ts'
+import { decodeKeyRecord, KeyRecordError } from './key-record.ts'
+import type { KeyRecordKind, KeyStore } from './keystore.ts'
+
+const KINDS: readonly KeyRecordKind[] = ['signing', 'pseudonym', 'secret', 'rewrapped', 'announcement']
+/** Records looked at between two turns of the event loop. */
+const SLICE_COUNT = 200
+
+/** Tells of each damaged record; needs no key service, so a wrapped key that is another tenant's shows when it is opened. */
+export async function checkKeyRecords(
+  store: KeyStore,
+  onCorrupt: (error: KeyRecordError) => void,
+): Promise<{ readonly checked: number; readonly damaged: number }> {
+  let [checked, damaged] = [0, 0]
+  for (const kind of KINDS) {
+    for (const { tenant, id, record } of store.list(kind)) {
+      if (++checked % SLICE_COUNT === 0) await new Promise<void>((resolve) => setImmediate(resolve))
+      const error = damageOf(kind, tenant, id, record)
+      if (error === undefined) continue
+      damaged++
+      onCorrupt(error)
+    }
+  }
+  return { checked, damaged }
+}
+
+function damageOf(
+  kind: KeyRecordKind,
+  tenant: string,
+  id: string,
+  record: Uint8Array,
+): KeyRecordError | undefined {
+  if (kind === 'announcement') {
+    const announcement = parseAnnouncement(Buffer.from(record).toString('utf8'))
+    return announcement?.context.tenantId === tenant ? undefined : new KeyRecordError(kind, tenant, id)
+  }
+  try {
+    decodeKeyRecord(kind, tenant, id, record)
+    return undefined
+  } catch (thrown) {
+    if (thrown instanceof KeyRecordError) return thrown
+    throw thrown
+  }
+}
