@@ -36,7 +36,11 @@ export class CurrentKeys {
   get(reference: AzureKeyId, operation: string): Promise<CurrentKey> {
     const known = this.#entries.get(reference)
     if (known !== undefined && this.#clock.monotonicMs() - known.startMs < KEY_AGE_MS_MAX) return known.key
-    const key = this.#read(reference, operation)
+    // What is known goes on serving when it cannot be read again; should it be of no more use, wrapping says so.
+    const key = this.#read(reference, operation).catch((thrown: unknown) => {
+      if (known === undefined) throw thrown
+      return known.key
+    })
     this.#entries.set(reference, { key, startMs: this.#clock.monotonicMs() })
     key.catch(() => this.forget(reference, key))
     return key

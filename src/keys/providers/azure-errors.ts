@@ -31,6 +31,9 @@ export function azureError(thrown: unknown, operation: string): KmsError {
   if (AUTHENTICATION_ERRORS.has(name)) {
     return authenticationError(thrown, operation)
   }
+  if (name === 'AbortError' || name === 'TimeoutError') {
+    return new KmsError('timeout', operation, 'No response in time')
+  }
   // Its message quotes the answer that does not parse.
   if (code === 'PARSE_ERROR') {
     return new KmsError('network', operation, 'the answer does not parse: half of one, or another server')

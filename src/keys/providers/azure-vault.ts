@@ -38,7 +38,7 @@ export interface AzureVaultOptions {
 }
 
 const INSTALL = 'npm install @azure/keyvault-keys@4.10.2 @azure/identity@4.14.1'
-const CLIENTS_MAX = 128
+const CLIENTS_MAX = 1_024
 /** Where a challenge names a resource that the vault's own name must end with. */
 const CLOUD_SUFFIXES = [
   '.vault.azure.net',
@@ -108,7 +108,8 @@ export class AzureVault {
     if (known !== undefined) return known
     const key: KeyVaultKey = { id: text, name, properties: { id: text, name, vaultUrl, version } }
     const client = new this.#sdk.keys.CryptographyClient(key, this.#credential, this.#clientOptions(vaultUrl))
-    if (this.#cryptographyClients.size >= CLIENTS_MAX) this.#cryptographyClients.clear()
+    const [oldest] = this.#cryptographyClients.keys()
+    if (this.#cryptographyClients.size >= CLIENTS_MAX) this.#cryptographyClients.delete(oldest!)
     this.#cryptographyClients.set(text, client)
     return client
   }

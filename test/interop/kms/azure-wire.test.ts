@@ -8,7 +8,7 @@ import { ManualClock } from '../../unit/keys/manual-clock.ts'
 import { FakeKeyVault, TENANT } from './azure-fake.ts'
 import { azureTarget, CLIENT } from './azure-target.ts'
 import { CONTEXT, expectFailure, never, roundTrip, withKms, withProxiedKms } from './expectations.ts'
-import { testCertificate } from './fault-proxy.ts'
+import { FaultProxy, testCertificate } from './fault-proxy.ts'
 
 const target = azureTarget()
 beforeAll(() => target.start())
@@ -126,6 +126,23 @@ describe('versions', () => {
     const opened = await kms.unwrap(old.wrapped, old.masterKeyId, CONTEXT, never)
     expect(Buffer.compare(opened, old.plaintext)).toBe(0)
     await kms.close()
+  })
+
+  test('a version that cannot be read again goes on to wrap', async () => {
+    const name = await target.createKey()
+    const clock = new ManualClock()
+    const proxy = await FaultProxy.start(target.upstream!())
+    const kms = await target.openWith({ masterKey: name, url: proxy.url }, { clock })
+    const { masterKeyId } = await kms.generateDataKey(CONTEXT, never)
+    const broken = { kind: 'answer', answer: target.brokenAnswer! } as const
+    proxy.set(({ path }) => (path.startsWith(`/keys/${name}/?`) ? broken : { kind: 'none' }))
+    clock.advance(301_000)
+    expect((await kms.generateDataKey(CONTEXT, never)).masterKeyId).toBe(masterKeyId)
+    await kms.close()
+    const fresh = await target.openWith({ masterKey: name, url: proxy.url }, { clock })
+    await expectFailure(target, fresh.generateDataKey(CONTEXT, never), 'network', 'generate_data_key')
+    await fresh.close()
+    await proxy.close()
   })
 
   test('a version that is disabled gives way to the newest at once', async () => {

@@ -118,6 +118,12 @@ test.each([
   expect(error.providerMessage).toContain(code)
 })
 
+test('a call that was cut off because its time was over is a timeout', () => {
+  for (const name of ['AbortError', 'TimeoutError']) {
+    expect(azureError(new DOMException('aborted', name), 'encrypt').kmsClass).toBe('timeout')
+  }
+})
+
 test.each([
   ['a refused secret', 401, 'access_denied'],
   ['a request that Entra ID does not take', 400, 'access_denied'],
