@@ -5,6 +5,8 @@ import { BreakerKms } from '../keys/breaker-kms.ts'
 import type { Kms } from '../keys/kms.ts'
 import type { Logger, Telemetry } from '../telemetry.ts'
 
+const ATTEMPT_PAUSE_MS_MAX = 2_000
+
 /** Opens the configured key service, and loads nothing of the others. Rejects CONFIG with one line. */
 export async function openKms(
   config: SidecarConfig,
@@ -45,9 +47,9 @@ export async function openKms(
   }
 }
 
-/** One call with all its attempts; what takes longer has failed. */
+/** One call with all its attempts and the pauses between them; what takes longer has failed. */
 export function requestMsMax({ timeoutMs, attemptsMax }: SidecarConfig['kms']['request']): number {
-  return timeoutMs * attemptsMax
+  return timeoutMs * attemptsMax + ATTEMPT_PAUSE_MS_MAX * (attemptsMax - 1)
 }
 
 /** What the running sidecar calls: the key service behind its circuit breakers. Closing it closes the service. */
