@@ -1,5 +1,5 @@
-// Every command of the runbooks that talks to the sidecar, taken from the page and run against a live one. A fence
-// says who runs it: `bash` is run here; `bash aws` and `bash operator` need an account or a cluster and are not. A line
+// Every command of the runbooks and setup pages that talks to the sidecar, taken from the page and run against a live
+// one. A fence says who runs it: `bash` is run here; `bash aws` and `bash operator` need an account or a cluster and are not. A line
 // `# → text` below a command is output that must come, `…` standing for anything.
 import { spawn } from 'node:child_process'
 import { chmodSync, copyFileSync, mkdirSync, writeFileSync } from 'node:fs'
@@ -10,7 +10,7 @@ import { ADMIN_TOKEN, Sidecar } from '../sidecar.ts'
 import { type Finished, hasShellTools } from './tools.ts'
 
 const BLOCK_MS_MAX = 60_000
-const FENCES = new Set(['bash', 'bash aws', 'bash operator'])
+const FENCES = new Set(['bash', 'bash aws', 'bash operator', 'yaml', 'hcl', 'text'])
 
 /** Commands that no build answers yet. One that is answered must leave this list. */
 const AWAITED = /kms\/(?:tenants-needing-rotation|rotate-all-keys|rotation-status)|^betrace diag /m
@@ -39,7 +39,7 @@ function blocksOf(page: string): Block[] {
   return blocks
 }
 
-const pages = filesUnder('docs/runbooks', '.md')
+const pages = [...filesUnder('docs/runbooks', '.md'), ...filesUnder('docs/setup', '.md')]
 const blocks = pages.flatMap(blocksOf)
 const runnable = blocks.filter(({ info }) => info === 'bash')
 
@@ -82,7 +82,7 @@ describe('fences', () => {
   })
 })
 
-describe.skipIf(!hasShellTools())('commands of the runbooks', () => {
+describe.skipIf(!hasShellTools())('commands of the pages', () => {
   let sidecar: Sidecar
   let workFolder: string
 
