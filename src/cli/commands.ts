@@ -83,10 +83,17 @@ export const COMMANDS: readonly Command[] = [
   },
   {
     name: 'keys',
-    summary: 'list and export public keys',
-    usage: 'keys [options] ACTION',
+    summary: 'list, export, rotate, revoke, rewrap and shred keys',
+    usage: 'keys ACTION [options]',
     options: [],
     load: async () => (await import('./keys.ts')).keys,
+  },
+  {
+    name: 'diag',
+    summary: 'collect health, metrics, status and settings, without secrets',
+    usage: 'diag [options]',
+    options: [],
+    load: async () => (await import('./diag.ts')).diag,
   },
   {
     name: 'demo',
