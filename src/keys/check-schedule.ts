@@ -8,22 +8,17 @@ export interface CheckSchedule {
   nextMs(ms: number): number | undefined
 }
 
-const FIELDS = ['seconds', 'minutes', 'hours', 'day of month', 'month', 'day of week', 'year']
-const DAY_OF_MONTH = FIELDS.indexOf('day of month')
-const DAY_OF_WEEK = FIELDS.indexOf('day of week')
+const DAY_OF_WEEK = ['seconds', 'minutes', 'hours', 'day of month', 'month', 'day of week'].length - 1
 const SATURDAY = '7'
 
 /** Throws CONFIG for what is no such line, or one that never comes. */
 export function parseCheckCron(text: string): CheckSchedule {
   const fields = text.trim().split(/\s+/)
   try {
-    // Quartz: six or seven fields, days of the week from 1 (Sunday), `?` for "any day", `L` there for Saturday,
-    // `a/b` for "from a, every b".
-    const pattern = fields.map((field, index) => {
-      if (index !== DAY_OF_MONTH && index !== DAY_OF_WEEK) return field
-      if (field === '?') return '*'
-      return index === DAY_OF_WEEK && field.toUpperCase() === 'L' ? SATURDAY : field
-    })
+    // Quartz: six or seven fields, days of the week from 1 (Sunday) and `L` there for Saturday, `a/b` for "from a, every b".
+    const pattern = fields.map((field, index) =>
+      index === DAY_OF_WEEK && field.toUpperCase() === 'L' ? SATURDAY : field,
+    )
     const cron = new Cron(pattern.join(' '), {
       paused: true,
       timezone: 'UTC',

@@ -165,6 +165,26 @@ describe('a rotation', () => {
     expect((await keys.loadSigningKey('acme', never)).keyId).toBe(signing!.keyId)
   })
 
+  test('drops a refresh of the old key that is still under way', async () => {
+    const { keys, kms, clock } = await build()
+    await keys.loadSigningKey('acme', never)
+    clock.advance(0.8 * HOUR_MS)
+    let open = (): void => {}
+    kms.gate = new Promise((resolve) => {
+      open = resolve
+    })
+    keys.signingKey('acme') // old enough to be loaded anew
+    await settle()
+    expect(kms.count('decrypt')).toBe(1)
+    const gate = kms.gate
+    kms.gate = undefined
+    const { signing } = await keys.rotate('acme', 'requested', never)
+    open()
+    await gate
+    await settle()
+    expect(keys.signingKey('acme')!.keyId).toBe(signing!.keyId)
+  })
+
   test('under a clock that was set back, the new key is the one in force', async () => {
     const clock = new ManualClock()
     const store = new MemoryKeyStore()
@@ -173,6 +193,7 @@ describe('a rotation', () => {
     await keys.loadSigningKey('acme', never)
     clock.advance(-30 * DAY_MS)
     const { signing } = await keys.rotate('acme', 'requested', never)
+    expect(keys.publicKeys('acme').map(({ status }) => status)).toEqual(['ROTATED', 'ACTIVE'])
     const again = await build({ clock, store, kms })
     expect((await again.keys.loadSigningKey('acme', never)).keyId).toBe(signing!.keyId)
   })
@@ -290,6 +311,21 @@ describe('a death on the way', () => {
       }
     }
   })
+})
+
+test('a pseudonym key that a cut rotation left behind takes over; no third is made', async () => {
+  const kms = await DoorKms.open()
+  const store = new MemoryKeyStore()
+  const { keys } = await build({ kms, store })
+  await keys.loadPseudonymizer('acme', never)
+  store.dieAtPut = 2 // the new record stands, the old one did not end
+  await expect(keys.rotate('acme', 'requested', never, { pseudonym: true })).rejects.toThrow()
+  const disk = store.restarted()
+  const [, waiting] = [...disk.list('pseudonym', 'acme')]
+  const next = await build({ kms, store: disk })
+  const { pseudonym } = await next.keys.rotate('acme', 'requested', never, { pseudonym: true })
+  expect([...disk.list('pseudonym', 'acme')]).toHaveLength(2)
+  expect(pseudonym!.kid).toBe(waiting!.id)
 })
 
 describe('revocation', () => {

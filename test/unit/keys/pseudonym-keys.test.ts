@@ -5,6 +5,7 @@ import { decodeKeyRecord } from '../../../src/keys/key-record.ts'
 import {
   createSharedRoot,
   formatPseudonymKeys,
+  type GivenKey,
   type GivenPseudonymKeys,
   givenKeyOf,
   parsePseudonymKeys,
@@ -89,6 +90,26 @@ describe('given pseudonym keys', () => {
     const moved = { shared: undefined, tenants: new Map([['other', given.shared!]]) }
     const wrong = await build({ kms, options: { pseudonymKeys: moved } })
     await expect(token(wrong, 'other')).rejects.toMatchObject({ code: 'KEY_UNAVAILABLE' })
+  })
+
+  test('bytes that their id does not name are refused, also where the key service gives them out', async () => {
+    const kms = await DoorKms.open()
+    const { id } = (await sharedBy(kms)).shared!
+    const wrapAs = async (tenantId: string): Promise<GivenKey> => {
+      const context = { tenantId, purpose: 'pseudonym', keyId: id } as const
+      const { wrapped, masterKeyId } = await kms.wrap(Buffer.alloc(32, 7), context, never)
+      return { id, provider: 'local', masterKeyId, wrappedKey: wrapped }
+    }
+    const shared = { shared: await wrapAs('*'), tenants: new Map() }
+    const own = { shared: undefined, tenants: new Map([['acme', await wrapAs('acme')]]) }
+    for (const [pseudonymKeys, record] of [
+      [shared, `pseudonym/*/${id}`],
+      [own, `pseudonym/acme/${id}`],
+    ] as const) {
+      const { keys } = await build({ kms, options: { pseudonymKeys } })
+      await expect(keys.loadPseudonymizer('acme', never)).rejects.toMatchObject({ cause: { record } })
+      expect(keys.status().corruptRecords).toEqual([record])
+    }
   })
 
   const bad: Record<string, string> = {

@@ -14,6 +14,9 @@ import { MemoryKeyStore } from './memory-keystore.ts'
 const MONDAY = '2026-11-23T07:00:00Z'
 
 describe('the check’s schedule', () => {
+  // Wherever the process runs: this place has summer time, and is hours away from UTC.
+  beforeEach(() => void vi.stubEnv('TZ', 'America/New_York'))
+  afterEach(() => void vi.unstubAllEnvs())
   const nextRuns = (line: string, from: string, count = 4): string[] => {
     const { nextMs } = parseCheckCron(line)
     const runs: string[] = []
