@@ -15,7 +15,7 @@ export function requireBearer(token: AdminToken) {
     reply.header('www-authenticate', `Bearer realm="betrace-admin"${problem}`)
     throw new SidecarError(
       'UNAUTHENTICATED',
-      expected ? 'a valid bearer token is needed' : 'no admin token is configured',
+      expected ? 'a valid bearer token is needed' : 'no token is configured for this call',
     )
   }
 }
