@@ -1,4 +1,6 @@
 import { randomBytes } from 'node:crypto'
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { type ValidatedParts, validateKms, validationAnswer } from '../../../src/admin/kms-validation.ts'
 import { systemClock } from '../../../src/clock.ts'
@@ -173,4 +175,14 @@ test('what is slower than its target is named, a hit by a target of its own', as
     expect.stringContaining('key_retrieval_cache_miss took 101 ms, over its target of 100 ms'),
     expect.stringContaining('key_retrieval_cache_hit took 11 ms, over its target of 10 ms'),
   ])
+})
+
+test('every runbook anchor that an answer names is in the runbook', () => {
+  const root = join(import.meta.dirname, '../../..')
+  for (const kmsClass of Object.keys(KMS_CLASSES) as KmsClass[]) {
+    const [page, anchor] = new KmsError(kmsClass, 'decrypt', '').runbook.split('#')
+    expect(readFileSync(join(root, page!), 'utf8')).toContain(`<a id="${anchor}"></a>`)
+  }
+  for (const page of ['kms-high-latency.md', 'circuit-breaker-open.md'])
+    expect(readFileSync(join(root, 'docs/runbooks', page), 'utf8')).toMatch(/^# /)
 })
