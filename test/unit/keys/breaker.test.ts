@@ -167,6 +167,18 @@ test('half-open lets three trials through at once and turns the rest away', asyn
   expect(breaker.state).toBe('closed')
 })
 
+test('no more trials are made than successes are missing', async () => {
+  const { breaker } = create()
+  await trip(breaker)
+  vi.advanceTimersByTime(5_000)
+  await succeed(breaker)
+  const trials = [pending(breaker), pending(breaker)]
+  await expect(succeed(breaker)).rejects.toBeInstanceOf(BreakerOpenError)
+  for (const trial of trials) trial.resolve()
+  await Promise.all(trials.map(({ outcome }) => outcome))
+  expect(breaker.state).toBe('closed')
+})
+
 test('a trial that counts for nobody gives its place back', async () => {
   const { breaker } = create()
   await trip(breaker)
