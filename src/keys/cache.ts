@@ -133,6 +133,11 @@ export class KeyCache<V> {
     this.#flights.delete(tenant)
   }
 
+  /** Whose entries stand, young or old. */
+  tenants(): string[] {
+    return [...this.#entries.keys()]
+  }
+
   /** The values at hand, in no order, without counting as uses. */
   values(): Iterable<V> {
     return [...this.#entries.values()].map(({ value }) => value)

@@ -145,12 +145,12 @@ export class Keys {
     return this.#rotator.revoke(tenant, keyId)
   }
 
-  /** Every tenant with an active signing key, by the records on disk, oldest first. */
-  signingKeyAges(): Promise<readonly TenantKeyAge[]> {
-    return this.#rotator.ages()
+  /** Every tenant that `rotate` has something to do for: first those that sign, by the records on disk, oldest key first. */
+  rotatableTenants(): Promise<readonly string[]> {
+    return this.#rotator.tenants()
   }
 
-  /** Those of them whose key is older than `signingKeyAgeMsMax`. */
+  /** Those whose signing key is older than `signingKeyAgeMsMax`, oldest first. */
   tenantsNeedingRotation(): Promise<readonly TenantKeyAge[]> {
     return this.#rotator.overdue()
   }

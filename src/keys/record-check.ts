@@ -1,9 +1,9 @@
-// A look at every key record at start, so that damage is known by name before a tenant needs the key.
-import { parseAnnouncement } from './announcement.ts'
+// A look at every long-lived key record at start, so that damage is known by name before a tenant needs the key.
+// Announcements are left out: there may be millions, and nothing that a running sidecar does needs them.
 import { decodeKeyRecord, KeyRecordError } from './key-record.ts'
 import type { KeyRecordKind, KeyStore } from './keystore.ts'
 
-const KINDS: readonly KeyRecordKind[] = ['signing', 'pseudonym', 'secret', 'rewrapped', 'announcement']
+const KINDS: readonly KeyRecordKind[] = ['signing', 'pseudonym', 'secret']
 /** Records looked at between two turns of the event loop. */
 const SLICE_COUNT = 200
 
@@ -31,10 +31,6 @@ function damageOf(
   id: string,
   record: Uint8Array,
 ): KeyRecordError | undefined {
-  if (kind === 'announcement') {
-    const announcement = parseAnnouncement(Buffer.from(record).toString('utf8'))
-    return announcement?.context.tenantId === tenant ? undefined : new KeyRecordError(kind, tenant, id)
-  }
   try {
     decodeKeyRecord(kind, tenant, id, record)
     return undefined

@@ -61,9 +61,9 @@ const FAILURES_MAX = 100
  * record is taken up, and those under way are finished.
  */
 export async function rewrapAll(parts: RewrapParts, signal: AbortSignal): Promise<RewrapReport> {
-  const items = KINDS.flatMap((kind) =>
-    [...parts.store.list(kind)].map(({ tenant, id }): Item => ({ kind, tenant, id })),
-  )
+  const items: Item[] = []
+  for (const kind of KINDS)
+    for (const { tenant, id } of parts.store.list(kind)) items.push({ kind, tenant, id })
   const progress = { total: items.length, rewrapped: 0, skipped: 0, failed: 0 }
   const failures: { record: string; error: string }[] = []
   const targets = new Targets(parts.to)

@@ -28,7 +28,7 @@ export const ROTATION_DEFAULTS: RotationOptions = {
 }
 
 export interface RotationParts {
-  readonly keys: Pick<Keys, 'rotate' | 'signingKeyAges' | 'tenantsNeedingRotation'>
+  readonly keys: Pick<Keys, 'rotate' | 'rotatableTenants' | 'tenantsNeedingRotation'>
   readonly clock: Clock
   readonly log: Logger
   /** In [0, 1); `Math.random` when absent. */
@@ -36,7 +36,7 @@ export interface RotationParts {
 }
 
 export interface RotateAllOptions {
-  /** Every tenant that signs, not only those whose key is too old. */
+  /** Every tenant with keys, not only those whose signing key is too old. */
   readonly force?: boolean
   /** A pause before each tenant after the first. */
   readonly staggerMs?: number
@@ -127,12 +127,9 @@ export class Rotation {
     this.#run = new RotationRun(this.#parts, reason, this.#options.tenantsAtOnceMax)
     try {
       const overdue = await keys.tenantsNeedingRotation()
-      const tenants = options.force === true ? await keys.signingKeyAges() : overdue
-      await this.#run.rotate(
-        tenants.map(({ tenant }) => tenant),
-        options.staggerMs ?? 0,
-        this.#stopping.signal,
-      )
+      const tenants =
+        options.force === true ? await keys.rotatableTenants() : overdue.map(({ tenant }) => tenant)
+      await this.#run.rotate(tenants, options.staggerMs ?? 0, this.#stopping.signal)
       if (overdue.length > 0) await keys.tenantsNeedingRotation() // the gauge of those overdue, as it is now
     } catch (thrown) {
       this.#run.fail()

@@ -101,8 +101,9 @@ export class TenantRotator {
     return isNew
   }
 
-  ages(): Promise<readonly TenantKeyAge[]> {
-    return this.#ages.survey()
+  async tenants(): Promise<readonly string[]> {
+    const signing = (await this.#ages.survey()).map(({ tenant }) => tenant)
+    return [...new Set([...signing, ...this.#parts.encryption.tenants()])]
   }
 
   async overdue(): Promise<readonly TenantKeyAge[]> {

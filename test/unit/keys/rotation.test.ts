@@ -89,7 +89,7 @@ function givenKeys(ages: Map<string, number>, clock: Clock) {
   const all = (): TenantKeyAge[] =>
     [...ages].map(([tenant, createdMs]) => ({ tenant, keyId: `key-${tenant}`, createdMs }))
   const keys = {
-    signingKeyAges: async () => all(),
+    rotatableTenants: async () => [...ages.keys()],
     tenantsNeedingRotation: async () =>
       all().filter(({ createdMs }) => clock.nowMs() - createdMs >= 90 * DAY_MS),
     rotate: async (tenant: string): Promise<RotatedKeys> => {
@@ -270,4 +270,24 @@ test('with real keys: a check after downtime rotates what is overdue, once, and 
   expect(log()).toContain('Key rotation complete')
   expect(keys.publicKeys('t0')).toHaveLength(2)
   expect(keys.publicKeys('young')).toHaveLength(1)
+})
+
+test('with real keys: all, by request, are those who sign and those who only seal', async () => {
+  const { keys, clock, logger } = await build()
+  await keys.loadSigningKey('signs', never)
+  await keys.loadSealer('seals', never)
+  await keys.loadSealer('signs', never)
+  const before = [keys.sealer('seals'), keys.sealer('signs')]
+  const rotation = new Rotation({ keys, clock, log: logger }, ROTATION_DEFAULTS)
+  rotation.rotateAll()
+  await rotation.settled()
+  expect(rotation.state()).toMatchObject({ total: 0 })
+  rotation.rotateAll({ force: true })
+  await rotation.settled()
+  expect(rotation.state()).toMatchObject({ total: 2, rotated: 2, failed: 0 })
+  const after = [keys.sealer('seals'), keys.sealer('signs')]
+  for (const [index, sealer] of after.entries()) expect(sealer).not.toBe(before[index])
+  expect(keys.publicKeys('signs')).toHaveLength(2)
+  expect(keys.publicKeys('seals')).toHaveLength(0)
+  await rotation.stop()
 })
