@@ -7,14 +7,16 @@ export const KEYS_USAGE = `usage: betrace keys list [--tenant T] [--json]
        betrace keys revoke KEY_ID --tenant T
        betrace keys rewrap [--from OLD_CONFIG]
        betrace keys shred --tenant T
-       betrace keys share-pseudonyms [--shared] > FILE
+       betrace keys share-pseudonyms [--shared] [--keep FILE [--from OLD]]
 
 Reading, while the sidecar runs or not:
   list, show           signing keys and what is known of each
   export               JSON for verify --keys, as GET
                        /api/tenants/{id}/public-keys answers
   share-pseudonyms     wrapped pseudonym keys, for kms.pseudonym_key_file of
-                       other sidecars; --shared adds a root for all tenants
+                       other sidecars; --shared adds a root for all tenants;
+                       --keep: what an earlier file holds stays, and with
+                       --from moves to the master key configured now
 Writing, with the sidecar stopped:
   rotate               new signing keys, endorsed by the old ones: of tenants
                        whose key is too old, of one, or --all;
@@ -52,11 +54,13 @@ export interface KeysArguments {
   readonly isConfirmed: boolean
   /** `--config` and `--set`, as they were given. */
   readonly configArgv: readonly string[]
+  /** An earlier file of shared pseudonym keys. */
+  readonly keepFile: string | undefined
   /** The configuration whose key service still opens the stored keys. */
   readonly fromConfig: string | undefined
 }
 
-type Flag = 'tenant' | 'json' | 'all' | 'pseudonym' | 'shared' | 'yes' | 'from'
+type Flag = 'tenant' | 'json' | 'all' | 'pseudonym' | 'shared' | 'keep' | 'yes' | 'from'
 
 /** What each action takes beside --config and --set. */
 const TAKES: Readonly<Record<KeysAction, { readonly keyId: boolean; readonly flags: readonly Flag[] }>> = {
@@ -67,10 +71,10 @@ const TAKES: Readonly<Record<KeysAction, { readonly keyId: boolean; readonly fla
   revoke: { keyId: true, flags: ['tenant', 'yes'] },
   rewrap: { keyId: false, flags: ['from'] },
   shred: { keyId: false, flags: ['tenant', 'yes'] },
-  'share-pseudonyms': { keyId: false, flags: ['tenant', 'shared'] },
+  'share-pseudonyms': { keyId: false, flags: ['tenant', 'shared', 'keep', 'from'] },
 }
 
-const FLAGS: readonly Flag[] = ['tenant', 'json', 'all', 'pseudonym', 'shared', 'yes', 'from']
+const FLAGS: readonly Flag[] = ['tenant', 'json', 'all', 'pseudonym', 'shared', 'keep', 'yes', 'from']
 
 /** The arguments, or one line that says what is wrong with them. */
 export function readKeysArguments(argv: readonly string[]): KeysArguments | string {
@@ -87,6 +91,8 @@ export function readKeysArguments(argv: readonly string[]): KeysArguments | stri
   if (misplaced !== undefined) return `${action} does not take --${misplaced}`
   const needsTenant = action === 'revoke' || action === 'shred' || values.pseudonym === true
   if (needsTenant && values.tenant === undefined) return `${action} needs --tenant here`
+  if (action === 'share-pseudonyms' && values.from !== undefined && values.keep === undefined)
+    return '--from moves what --keep names'
   if (values.tenant !== undefined && values.all === true) return '--tenant and --all exclude each other'
   return {
     action,
@@ -101,6 +107,7 @@ export function readKeysArguments(argv: readonly string[]): KeysArguments | stri
       ...(values.config ?? []).flatMap((file) => ['--config', file]),
       ...(values.set ?? []).flatMap((set) => ['--set', set]),
     ],
+    keepFile: values.keep,
     fromConfig: values.from,
   }
 }
@@ -117,6 +124,7 @@ function parse(argv: readonly string[]) {
         shared: { type: 'boolean' },
         yes: { type: 'boolean', short: 'y' },
         from: { type: 'string' },
+        keep: { type: 'string' },
         config: { type: 'string', short: 'c', multiple: true },
         set: { type: 'string', multiple: true },
       },

@@ -1,14 +1,26 @@
 // `betrace keys share-pseudonyms`: what other replicas are given, so that equal values join across all of them.
+import { readFile } from 'node:fs/promises'
+import { resolve } from 'node:path'
+import { SidecarError } from '../errors.ts'
 import type { KeyStore } from '../keys/keystore.ts'
 import type { Kms } from '../keys/kms.ts'
-import { createSharedRoot, formatPseudonymKeys, givenKeyOf } from '../keys/pseudonym-file.ts'
+import {
+  createSharedRoot,
+  formatPseudonymKeys,
+  type GivenPseudonymKeys,
+  givenKeyOf,
+  parsePseudonymKeys,
+  rewrapGivenKeys,
+} from '../keys/pseudonym-file.ts'
 import { storedKeys } from '../keys/stored-key.ts'
 import type { KeysIo } from './keys.ts'
+import { loadKeysConfig, openConfiguredKms } from './keys-access.ts'
 import type { KeysArguments } from './keys-arguments.ts'
 import { shown } from './keys-public.ts'
 import { ExitCode } from './terminal.ts'
 
 const WRAP_MS_MAX = 30_000
+const REWRAP_MS_MAX = 10 * 60_000
 
 export async function sharePseudonyms(
   { store, kms }: { readonly store: KeyStore; readonly kms: Kms },
@@ -18,19 +30,40 @@ export async function sharePseudonyms(
   const { records, corrupt } = storedKeys(store, 'pseudonym', args.tenant)
   for (const { record } of corrupt) io.stderr.write(`betrace keys: record ${shown(record)} is damaged\n`)
   if (corrupt.length > 0) return ExitCode.FAILED
-  const tenants = new Map<string, ReturnType<typeof givenKeyOf>>()
+  const kept = await keptKeys(kms, args, io)
+  const tenants = new Map(kept?.tenants)
   for (const record of records) {
     // Oldest first, and the oldest active one is in force.
     if (record.status === 'ACTIVE' && !tenants.has(record.tenant))
       tenants.set(record.tenant, givenKeyOf(record))
   }
-  if (tenants.size === 0 && !args.isShared) {
+  const signal = AbortSignal.timeout(WRAP_MS_MAX)
+  const shared = kept?.shared ?? (args.isShared ? await createSharedRoot(kms, signal) : undefined)
+  if (tenants.size === 0 && shared === undefined) {
     io.stderr.write(
       'betrace keys: no tenant has a pseudonym key yet; --shared makes a root for all of them\n',
     )
     return ExitCode.FAILED
   }
-  const shared = args.isShared ? await createSharedRoot(kms, AbortSignal.timeout(WRAP_MS_MAX)) : undefined
   io.stdout.write(formatPseudonymKeys({ shared, tenants }))
   return ExitCode.GOOD
+}
+
+async function keptKeys(
+  kms: Kms,
+  { keepFile, fromConfig }: KeysArguments,
+  io: KeysIo,
+): Promise<GivenPseudonymKeys | undefined> {
+  if (keepFile === undefined) return undefined
+  const text = await readFile(resolve(io.cwd, keepFile), 'utf8').catch((cause: unknown) => {
+    throw new SidecarError('CONFIG', '--keep: the file cannot be read', { cause })
+  })
+  const kept = parsePseudonymKeys(text)
+  if (fromConfig === undefined) return kept
+  const from = await openConfiguredKms(await loadKeysConfig(['--config', fromConfig], io), io)
+  try {
+    return await rewrapGivenKeys(kept, from, kms, AbortSignal.timeout(REWRAP_MS_MAX))
+  } finally {
+    await from.close()
+  }
 }

@@ -78,6 +78,29 @@ export function givenKeyOf({ id, provider, masterKeyId, wrappedKey }: KeyRecord)
   return { id, provider, masterKeyId, wrappedKey }
 }
 
+/** The same keys under the master key of `to`: after a change of master keys, values go on joining. Rejects with `KmsError`. */
+export async function rewrapGivenKeys(
+  given: GivenPseudonymKeys,
+  from: Kms,
+  to: Kms,
+  signal: AbortSignal,
+): Promise<GivenPseudonymKeys> {
+  const rewrap = async (key: GivenKey, context: KmsContext): Promise<GivenKey> => {
+    const bytes = await unwrap(from, key, context, signal)
+    try {
+      const { wrapped, masterKeyId } = await to.wrap(bytes, context, signal)
+      return { id: key.id, provider: to.provider, masterKeyId, wrappedKey: wrapped }
+    } finally {
+      bytes.fill(0)
+    }
+  }
+  const tenants = new Map<string, GivenKey>()
+  for (const [tenant, key] of given.tenants)
+    tenants.set(tenant, await rewrap(key, { tenantId: tenant, purpose: 'pseudonym', keyId: key.id }))
+  const shared = given.shared && (await rewrap(given.shared, rootContext(given.shared.id)))
+  return { shared, tenants }
+}
+
 /** The tenant's key, when it was given one. Rejects with `KmsError`, and `KeyRecordError` when it is not what its id says. */
 export async function openGivenKey(
   given: GivenPseudonymKeys,

@@ -368,6 +368,39 @@ describe('keys share-pseudonyms', () => {
     expect(new Set(tokens[0]!.map((token) => token.slice(-22))).size).toBe(3)
   })
 
+  test('a kept file keeps its root, gains new tenants, and moves to another master key: values go on joining', async () => {
+    const folder = new KeysFolder()
+    await folder.run(['acme'])
+    const first = join(folder.folder, 'first.json')
+    writeFileSync(first, (await folder.command(['share-pseudonyms', '--shared'])).out)
+    const pseudonymKeys = parsePseudonymKeys(readFileSync(first, 'utf8'))
+    const before = await folder.run(['acme', 'rooted'], { pseudonymKeys })
+    const added = await folder.run(['added'])
+    const argv = ['share-pseudonyms', '--keep', first]
+    const grown = parsePseudonymKeys((await folder.command(argv)).out)
+    expect(grown.shared).toEqual(pseudonymKeys.shared)
+    expect([...grown.tenants.keys()]).toEqual(['acme', 'added'])
+    await folder.openKms('b')
+    writeFileSync(first, (await folder.command(argv)).out)
+    expect((await folder.command(['rewrap', '--from', folder.configFile('a')], 'b')).code).toBe(0)
+    const moved = await folder.command([...argv, '--from', folder.configFile('a')], 'b')
+    expect(moved.err).toBe('')
+    const after = await folder.run(
+      ['acme', 'rooted', 'added'],
+      { pseudonymKeys: parsePseudonymKeys(moved.out) },
+      'b',
+    )
+    expect(after.map(({ pseudonym }) => pseudonym)).toEqual(
+      [...before, ...added].map(({ pseudonym }) => pseudonym),
+    )
+    expect((await folder.command(['share-pseudonyms', '--from', 'x'])).code).toBe(3)
+    expect(await folder.command(['share-pseudonyms', '--keep', 'none.json'])).toEqual({
+      code: 2,
+      out: '',
+      err: 'betrace keys: --keep: the file cannot be read\n',
+    })
+  })
+
   test('without a tenant that has one there is nothing to share', async () => {
     const folder = new KeysFolder()
     await folder.open(async ({ keys }) => void (await keys.loadSigningKey('acme', never)))
