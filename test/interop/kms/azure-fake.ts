@@ -233,7 +233,8 @@ export class FakeKeyVault {
     if (operation !== 'sign') {
       this.plainKeys.push((operation === 'wrapkey' ? value : result).toString('base64url'))
     }
-    return { kid, value: result.toString('base64url') }
+    // The value first, so that half of an answer holds it.
+    return { value: result.toString('base64url'), kid }
   }
 
   #answerEntra(_: IncomingMessage, url: URL, body: string): object {

@@ -1,6 +1,8 @@
 // What only Key Vault has: versions that are pinned, validity, soft deletion, key types, its ways to authenticate, its
 // client libraries' habits.
 import { execFile } from 'node:child_process'
+import crypto from 'node:crypto'
+import { syncBuiltinESMExports } from 'node:module'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest'
@@ -252,6 +254,39 @@ describe('keys', () => {
     await stranger.stop()
   })
 })
+
+test('the keys of envelopes, and data keys that nobody gets, are zeroed', async () => {
+  await withKms(target, {}, async (kms) => {
+    await kms.generateDataKey(CONTEXT, never)
+    const made = await randomBytesMadeBy(() => kms.wrap(Uint8Array.of(1), CONTEXT, never))
+    expect(made.length).toBe(1)
+    expect(made[0]!.every((byte) => byte === 0)).toBe(true)
+  })
+  await withKms(target, { masterKey: 'missing' }, async (kms) => {
+    const made = await randomBytesMadeBy(() => kms.generateDataKey(CONTEXT, never).catch(() => undefined))
+    expect(made.length).toBeGreaterThanOrEqual(2)
+    expect(made.every((bytes) => bytes.every((byte) => byte === 0))).toBe(true)
+  })
+})
+
+/** The buffers of 32 random bytes that were made during an act. */
+async function randomBytesMadeBy(act: () => Promise<unknown>): Promise<Buffer[]> {
+  const made: Buffer[] = []
+  const { randomBytes } = crypto
+  const spy = vi.spyOn(crypto, 'randomBytes').mockImplementation(((size: number) => {
+    const bytes = randomBytes(size)
+    if (size === 32) made.push(bytes)
+    return bytes
+  }) as typeof randomBytes) // the form with a callback is not used
+  syncBuiltinESMExports()
+  try {
+    await act()
+  } finally {
+    spy.mockRestore()
+    syncBuiltinESMExports()
+  }
+  return made
+}
 
 describe('credentials', () => {
   afterEach(() => vi.unstubAllEnvs())

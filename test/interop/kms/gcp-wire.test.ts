@@ -1,9 +1,12 @@
 // What only Cloud KMS has: checksums both ways, its ways to authenticate, its client library's habits.
 import { execFile } from 'node:child_process'
+import crypto from 'node:crypto'
+import { syncBuiltinESMExports } from 'node:module'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest'
 import type { Kms } from '../../../src/keys/kms.ts'
+import { startBrokenTls } from './broken-tls.ts'
 import { CONTEXT, expectFailure, never, roundTrip } from './expectations.ts'
 import { FakeCloudKms } from './gcp-fake.ts'
 import { DEFAULT_KEY, gcpTarget, RING } from './gcp-target.ts'
@@ -278,12 +281,51 @@ describe('credentials', () => {
     }
   })
 
+  test('a data key that nobody gets is zeroed', async () => {
+    const kms = await target.open({ masterKey: 'missing' })
+    const made: Buffer[] = []
+    const { randomBytes } = crypto
+    const spy = vi.spyOn(crypto, 'randomBytes').mockImplementation(((size: number) => {
+      const bytes = randomBytes(size)
+      if (size === 32) made.push(bytes)
+      return bytes
+    }) as typeof randomBytes) // the form with a callback is not used
+    syncBuiltinESMExports()
+    await expectFailure(target, kms.generateDataKey(CONTEXT, never), 'key_not_found', 'generate_data_key')
+    spy.mockRestore()
+    syncBuiltinESMExports()
+    expect(made.map((bytes) => bytes.every((byte) => byte === 0))).toEqual([true])
+    await kms.close()
+  })
+
   test('a call after the end is our own mistake, not a hang', async () => {
     const kms = await target.open({})
     await roundTrip(kms)
     await kms.close()
     await kms.close()
     await expectFailure(target, kms.describe(never), 'bad_request', 'describe_key')
+  })
+})
+
+describe('connecting', () => {
+  test('a handshake that is never answered ends after the time for connecting, not that for answers', async () => {
+    const silent = await startBrokenTls('silent')
+    const request = { connectTimeoutMs: 200, timeoutMs: 10_000, attemptsMax: 1 }
+    const kms = await target.open({ url: silent.url, request })
+    const startMs = performance.now()
+    const error = await expectFailure(target, kms.describe(never), 'timeout', 'describe_key')
+    expect(performance.now() - startMs).toBeLessThan(2_000)
+    expect(error.providerMessage).toBe('No connection after 200ms')
+    await kms.close()
+    await silent.close()
+  })
+
+  test('a refused connection says why', async () => {
+    const request = { connectTimeoutMs: 1_000, timeoutMs: 5_000, attemptsMax: 1 }
+    const kms = await target.open({ url: 'https://127.0.0.1:1', request })
+    const error = await expectFailure(target, kms.describe(never), 'network', 'describe_key')
+    expect(error.providerMessage).toContain('ECONNREFUSED')
+    await kms.close()
   })
 })
 
