@@ -72,9 +72,11 @@ export class Rotation {
     this.#run = new RotationRun(parts, 'scheduled', options.tenantsAtOnceMax)
   }
 
-  /** The first check comes soon, whatever the hour. Once. */
+  /** The first check comes soon, whatever the hour. Once. Switched off, it only looks, so that the metrics tell of old keys. */
   start(): void {
-    if (this.#options.enabled) this.#plan(this.#parts.clock.nowMs() + this.#jitterMs())
+    const { keys, clock } = this.#parts
+    if (this.#options.enabled) this.#plan(clock.nowMs() + this.#jitterMs())
+    else void keys.tenantsNeedingRotation().catch((thrown: unknown) => this.#noteUnreadable(thrown))
   }
 
   /** Takes up no further tenant, and waits a few seconds for those under way; what is cut off is whole all the same. */
@@ -123,7 +125,7 @@ export class Rotation {
   }
 
   async #perform(reason: 'scheduled' | 'requested', options: RotateAllOptions): Promise<void> {
-    const { keys, log } = this.#parts
+    const { keys } = this.#parts
     this.#run = new RotationRun(this.#parts, reason, this.#options.tenantsAtOnceMax)
     try {
       const overdue = await keys.tenantsNeedingRotation()
@@ -133,8 +135,13 @@ export class Rotation {
       if (overdue.length > 0) await keys.tenantsNeedingRotation() // the gauge of those overdue, as it is now
     } catch (thrown) {
       this.#run.fail()
-      log.error({ code: asSidecarError(thrown).code }, 'Keys could not be checked for rotation')
+      this.#noteUnreadable(thrown)
     }
+  }
+
+  #noteUnreadable(thrown: unknown): void {
+    const { code } = asSidecarError(thrown)
+    this.#parts.log.error({ code }, 'Keys could not be checked for rotation')
   }
 
   #plan(dueMs: number): void {

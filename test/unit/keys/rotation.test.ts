@@ -291,3 +291,19 @@ test('with real keys: all, by request, are those who sign and those who only sea
   expect(keys.publicKeys('seals')).toHaveLength(0)
   await rotation.stop()
 })
+
+test('with real keys: switched off, the metrics still tell of keys that are too old', async () => {
+  const kms = await DoorKms.open()
+  const store = new MemoryKeyStore()
+  const clock = new ManualClock()
+  await (await build({ kms, store, clock })).keys.loadSigningKey('acme', never)
+  const madeSeconds = clock.ms / 1_000
+  clock.advance(100 * DAY_MS)
+  const { keys, logger, value } = await build({ kms, store, clock })
+  const rotation = new Rotation({ keys, clock, log: logger }, { ...ROTATION_DEFAULTS, enabled: false })
+  rotation.start()
+  await vi.waitFor(async () => expect(await value('kms_rotation_overdue_tenants')).toBe('1'))
+  expect(await value('kms_last_rotation_timestamp_seconds{key_type="signing"}')).toBe(String(madeSeconds))
+  expect(keys.publicKeys('acme')).toHaveLength(1)
+  await rotation.stop()
+})
