@@ -1,4 +1,5 @@
 import { createPublicKey, type KeyObject, sign, verify } from 'node:crypto'
+import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { type EndorsedKey, endorsedKeyOf, judgeEndorsements } from '../../../src/keys/endorsement.ts'
 import { decodeKeyRecord, encodeKeyRecord } from '../../../src/keys/key-record.ts'
@@ -437,4 +438,64 @@ test('a record from before there were rotations is read as a first key', async (
   expect(record.endorsement).toHaveLength(0)
   const text = Buffer.from(encodeKeyRecord('signing', record)).toString()
   expect(text).toContain('"endorsement":""')
+})
+
+test('whatever happens in whatever order, one key signs and nothing that was signed is lost', async () => {
+  const step = fc.oneof(
+    fc.record({
+      do: fc.constantFrom('rotate' as const, 'restart' as const, 'revoke' as const, 'flush' as const),
+    }),
+    fc.record({ do: fc.constant('die' as const), at: fc.integer({ min: 1, max: 4 }), lands: fc.boolean() }),
+    fc.record({ do: fc.constant('clock' as const), ms: fc.integer({ min: -DAY_MS, max: DAY_MS }) }),
+  )
+  await fc.assert(
+    fc.asyncProperty(fc.array(step, { maxLength: 25 }), async (steps) => {
+      const kms = await DoorKms.open()
+      const clock = new ManualClock()
+      let store = new MemoryKeyStore()
+      let { keys } = await build({ kms, store, clock })
+      const signatures: { keyId: string; signature: Buffer }[] = [await signNow(keys)]
+      const revoked = new Set<string>()
+      const restart = async (): Promise<void> => {
+        store = store.restarted()
+        keys = (await build({ kms, store, clock })).keys
+      }
+      for (const what of steps) {
+        if (what.do === 'rotate') await keys.rotate('acme', 'requested', never)
+        else if (what.do === 'restart') await restart()
+        else if (what.do === 'flush') keys.flush()
+        else if (what.do === 'clock') clock.advance(what.ms)
+        else if (what.do === 'revoke') {
+          const { keyId } = activeOf(keys)[0]!
+          revoked.add(keyId)
+          await keys.revoke('acme', keyId)
+        } else if (what.do === 'die') {
+          store.dieAtPut = what.at
+          store.lastPutLands = what.lands
+          await keys.rotate('acme', 'requested', never).catch(() => undefined)
+          if (keys.signingKey('acme') !== undefined) signatures.push(await signNow(keys))
+          await restart()
+        }
+        // Failures are remembered for a moment, on a clock that may have gone back.
+        keys.flush()
+        signatures.push(await signNow(keys))
+        expect(activeOf(keys).map(({ keyId }) => keyId)).toEqual([signatures.at(-1)!.keyId])
+        expect(revoked).not.toContain(signatures.at(-1)!.keyId)
+      }
+      const records = keys.publicKeys('acme')
+      for (const { keyId, signature } of signatures)
+        expect(verify(null, MESSAGE, exportedKey(records, keyId), signature)).toBe(true)
+      expect(new Set(records.filter(({ status }) => status === 'REVOKED').map(({ keyId }) => keyId))).toEqual(
+        revoked,
+      )
+      const verdicts = [...judgeEndorsements('acme', endorsed(records)).values()]
+      expect(verdicts.filter((verdict) => verdict === 'first').length).toBe(1 + revoked.size)
+      expect(
+        verdicts.every(
+          (verdict) => verdict === 'first' || verdict === 'endorsed' || verdict === 'endorser_revoked',
+        ),
+      ).toBe(true)
+    }),
+    { numRuns: 60 },
+  )
 })
