@@ -57,6 +57,19 @@ describe.skipIf(prometheus === undefined || emulatorsMissing !== undefined)('ale
     expect([...(await live.firing())].filter((name) => name !== 'KMSKeyRotationOverdue')).toEqual([])
   })
 
+  // Before the load makes hundreds of tenants, each of which would have to be rotated.
+  test('keys that are too old, and a rotation that fails', async () => {
+    const rotate = (): Promise<Response> => live.admin('kms/rotate-all-keys', { force: true, stagger_ms: 0 })
+    await fire(['KMSKeyRotationOverdue'])
+    live.kms.set({ kind: 'answer', answer: awsError(400, 'DisabledException', 'key is disabled') })
+    expect((await rotate()).status).toBe(202)
+    await fire(['KMSKeyRotationFailing', 'KMSKeyRotationOverdue'])
+    live.kms.set({ kind: 'none' })
+    await resolve(['KMSKeyRotationFailing', 'KMSCircuitBreakerOpen'])
+    expect((await rotate()).status).toBe(202)
+    await resolve(['KMSKeyRotationOverdue'])
+  })
+
   test('a slow key service, and more tenants than the caches have room for', async () => {
     const names = ['KMSHighLatency', 'KMSCacheHitRateLow', 'KMSHighAPIUsage']
     live.kms.set({ kind: 'latency', ms: 150 })

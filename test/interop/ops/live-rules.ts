@@ -7,7 +7,7 @@ import { type AlertRule, alertRules } from '../../unit/deploy/operations-files.t
 const WINDOW_SECONDS_MAX = 10
 export const SCRAPE_INTERVAL = '500ms'
 /** Instead of ninety days. */
-export const KEY_AGE_SECONDS_MAX = 20
+export const KEY_AGE_SECONDS_MAX = 30
 
 /** Text of a rule file in which a minute takes a second and every `for` is one second. */
 export function liveRules(): string {

@@ -12,9 +12,6 @@ import { type Finished, hasShellTools } from './tools.ts'
 const BLOCK_MS_MAX = 60_000
 const FENCES = new Set(['bash', 'bash aws', 'bash operator', 'yaml', 'hcl', 'text'])
 
-/** Commands that no build answers yet. One that is answered must leave this list. */
-const AWAITED = /kms\/(?:tenants-needing-rotation|rotate-all-keys|rotation-status)|^betrace diag /m
-
 interface Block {
   readonly page: string
   readonly line: number
@@ -116,10 +113,6 @@ describe.skipIf(!hasShellTools())('commands of the pages', () => {
       const commands =
         setup === block ? block.commands : `{\n${setup.commands}\n} >/dev/null\n${block.commands}`
       const done = await bash(commands.replaceAll('localhost:8080', `127.0.0.1:${sidecar.ports.admin}`))
-      if (AWAITED.test(block.commands)) {
-        expect(done.code, 'this works now: take it off the list of what is awaited').not.toBe(0)
-        return
-      }
       expect(done.code, `${done.stdout}\n${done.stderr}`).toBe(0)
       for (const line of block.expected) expect(done.stdout).toMatch(patternOf(line))
     },
