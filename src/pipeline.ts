@@ -6,7 +6,7 @@
 import type { Clock } from './clock.ts'
 import { asSidecarError } from './errors.ts'
 import type { SigningKey } from './evidence/evidence.ts'
-import type { ItemAccounts } from './pipeline/accounts.ts'
+import type { ItemAccounts, OpenAccount } from './pipeline/accounts.ts'
 import type { Confirmation, Delivery, NewRecord } from './pipeline/delivery.ts'
 import type { KeyDesk } from './pipeline/key-desk.ts'
 import type { PipelineMetrics } from './pipeline/metrics.ts'
@@ -105,9 +105,8 @@ export class Pipeline {
       const tenants = this.#parts.tenantsOf(request)
       const preparing = this.#parts.prepare(request)
       if (preparing) await preparing
-      const redacted = await this.#redact(request, tenants)
+      const redacted = await this.#redact(request, tenants, entry)
       const { itemCount } = redacted
-      entry.accepted(itemCount)
       const confirmation = itemCount > 0 ? await this.#signAndDeliver(request, tenants, redacted) : undefined
       entry.delivered()
       if (confirmation) await confirmation()
@@ -124,13 +123,15 @@ export class Pipeline {
   }
 
   /** Redacts, fetching what keys it turns out to need. The keys at hand are looked up again after every wait. */
-  async #redact(request: ExportRequest, tenants: readonly string[]): Promise<Redacted> {
+  async #redact(request: ExportRequest, tenants: readonly string[], entry: OpenAccount): Promise<Redacted> {
     const { desk, redact, clock, metrics } = this.#parts
     const wait = desk.open(request)
-    for (;;) {
+    for (let isFirst = true; ; isFirst = false) {
       const startedMs = clock.monotonicMs()
       const redacted = redact(request.signal, request.body, wait.tenantKeys(tenants))
       metrics.observe('redact', clock.monotonicMs() - startedMs)
+      // From here on the items are known, also when the request is refused for want of a key.
+      if (isFirst) entry.accepted(redacted.itemCount)
       if (redacted.missing.length === 0) return redacted
       await wait.load(redacted.missing)
     }

@@ -4,38 +4,36 @@ import type { FastifyInstance } from 'fastify'
 import { createAdmin } from './admin/server.ts'
 import { type Clock, systemClock } from './clock.ts'
 import type { SidecarConfig } from './config/schema.ts'
-import { SidecarError } from './errors.ts'
 import type { KeyLookup } from './evidence/check.ts'
-import { KEYS_DEFAULTS, Keys } from './keys/keys.ts'
+import { Keys } from './keys/keys.ts'
 import type { KeyRecordKind, KeyStore } from './keys/keystore.ts'
-import { WAITING_REQUESTS_MAX } from './limits.ts'
+import type { Rotation } from './keys/rotation.ts'
 import { ItemAccounts } from './pipeline/accounts.ts'
-import { type Delivery, DirectDelivery, StoredDelivery } from './pipeline/delivery.ts'
 import { KeyDesk } from './pipeline/key-desk.ts'
 import { PipelineMetrics } from './pipeline/metrics.ts'
+import { waitingRoom } from './pipeline/waiting-room.ts'
 import { Pipeline } from './pipeline.ts'
 import type { BoundAddress } from './receivers/listener.ts'
 import type { Transport } from './receivers/metrics.ts'
 import { TenantResolver, tenantDefaults } from './receivers/tenant.ts'
+import { listenAdmin } from './service/admin-listener.ts'
 import { AnnouncementTrust } from './service/announcement-trust.ts'
 import { EvidenceDesk } from './service/evidence-desk.ts'
-import {
-  createDirectExporting,
-  createQueuedExporting,
-  type Exporting,
-  signalsByExporter,
-} from './service/exporting.ts'
+import type { Exporting } from './service/exporting.ts'
+import { createRotation, keysOptions } from './service/key-options.ts'
 import { guardKms, openKms, requestMsMax } from './service/kms.ts'
 import { MemoryKeyStore } from './service/memory-key-store.ts'
 import { createProbes, KmsProbe } from './service/probes.ts'
-import { createProcessors, type Processors, piiConfigs, processorOf } from './service/processors.ts'
+import { createProcessors, piiConfigs, processorOf } from './service/processors.ts'
 import { createPseudonymTrust } from './service/pseudonym-trust.ts'
 import { createReceiving, type Receiving } from './service/receiving.ts'
 import { createSpanVerifier } from './service/span-verifier.ts'
+import { openStore } from './service/storing.ts'
 import { createTenantFinder } from './service/tenant-finder.ts'
 import { ownMacKeys, ownPublicKeys, trustedKeys } from './service/verifying-keys.ts'
+import { createWayOut } from './service/way-out.ts'
 import { storeKeyStore } from './store/key-store.ts'
-import { Store } from './store/store.ts'
+import type { Store } from './store/store.ts'
 import type { Telemetry } from './telemetry.ts'
 
 export interface Surroundings extends Telemetry {
@@ -55,6 +53,7 @@ export interface Addresses {
 interface Parts {
   readonly store: Store | undefined
   readonly keys: Keys
+  readonly rotation: Rotation
   readonly exporting: Exporting
   readonly evidenceDesk: EvidenceDesk | undefined
   readonly pipeline: Pipeline
@@ -104,12 +103,12 @@ export class Service {
   }
 
   async #stop(): Promise<boolean> {
-    const { store, keys, exporting, evidenceDesk, receiving, admin } = this.#parts
+    const { store, keys, rotation, exporting, evidenceDesk, receiving, admin } = this.#parts
     const deadlineMs = this.#clock.monotonicMs() + this.#shutdownMsMax
     const leftMs = (): number => Math.max(0, deadlineMs - this.#clock.monotonicMs())
     this.#state.isAccepting = false
     await receiving.stopAccepting()
-    await receiving.close(leftMs() * RECEIVERS_GRACE_SHARE)
+    await Promise.all([receiving.close(leftMs() * RECEIVERS_GRACE_SHARE), rotation.stop()])
     await evidenceDesk?.shutdown()
     const isEmpty = await exporting.stop(leftMs())
     await store?.close()
@@ -147,8 +146,11 @@ async function assemble(
     knownKeys: ((keyId, tenant) => own(keyId, tenant) ?? trusted(keyId, tenant)) satisfies KeyLookup,
   }
   const processors = createProcessors(config, store, hooks, around)
-  const keys = new Keys({ kms, store: keyStore, clock, log, registry }, keysOptions(config, processors))
+  const options = await keysOptions(config, processors)
+  const keys = new Keys({ kms, store: keyStore, clock, log, registry }, options)
   closers.push(() => keys.close())
+  const rotation = createRotation(config, keys, around)
+  closers.push(() => rotation.stop())
   const { evidence } = processors
   const own = processors.macTenants ? ownMacKeys(keys, processors.macTenants) : ownPublicKeys(keys)
 
@@ -185,6 +187,7 @@ async function assemble(
     kms: kmsProbe,
     guardedKms: kms,
     keyStore,
+    rotation,
     defaultTenant: config.tenants.default,
     requestMsMax: requestMsMax(config.kms.request),
     // Who may see values leaves a signed trace, or sees none.
@@ -199,10 +202,12 @@ async function assemble(
     version: surroundings.version ?? '0.0.0',
     startedAtMs,
   })
-  const admin = createAdmin(
-    { token: config.service.admin.token },
-    { ...probes, log, registry, verifySpan: createSpanVerifier(hooks.knownKeys, processors.signing) },
-  )
+  const admin = createAdmin(config.service.admin, {
+    ...probes,
+    log,
+    registry,
+    verifySpan: createSpanVerifier(hooks.knownKeys, processors.signing),
+  })
   closers.push(() => admin.close())
   const adminAddress = await listenAdmin(admin, config.service.admin.endpoint)
   const receivers = await receiving.start()
@@ -211,7 +216,8 @@ async function assemble(
     log.info({ transport, host, port }, `Receiving OTLP by ${transport} on ${host}:${port}`)
   log.info({ ...adminAddress }, `Health, metrics and admin on ${adminAddress.host}:${adminAddress.port}`)
   void kmsProbe.check()
-  const parts = { store, keys, exporting, evidenceDesk, pipeline, receiving, admin }
+  rotation.start()
+  const parts = { store, keys, rotation, exporting, evidenceDesk, pipeline, receiving, admin }
   return new Service(
     parts,
     { receivers, admin: adminAddress },
@@ -219,96 +225,4 @@ async function assemble(
     config.service.limits.shutdownMsMax,
     clock,
   )
-}
-
-async function openStore(
-  config: SidecarConfig,
-  accounts: ItemAccounts,
-  around: Telemetry & { clock: Clock },
-): Promise<Store | undefined> {
-  const { storage } = config
-  if (!storage.enabled) return undefined
-  const consumers = [...signalsByExporter(config)].flatMap(([id, signals]) =>
-    signals.map((signal) => ({ signal, id })),
-  )
-  const store = await Store.open(storage, consumers, {
-    ...around,
-    onLeave: (signal, itemCount, isRefused) => {
-      if (isRefused) accounts.dropped(signal, 'next_hop_refused', itemCount)
-      else accounts.exported(signal, itemCount)
-    },
-    onCorrupt: (signal, itemCount) => accounts.dropped(signal, 'store_corrupt', itemCount),
-  })
-  accounts.watchQueue(() => store.queuedItemsBySignal)
-  return store
-}
-
-function keysOptions(config: SidecarConfig, processors: Processors): ConstructorParameters<typeof Keys>[1] {
-  const { cache } = config.kms
-  return {
-    ...KEYS_DEFAULTS,
-    ...cache,
-    requestMsMax: requestMsMax(config.kms.request),
-    dataClasses: processors.dataClasses,
-    tenantSecret: processors.tenantSecret,
-  }
-}
-
-function createWayOut(
-  config: SidecarConfig,
-  store: Store | undefined,
-  accounts: ItemAccounts,
-  evidenceDesk: EvidenceDesk | undefined,
-  processors: Processors,
-  around: Telemetry & { readonly clock: Clock },
-): { exporting: Exporting; delivery: Delivery } {
-  if (!store) {
-    const exporting = createDirectExporting(config, around)
-    const delivery = new DirectDelivery(async ({ signal, body, itemCount }) => {
-      await exporting.send(signal, body, itemCount)
-      accounts.exported(signal, itemCount)
-    })
-    return { exporting, delivery }
-  }
-  const onDropped = async ({ refs }: { readonly refs: Uint8Array }): Promise<void> =>
-    evidenceDesk?.bury(refs, 'dead_letter')
-  const delivery = new StoredDelivery({
-    store,
-    ack: config.storage.ack,
-    clock: around.clock,
-    retryAfterMs: () => store.retryAfterMs(),
-    onFailed: (statements) => processors.evidence?.failed(statements),
-    onLost: ({ signal, itemCount }) => accounts.dropped(signal, 'store_failed', itemCount),
-  })
-  return { exporting: createQueuedExporting(config, store, onDropped, around), delivery }
-}
-
-/** Bounds how many requests wait for keys at once. */
-function waitingRoom(): () => () => void {
-  let waitingCount = 0
-  return () => {
-    if (waitingCount >= WAITING_REQUESTS_MAX) {
-      throw new SidecarError('OVERLOADED', 'too many requests wait for keys', { retryAfterMs: 2_000 })
-    }
-    waitingCount++
-    return () => void waitingCount--
-  }
-}
-
-async function listenAdmin(
-  admin: FastifyInstance,
-  endpoint: { host: string; port: number },
-): Promise<BoundAddress> {
-  try {
-    await admin.listen({ host: endpoint.host, port: endpoint.port })
-  } catch (cause) {
-    throw new SidecarError(
-      'CONFIG',
-      `service.admin.endpoint: ${endpoint.host}:${endpoint.port} cannot be listened on`,
-      { cause },
-    )
-  }
-  const address = admin.server.address()
-  const port = address !== null && typeof address === 'object' ? address.port : endpoint.port
-  return { host: endpoint.host, address: endpoint.host, port }
 }

@@ -41,6 +41,7 @@ export function readKms(
     azure: kms.section('azure', readAzure),
     tenantKeyMapping,
     replicas: kms.textList('replicas', []),
+    pseudonymKeyFile: kms.optionalText('pseudonym_key_file'),
     request: kms.section('request', readRequest),
     cache: kms.section('cache', readCache),
     rotation: kms.section('rotation', readRotation),

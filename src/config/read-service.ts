@@ -28,6 +28,7 @@ export function readService(service: Section): ServiceConfig {
     admin: service.section('admin', (admin) => ({
       endpoint: admin.endpoint('endpoint', '127.0.0.1:8080'),
       token: admin.secret('token'),
+      revealToken: admin.secret('reveal_token'),
     })),
     limits: service.section('limits', (limits) => ({
       inFlightBytesMax: limits.integer('in_flight_mib', 256, 1, 1_048_576) * MIB,

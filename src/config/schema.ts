@@ -71,6 +71,8 @@ export interface KmsConfig {
   readonly tenantKeyMapping: ReadonlyMap<string, string>
   /** Master keys tried in this order when the primary fails. */
   readonly replicas: readonly string[]
+  /** Wrapped pseudonym keys that replicas share, as `betrace keys share-pseudonyms` writes them. */
+  readonly pseudonymKeyFile: string | undefined
   readonly request: KmsRequestConfig
   readonly cache: KmsCacheConfig
   readonly rotation: RotationConfig
@@ -261,6 +263,8 @@ export interface AdminConfig {
   readonly endpoint: Endpoint
   /** `undefined`: every admin call is answered 401. */
   readonly token: Secret | undefined
+  /** Of who may see sealed values; `undefined`: nobody by HTTP. */
+  readonly revealToken: Secret | undefined
 }
 
 export interface LimitsConfig {

@@ -10,11 +10,16 @@ import { pause } from './pause.ts'
 /** The part of `Keys` that the pipeline uses: a synchronous hit, or a promise. */
 export interface KeyCache {
   sealer(tenant: string): Sealer | undefined
-  loadSealer(tenant: string, abort: AbortSignal): Promise<unknown>
+  loadSealer(tenant: string, abort: AbortSignal): Promise<Sealer>
   pseudonymizer(tenant: string): Pseudonymizer | undefined
-  loadPseudonymizer(tenant: string, abort: AbortSignal): Promise<unknown>
+  loadPseudonymizer(tenant: string, abort: AbortSignal): Promise<Pseudonymizer>
   signingKey(tenant: string): SigningKey | undefined
-  loadSigningKey(tenant: string, abort: AbortSignal): Promise<unknown>
+  loadSigningKey(tenant: string, abort: AbortSignal): Promise<SigningKey>
+}
+
+interface MissingKey {
+  readonly tenant: string
+  readonly key: 'encryption' | 'pseudonym'
 }
 
 export interface KeyDeskParts {
@@ -40,11 +45,16 @@ export class KeyDesk {
   }
 }
 
-/** One request at the desk. Remembers which tenants' values the policy decided to mask. */
+/**
+ * One request at the desk. Keeps what its loads brought: a request may have more tenants than the cache has room for, and
+ * would else push its own keys out again. Remembers also which tenants' values the policy decided to mask.
+ */
 export class KeyWait {
   readonly #parts: KeyDeskParts
   readonly #waiting: Waiting
-  readonly #masked = new Set<string>()
+  readonly #sealers = new Map<string, Sealer | 'mask'>()
+  readonly #pseudonymizers = new Map<string, Pseudonymizer | 'mask'>()
+  readonly #signing = new Map<string, SigningKey>()
 
   constructor(parts: KeyDeskParts, waiting: Waiting) {
     this.#parts = parts
@@ -59,8 +69,8 @@ export class KeyWait {
       if (atHand === undefined) {
         atHand = {
           tenant,
-          sealer: this.#masked.has(`encryption ${tenant}`) ? 'mask' : keys.sealer(tenant),
-          pseudonymizer: this.#masked.has(`pseudonym ${tenant}`) ? 'mask' : keys.pseudonymizer(tenant),
+          sealer: this.#sealers.get(tenant) ?? keys.sealer(tenant),
+          pseudonymizer: this.#pseudonymizers.get(tenant) ?? keys.pseudonymizer(tenant),
         }
         byTenant.set(tenant, atHand)
       }
@@ -72,45 +82,48 @@ export class KeyWait {
     const found = new Map<string, SigningKey>()
     for (const tenant of tenants) {
       if (found.has(tenant)) continue
-      const key = this.#parts.keys.signingKey(tenant)
+      const key = this.#signing.get(tenant) ?? this.#parts.keys.signingKey(tenant)
       if (key !== undefined) found.set(tenant, key)
     }
     return found
   }
 
   /** Resolves when every missing key is at hand or the policy masks instead; rejects KEY_UNAVAILABLE at the deadline. */
-  async load(
-    missing: readonly { readonly tenant: string; readonly key: 'encryption' | 'pseudonym' }[],
-  ): Promise<void> {
+  async load(missing: readonly MissingKey[]): Promise<void> {
+    await this.#whileWaiting(() => Promise.all(missing.map((each) => this.#loadOne(each))))
+  }
+
+  async #loadOne({ tenant, key }: MissingKey): Promise<void> {
     const { keys, onKmsFailure } = this.#parts
-    const wanted = missing.map(({ tenant, key }) => ({
-      id: `${key} ${tenant}`,
+    if (key === 'encryption') {
+      this.#sealers.set(
+        tenant,
+        await this.#orMask(onKmsFailure === 'mask', (abort) => keys.loadSealer(tenant, abort)),
+      )
+    } else {
       // A hash without its key falls to a mask, which reveals less; an encryption refuses unless told to mask.
-      mayMask: key === 'pseudonym' || onKmsFailure === 'mask',
-      fetch: (abort: AbortSignal) =>
-        key === 'encryption' ? keys.loadSealer(tenant, abort) : keys.loadPseudonymizer(tenant, abort),
-    }))
-    await this.#whileWaiting(() =>
-      Promise.all(
-        wanted.map(async ({ id, mayMask, fetch }) => {
-          try {
-            await this.#insist(fetch, mayMask)
-          } catch (thrown) {
-            if (!mayMask) throw thrown
-            this.#masked.add(id)
-          }
-        }),
-      ),
-    )
+      this.#pseudonymizers.set(
+        tenant,
+        await this.#orMask(true, (abort) => keys.loadPseudonymizer(tenant, abort)),
+      )
+    }
   }
 
   async loadSigning(missing: readonly string[]): Promise<void> {
     const { keys } = this.#parts
-    await this.#whileWaiting(() =>
-      Promise.all(
-        missing.map((tenant) => this.#insist((abort) => keys.loadSigningKey(tenant, abort), false)),
-      ),
-    )
+    const load = async (tenant: string): Promise<void> => {
+      this.#signing.set(tenant, await this.#insist((abort) => keys.loadSigningKey(tenant, abort), false))
+    }
+    await this.#whileWaiting(() => Promise.all(missing.map(load)))
+  }
+
+  async #orMask<Key>(mayMask: boolean, fetch: (abort: AbortSignal) => Promise<Key>): Promise<Key | 'mask'> {
+    try {
+      return await this.#insist(fetch, mayMask)
+    } catch (thrown) {
+      if (!mayMask) throw thrown
+      return 'mask'
+    }
   }
 
   async #whileWaiting(work: () => Promise<unknown>): Promise<void> {
@@ -123,7 +136,7 @@ export class KeyWait {
   }
 
   /** Tries until the key is there, the failure is one that waiting cannot heal, or the deadline has passed. */
-  async #insist(fetch: (abort: AbortSignal) => Promise<unknown>, once: boolean): Promise<void> {
+  async #insist<Key>(fetch: (abort: AbortSignal) => Promise<Key>, once: boolean): Promise<Key> {
     const { clock } = this.#parts
     const { deadlineMs, abort } = this.#waiting
     for (let waitMs = RETRY_MS_MIN; ; waitMs = Math.min(waitMs * 2, RETRY_MS_MAX)) {
@@ -131,8 +144,7 @@ export class KeyWait {
       if (leftMs <= 0 || abort.aborted)
         throw new SidecarError('KEY_UNAVAILABLE', 'no usable key before the deadline')
       try {
-        await fetch(AbortSignal.any([abort, AbortSignal.timeout(Math.ceil(leftMs))]))
-        return
+        return await fetch(AbortSignal.any([abort, AbortSignal.timeout(Math.ceil(leftMs))]))
       } catch (thrown) {
         const error = asSidecarError(thrown)
         if (once || !healsByWaiting(error)) {

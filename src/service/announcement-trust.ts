@@ -16,6 +16,8 @@ import { Place, type Signal } from '../wire/otlp.ts'
 import { scan, type Visitor } from '../wire/scan.ts'
 
 const VERDICTS_MAX = 10_000
+/** A "no" is asked again: a key that was withheld may have been granted since. */
+const REFUSED_MS = 60_000
 /** Announcements that one request may bring which nobody has judged yet; more are not believed. */
 const UNKNOWN_PER_REQUEST_MAX = 32
 const PREFIX = Buffer.from(ANNOUNCEMENT_KEY_PREFIX)
@@ -53,9 +55,10 @@ export class AnnouncementTrust {
 
   async #judge(found: readonly Found[], abort: AbortSignal): Promise<void> {
     await Promise.all(
-      found.map(async ({ kid, text }) =>
-        this.#verdicts.set(verdictKey(kid, text), await this.#isOurs(kid, text, abort)),
-      ),
+      found.map(async ({ kid, text }) => {
+        const isOurs = await this.#isOurs(kid, text, abort)
+        this.#verdicts.set(verdictKey(kid, text), isOurs, isOurs ? {} : { ttl: REFUSED_MS })
+      }),
     )
   }
 

@@ -1,3 +1,4 @@
+import { generateKeyPairSync } from 'node:crypto'
 import { describe, expect, test } from 'vitest'
 import type { Clock } from '../../../src/clock.ts'
 import { SidecarError } from '../../../src/errors.ts'
@@ -27,19 +28,22 @@ class FlakyKeys implements KeyCache {
   sealer(): Sealer | undefined {
     return this.#sealer
   }
-  async loadSealer(): Promise<void> {
+  async loadSealer(): Promise<Sealer> {
     this.calls++
     const failure = this.#failures.shift()
     if (failure) throw failure
     this.#sealer = sealer
+    return sealer
   }
   pseudonymizer(): undefined {}
-  async loadPseudonymizer(): Promise<void> {
+  async loadPseudonymizer(): Promise<never> {
     this.calls++
     throw this.#failures.shift() ?? new KmsFailure('access_denied')
   }
   signingKey(): undefined {}
-  async loadSigningKey(): Promise<void> {}
+  async loadSigningKey(): Promise<never> {
+    throw new KmsFailure('access_denied')
+  }
 }
 
 function desk(
@@ -109,5 +113,31 @@ describe('a request that needs a key', () => {
       .load(missing)
     controller.abort()
     await expect(load).rejects.toMatchObject({ code: 'KEY_UNAVAILABLE' })
+  })
+
+  test('keeps what it loaded, also when the cache has no room for all of its tenants', async () => {
+    let loadCount = 0
+    // Forgets at once: the smallest cache there is.
+    const forgetful: KeyCache = {
+      sealer: () => undefined,
+      loadSealer: async () => {
+        loadCount++
+        return sealer
+      },
+      pseudonymizer: () => undefined,
+      loadPseudonymizer: async () => ({ pseudonym: () => 'tok' }),
+      signingKey: () => undefined,
+      loadSigningKey: async (tenant) => ({
+        keyId: tenant,
+        privateKey: generateKeyPairSync('ed25519').privateKey,
+      }),
+    }
+    const tenants = Array.from({ length: 50 }, (_, index) => `tenant-${index}`)
+    const wait = desk(forgetful, 'refuse', { open: 0, most: 0 }).open(until(5_000))
+    await wait.load(tenants.map((tenant) => ({ tenant, key: 'encryption' as const })))
+    expect(wait.tenantKeys(tenants).every(({ sealer: at }) => at === sealer)).toBe(true)
+    await wait.loadSigning(tenants)
+    expect([...wait.signingKeys(tenants).keys()]).toEqual(tenants)
+    expect(loadCount).toBe(50)
   })
 })

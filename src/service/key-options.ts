@@ -1,0 +1,48 @@
+// What the configuration says of keys, as `Keys` and the rotation take it.
+import { readFile } from 'node:fs/promises'
+import type { Clock } from '../clock.ts'
+import type { SidecarConfig } from '../config/schema.ts'
+import { SidecarError } from '../errors.ts'
+import { KEYS_DEFAULTS, type Keys, type KeysOptions } from '../keys/keys.ts'
+import { parsePseudonymKeys } from '../keys/pseudonym-file.ts'
+import { ROTATION_DEFAULTS, Rotation } from '../keys/rotation.ts'
+import type { Telemetry } from '../telemetry.ts'
+import { requestMsMax } from './kms.ts'
+import type { Processors } from './processors.ts'
+
+const DAY_MS = 86_400_000
+
+/** Reads `kms.pseudonym_key_file` where it is set. Rejects CONFIG with one line. */
+export async function keysOptions(config: SidecarConfig, processors: Processors): Promise<KeysOptions> {
+  const { cache, request, rotation, pseudonymKeyFile } = config.kms
+  return {
+    ...KEYS_DEFAULTS,
+    ...cache,
+    requestMsMax: requestMsMax(request),
+    // A load may be more than one call: a wrapped key, and the secret that goes with it.
+    loadMsMax: 2 * requestMsMax(request),
+    dataClasses: processors.dataClasses,
+    tenantSecret: processors.tenantSecret,
+    signingKeyAgeMsMax: rotation.ageDaysMax * DAY_MS,
+    pseudonymKeys: pseudonymKeyFile === undefined ? undefined : await readPseudonymKeys(pseudonymKeyFile),
+  }
+}
+
+export function createRotation(
+  { kms }: SidecarConfig,
+  keys: Keys,
+  around: Telemetry & { readonly clock: Clock },
+): Rotation {
+  const { enabled, checkCron } = kms.rotation
+  return new Rotation({ keys, ...around }, { ...ROTATION_DEFAULTS, enabled, checkCron })
+}
+
+async function readPseudonymKeys(path: string): Promise<KeysOptions['pseudonymKeys']> {
+  let text: string
+  try {
+    text = await readFile(path, 'utf8')
+  } catch (cause) {
+    throw new SidecarError('CONFIG', 'kms.pseudonym_key_file: cannot be read', { cause })
+  }
+  return parsePseudonymKeys(text)
+}

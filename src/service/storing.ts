@@ -1,0 +1,30 @@
+// Opens the store, with a consumer for each exporter of each signal, and keeps the books of what leaves it.
+import type { Clock } from '../clock.ts'
+import type { SidecarConfig } from '../config/schema.ts'
+import type { ItemAccounts } from '../pipeline/accounts.ts'
+import { Store } from '../store/store.ts'
+import type { Telemetry } from '../telemetry.ts'
+import { signalsByExporter } from './exporting.ts'
+
+/** `undefined` when storage is off. */
+export async function openStore(
+  config: SidecarConfig,
+  accounts: ItemAccounts,
+  around: Telemetry & { clock: Clock },
+): Promise<Store | undefined> {
+  const { storage } = config
+  if (!storage.enabled) return undefined
+  const consumers = [...signalsByExporter(config)].flatMap(([id, signals]) =>
+    signals.map((signal) => ({ signal, id })),
+  )
+  const store = await Store.open(storage, consumers, {
+    ...around,
+    onLeave: (signal, itemCount, isRefused) => {
+      if (isRefused) accounts.dropped(signal, 'next_hop_refused', itemCount)
+      else accounts.exported(signal, itemCount)
+    },
+    onCorrupt: (signal, itemCount) => accounts.dropped(signal, 'store_corrupt', itemCount),
+  })
+  accounts.watchQueue(() => store.queuedItemsBySignal)
+  return store
+}
