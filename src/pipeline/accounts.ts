@@ -1,7 +1,13 @@
 // The equation that always holds, per signal: accepted + recovered = exported + queued + rejected + dropped + in flight.
 // Items are spans, log records and data points. `queued` is read from the store; the rest is counted here.
+
+import type { ErrorCode } from '../errors.ts'
 import { Counter, Gauge, type Registry } from '../telemetry.ts'
 import type { Signal } from '../wire/otlp.ts'
+
+/** Why accepted items may be given up. */
+const DROP_REASONS = ['next_hop_refused', 'store_corrupt', 'store_failed'] as const
+export type DropReason = (typeof DROP_REASONS)[number]
 
 /** One request's account: opened when it arrives, closed by exactly one of `delivered` and `rejected`. */
 export interface OpenAccount {
@@ -57,6 +63,10 @@ export class ItemAccounts {
     for (const signal of ['traces', 'logs', 'metrics']) {
       for (const each of [this.#accepted, this.#exported, this.#recovered]) each.inc({ signal }, 0)
       this.#inFlight.set({ signal }, 0)
+      // A series that appears with its first event has no rate for it.
+      for (const reason of ['QUEUE_FULL', 'KEY_UNAVAILABLE', 'STORE_FAILED'] satisfies ErrorCode[])
+        this.#rejected.inc({ signal, reason }, 0)
+      for (const reason of DROP_REASONS) this.#dropped.inc({ signal, reason }, 0)
     }
   }
 
@@ -99,7 +109,7 @@ export class ItemAccounts {
     this.#exported.inc({ signal }, itemCount)
   }
 
-  dropped(signal: Signal, reason: string, itemCount: number): void {
+  dropped(signal: Signal, reason: DropReason, itemCount: number): void {
     this.#dropped.inc({ signal, reason }, itemCount)
   }
 }
