@@ -65,5 +65,6 @@ function keyAnswer(key: PublicKeyView): object {
     notAfter: key.notAfterMs === undefined ? null : new Date(key.notAfterMs).toISOString(),
     status: key.status,
     endorsedBy: key.endorsedBy ?? null,
+    endorsement: key.endorsement ?? null,
   }
 }

@@ -130,6 +130,8 @@ export interface PublicKeyView {
   readonly notAfterMs: number | undefined
   readonly status: 'ACTIVE' | 'ROTATED' | 'REVOKED'
   readonly endorsedBy: string | undefined
+  /** Base64, see proto/key-endorsement.md. */
+  readonly endorsement: string | undefined
 }
 
 /** Figures of the status page. */

@@ -1,5 +1,7 @@
 // What this build can do. A part that is added elsewhere is listed here, so that `validate` and `components` know it.
 import { KMS_PROVIDERS } from '../config/read-kms.ts'
+import { asSidecarError } from '../errors.ts'
+import { parseCheckCron } from '../keys/check-schedule.ts'
 import { DETECTORS } from '../redaction/detectors/registry.ts'
 import { parseRedactionOptions } from '../redaction/options-parser.ts'
 import { PACKS } from '../redaction/packs/packs.ts'
@@ -10,6 +12,14 @@ const KMS_PROVIDERS_BUILT: BuildAbilities['kmsProviders'] = KMS_PROVIDERS
 
 export const BUILD_ABILITIES: BuildAbilities = {
   kmsProviders: KMS_PROVIDERS_BUILT,
+  checkCron: (text) => {
+    try {
+      parseCheckCron(text)
+      return undefined
+    } catch (thrown) {
+      return asSidecarError(thrown).message.replace(/^[a-z_.]+: /, '')
+    }
+  },
   packs: PACKS.map(({ name }) => name),
   // The owner of the rules takes the whole processor; everything but its rules has been checked by then.
   checkRules: (rules, path) =>

@@ -10,7 +10,7 @@ import { type CommandIo, painter } from './terminal.ts'
 export const CONFIG_FILE_DEFAULT = 'collector-config.yaml'
 
 /** What a build can do, as far as configuration must know it. */
-export type BuildAbilities = Pick<ConfigSources, 'kmsProviders' | 'checkRules' | 'packs'>
+export type BuildAbilities = Pick<ConfigSources, 'kmsProviders' | 'checkCron' | 'checkRules' | 'packs'>
 
 export interface ConfigArguments {
   readonly files: readonly string[]

@@ -1,4 +1,5 @@
 import { parseArgs } from 'node:util'
+import { KID_CHARS } from '../keys/sealed-value.ts'
 
 export const KEYS_USAGE = `usage: betrace keys list [--tenant T] [--json]
        betrace keys show KEY_ID [--json]
@@ -114,8 +115,8 @@ export function readKeysArguments(argv: readonly string[]): KeysArguments | stri
 
 function parse(argv: readonly string[]) {
   try {
-    return parseArgs({
-      args: [...argv],
+    const parsed = parseArgs({
+      args: argv.filter((arg) => !looksLikeKeyId(arg)),
       options: {
         tenant: { type: 'string' },
         json: { type: 'boolean' },
@@ -131,7 +132,13 @@ function parse(argv: readonly string[]) {
       strict: true,
       allowPositionals: true,
     })
+    return { ...parsed, positionals: [...parsed.positionals, ...argv.filter(looksLikeKeyId)] }
   } catch {
     return undefined
   }
+}
+
+/** One key id in 64 begins with a dash. No option is of its length, so it can be told from one. */
+function looksLikeKeyId(arg: string): boolean {
+  return arg.length === KID_CHARS && arg.startsWith('-') && /^[A-Za-z0-9_-]+$/.test(arg)
 }

@@ -1,10 +1,13 @@
 // How `betrace reveal` reaches the key service: by the sidecar's configuration, or by a local key file alone. Nothing is
 // ever made here: a wrong path is an error, not a new key.
 
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
 import { systemClock } from '../clock.ts'
 import { SidecarError } from '../errors.ts'
 import { openLocalKms } from '../keys/providers/local.ts'
 import type { RevealParts } from '../keys/reveal.ts'
+import { rewrappedKey } from '../keys/rewrap.ts'
 import { openTenantSecret } from '../keys/tenant-secret.ts'
 import { openKms } from '../service/kms.ts'
 import { silentTelemetry } from '../telemetry.ts'
@@ -51,6 +54,16 @@ export async function revealAccess(args: AccessArguments, io: CommandIo): Promis
       const { store, close } = await openKeyStore(config.storage.directory)
       try {
         return await openTenantSecret({ kms, store, clock: systemClock }, tenant, id, signal)
+      } finally {
+        await close()
+      }
+    },
+    // A later wrapping is a help, never a need: values open without the folder.
+    rewrapped: async (tenant, kid) => {
+      if (!existsSync(join(config.storage.directory, 'data.mdb'))) return undefined
+      const { store, close } = await openKeyStore(config.storage.directory)
+      try {
+        return rewrappedKey(store, tenant, kid)
       } finally {
         await close()
       }

@@ -26,6 +26,22 @@ export function checkTogether(checked: Checked): void {
   checkAddresses(checked)
   checkFiles(checked)
   checkRoom(checked)
+  checkKeys(checked)
+}
+
+function checkKeys(checked: Checked): void {
+  const { kms, storage, processors } = checked.config
+  if (kms.replicas.length > 0 && kms.provider !== 'aws') {
+    report(checked, ['kms', 'replicas'], 'is for kms.provider: aws only')
+  }
+  for (const [id, processor] of processors) {
+    if (processor.type !== 'pii' || !processor.tenantSecret || storage.enabled) continue
+    report(
+      checked,
+      ['processors', id, 'tenant_secret'],
+      'needs storage: without it the secret, and all it seals, ends with the process',
+    )
+  }
 }
 
 function checkPipeline(checked: Checked, signal: string, pipeline: PipelineConfig): void {

@@ -25,6 +25,8 @@ export interface ConfigSources extends RuleChecks {
   readonly cwd: string
   /** Paths of Java properties files with the seeds' names. */
   readonly properties?: readonly string[]
+  /** What is wrong with a schedule, or `undefined`; absent: only its form is checked. */
+  readonly checkCron?: ((text: string) => string | undefined) | undefined
   /** Key services that this build can start; `local` alone when absent. */
   readonly kmsProviders?: readonly KmsProviderName[]
 }
@@ -87,7 +89,9 @@ function readAll(root: Section, sources: ConfigSources): SidecarConfig {
   const config: SidecarConfig = {
     receivers: root.section('receivers', readReceivers),
     tenants: root.section('tenants', readTenants),
-    kms: root.section('kms', (kms) => readKms(kms, sources.kmsProviders ?? ['local'], ambientRegion)),
+    kms: root.section('kms', (kms) =>
+      readKms(kms, sources.kmsProviders ?? ['local'], ambientRegion, sources.checkCron),
+    ),
     processors: root.section('processors', (processors) => readProcessors(processors, sources)),
     storage: root.section('storage', readStorage),
     exporters: root.section('exporters', readExporters),

@@ -27,6 +27,7 @@ export function readKms(
   kms: Section,
   builtin: readonly KmsProviderName[],
   ambientRegion: string | undefined,
+  checkCron?: (text: string) => string | undefined,
 ): KmsConfig {
   const provider = kms.choice('provider', KMS_PROVIDERS, 'local')
   const tenantKeyMapping = kms.textMap('tenant_key_mapping')
@@ -44,7 +45,7 @@ export function readKms(
     pseudonymKeyFile: kms.optionalText('pseudonym_key_file'),
     request: kms.section('request', readRequest),
     cache: kms.section('cache', readCache),
-    rotation: kms.section('rotation', readRotation),
+    rotation: kms.section('rotation', (rotation) => readRotation(rotation, checkCron)),
     breaker: kms.section('breaker', readBreaker),
   }
   if (!builtin.includes(provider)) {
@@ -187,11 +188,17 @@ function readCache(cache: Section): KmsCacheConfig {
 // Quartz: seconds first, six or seven fields, and one of the two day fields is `?`.
 const CRON_FIELD = /^[0-9A-Za-z*?/,#-]+$/
 
-function readRotation(rotation: Section): RotationConfig {
+function readRotation(
+  rotation: Section,
+  check: (text: string) => string | undefined = () => undefined,
+): RotationConfig {
   const checkCron = rotation.text('check_cron', '0 0 2 * * ?')
   const fields = checkCron.trim().split(/\s+/)
   if (fields.length < 6 || fields.length > 7 || !fields.every((field) => CRON_FIELD.test(field))) {
     rotation.problem('check_cron', 'must have six or seven fields, seconds first, such as 0 0 2 * * ?')
+  } else {
+    const mistake = check(checkCron)
+    if (mistake !== undefined) rotation.problem('check_cron', mistake)
   }
   return {
     enabled: rotation.boolean('enabled', true),

@@ -212,6 +212,7 @@ function publicKeyView(record: ReturnType<Keys['publicKeys']>[number]): PublicKe
     notAfterMs: record.notAfter == null ? undefined : Date.parse(record.notAfter),
     status: record.status,
     endorsedBy: record.endorsedBy ?? undefined,
+    endorsement: record.endorsement ?? undefined,
   }
 }
 

@@ -186,6 +186,7 @@ test.each(['acme', '__proto__', 'constructor', 'a/b'])(
             notAfterMs: undefined,
             status: 'ACTIVE' as const,
             endorsedBy: undefined,
+            endorsement: undefined,
           },
         ],
       ],
@@ -204,6 +205,7 @@ test.each(['acme', '__proto__', 'constructor', 'a/b'])(
           notAfter: null,
           status: 'ACTIVE',
           endorsedBy: null,
+          endorsement: null,
         },
       ],
     })
