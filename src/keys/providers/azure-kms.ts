@@ -12,8 +12,7 @@ import { azureError } from './azure-errors.ts'
 import { type AzureKeyId, formatKeyId, parseKeyId } from './azure-key-id.ts'
 import { derOfEcdsa } from './azure-signature.ts'
 import type { AzureVault } from './azure-vault.ts'
-
-const WRAP_BYTES_MAX = 4_096
+import { checkWrappable, generateByWrapping } from './random-key.ts'
 
 export interface AzureKmsParts {
   readonly vault: AzureVault
@@ -36,19 +35,11 @@ export class AzureKms implements Kms {
   }
 
   async generateDataKey(context: KmsContext, signal: AbortSignal): Promise<GeneratedDataKey> {
-    const plaintext = randomBytes(32)
-    try {
-      return { plaintext, ...(await this.#wrap('generate_data_key', plaintext, context, signal)) }
-    } catch (thrown) {
-      plaintext.fill(0)
-      throw thrown
-    }
+    return generateByWrapping((plaintext) => this.#wrap('generate_data_key', plaintext, context, signal))
   }
 
   async wrap(plaintext: Uint8Array, context: KmsContext, signal: AbortSignal): Promise<WrappedKey> {
-    if (plaintext.length === 0 || plaintext.length > WRAP_BYTES_MAX) {
-      throw new KmsError('bad_request', 'encrypt', 'plaintext must be 1 to 4096 bytes')
-    }
+    checkWrappable(plaintext)
     return this.#wrap('encrypt', plaintext, context, signal)
   }
 

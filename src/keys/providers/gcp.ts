@@ -1,6 +1,6 @@
 // Google Cloud KMS. Its Encrypt takes the context as additional authenticated data and returns a ciphertext that says by
 // itself which version of the key made it, so the key's name without a version is what a wrapped key needs to be opened.
-import { createHash, createPublicKey, randomBytes } from 'node:crypto'
+import { createHash, createPublicKey } from 'node:crypto'
 import { SidecarError } from '../../errors.ts'
 import type { Logger } from '../../telemetry.ts'
 import { type KmsContext, serialiseContext } from '../context.ts'
@@ -9,6 +9,7 @@ import { type AttemptParts, type CallLimits, callWithAttempts } from './attempts
 import { GcpConnection, type GcpEndpoint, type GcpMethod, loadGcpSdk } from './gcp-connection.ts'
 import { crc32c } from './gcp-crc32c.ts'
 import { gcpError } from './gcp-errors.ts'
+import { checkWrappable, generateByWrapping } from './random-key.ts'
 
 /** Credentials are what Application Default Credentials find. */
 export interface GcpKmsOptions {
@@ -39,7 +40,6 @@ interface SigningKey {
   readonly spki: Uint8Array
 }
 
-const WRAP_BYTES_MAX = 4_096
 const SIGNING_KEYS_MAX = 64
 const PART = '[A-Za-z0-9_.:-]{1,128}'
 const KEY_PATH = new RegExp(`^projects/${PART}/locations/${PART}/keyRings/${PART}/cryptoKeys/${PART}$`)
@@ -114,19 +114,11 @@ class GcpKms implements Kms {
   }
 
   async generateDataKey(context: KmsContext, signal: AbortSignal): Promise<GeneratedDataKey> {
-    const plaintext = randomBytes(32)
-    try {
-      return { plaintext, ...(await this.#wrap('generate_data_key', plaintext, context, signal)) }
-    } catch (thrown) {
-      plaintext.fill(0)
-      throw thrown
-    }
+    return generateByWrapping((plaintext) => this.#wrap('generate_data_key', plaintext, context, signal))
   }
 
   async wrap(plaintext: Uint8Array, context: KmsContext, signal: AbortSignal): Promise<WrappedKey> {
-    if (plaintext.length === 0 || plaintext.length > WRAP_BYTES_MAX) {
-      throw new KmsError('bad_request', 'encrypt', 'plaintext must be 1 to 4096 bytes')
-    }
+    checkWrappable(plaintext)
     return this.#wrap('encrypt', plaintext, context, signal)
   }
 

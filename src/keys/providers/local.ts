@@ -14,6 +14,7 @@ import type { Logger } from '../../telemetry.ts'
 import { type KmsContext, serialiseContext } from '../context.ts'
 import { type GeneratedDataKey, type Kms, type KmsDescription, KmsError, type WrappedKey } from '../kms.ts'
 import { loadKeyFile } from './local-key-file.ts'
+import { checkWrappable } from './random-key.ts'
 
 export interface LocalKmsOptions {
   /** The default master key. Other keys stand beside it. */
@@ -38,7 +39,6 @@ const VERSION = 1
 const NONCE_BYTES = 12
 const TAG_BYTES = 16
 const HEADER_BYTES = 1 + NONCE_BYTES
-const WRAP_BYTES_MAX = 4_096
 const KEY_NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/
 
 /** Opens or makes the key files. Throws CONFIG with one line that names the setting. */
@@ -97,9 +97,7 @@ class LocalKms implements Kms {
 
   async wrap(plaintext: Uint8Array, context: KmsContext, signal: AbortSignal): Promise<WrappedKey> {
     checkAbort(signal, 'encrypt')
-    if (plaintext.length === 0 || plaintext.length > WRAP_BYTES_MAX) {
-      throw new KmsError('bad_request', 'encrypt', 'plaintext must be 1 to 4096 bytes')
-    }
+    checkWrappable(plaintext)
     return this.#wrap(plaintext, context)
   }
 
