@@ -21,6 +21,8 @@ export interface SidecarSetup {
   /** Laid over the `service.limits` section. */
   readonly limits?: Readonly<Record<string, unknown>>
   readonly env?: Readonly<Record<string, string>>
+  /** The `kms` section; absent: the local one. */
+  readonly kms?: Readonly<Record<string, unknown>>
   /** Arguments to Node itself, for profiles. */
   readonly nodeArgs?: readonly string[]
   readonly cpu?: number
@@ -136,7 +138,7 @@ export class Sidecar {
           },
         },
       },
-      kms: { provider: 'local' },
+      kms: this.#setup.kms ?? { provider: 'local' },
       processors,
       storage: { directory: this.dataDirectory, ...this.#setup.storage },
       exporters,
