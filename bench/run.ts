@@ -19,8 +19,8 @@ import {
 } from './scenarios.ts'
 import { runWireBench } from './wire.ts'
 
-const QUICK: Durations = { warmUpSeconds: 3, saturatedSeconds: 3, pacedSeconds: 0, repetitions: 3 }
-const FULL: Durations = { warmUpSeconds: 4, saturatedSeconds: 8, pacedSeconds: 30, repetitions: 3 }
+const QUICK: Durations = { warmUpSeconds: 3, saturatedSeconds: 2, pacedSeconds: 0, repetitions: 5 }
+const FULL: Durations = { warmUpSeconds: 4, saturatedSeconds: 4, pacedSeconds: 20, repetitions: 5 }
 const LONG_SECONDS = 600
 
 async function main(flags: readonly string[]): Promise<number> {

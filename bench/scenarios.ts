@@ -99,6 +99,8 @@ export interface PacedResult {
   readonly direct: LatencySummary
 }
 
+const YARDSTICK_SECONDS = 1
+
 /** Measures one configuration at one request size, next to the yardstick and to the way without a sidecar. */
 export async function runScenario(
   name: ScenarioName,
@@ -111,11 +113,17 @@ export async function runScenario(
     const target = { pid: sidecar.process.pid, sink }
     const load = { port: sidecar.ports.grpc, spans, inFlight: inFlightFor(spans) }
     await warmUp({ ...target, load: { ...load, seconds: durations.warmUpSeconds } })
+    // Each run stands between two yardsticks and is held against their mean: on a shared machine the speed of a core
+    // drifts within seconds.
+    const yardstick = async (): Promise<number> =>
+      (await runYardstick({ spans, seconds: YARDSTICK_SECONDS })).cpuUsPerSpan
     const runs: { saturated: Measurement; yardstickUs: number }[] = []
+    let before = await yardstick()
     for (let repetition = 0; repetition < durations.repetitions; repetition++) {
       const saturated = await measure({ ...target, load: { ...load, seconds: durations.saturatedSeconds } })
-      const { cpuUsPerSpan } = await runYardstick({ spans, seconds: Math.min(2, durations.saturatedSeconds) })
-      runs.push({ saturated, yardstickUs: cpuUsPerSpan })
+      const after = await yardstick()
+      runs.push({ saturated, yardstickUs: (before + after) / 2 })
+      before = after
     }
     const paced =
       durations.pacedSeconds === 0 ? undefined : await runPaced(sidecar, sink, spans, durations.pacedSeconds)
