@@ -4,6 +4,7 @@
 //   npm run bench                the README's table, about twelve minutes
 //   npm run bench -- --quick     ratios only, under two minutes, for every change
 //   npm run bench -- --long      also ten minutes at a fixed rate, to see whether memory stays flat
+
 import { setTimeout as sleep } from 'node:timers/promises'
 import { readUsage } from './cpu.ts'
 import { runLoad, runScript, SERVER_CPU, SinkProcess } from './harness.ts'
@@ -17,6 +18,7 @@ import {
   type ScenarioResult,
   startSidecar,
 } from './scenarios.ts'
+import { benchStart } from './start.ts'
 import { runWireBench } from './wire.ts'
 
 const QUICK: Durations = { warmUpSeconds: 3, saturatedSeconds: 2, pacedSeconds: 0, repetitions: 5 }
@@ -28,6 +30,7 @@ async function main(flags: readonly string[]): Promise<number> {
   const report = new Report(isQuick ? 'bench-quick' : 'bench', !isQuick)
   await benchWire(report)
   await benchKeys(report)
+  await benchStartUp(report)
   await benchEndToEnd(report, isQuick)
   if (flags.includes('--long')) await benchLong(report)
   return report.finish()
@@ -47,16 +50,26 @@ async function benchKeys(report: Report): Promise<void> {
   report.judge('keys.cached_p99_us', result.cachedP99Us)
   report.judge('keys.hit_ratio', result.hitRatio)
   report.judge('keys.cold_calls', result.coldCalls)
+  report.judge('keys.calls_by_rate', result.callsPerHourTenfold / result.callsPerHour)
+  report.judge('keys.miss_overhead_ms', result.missOverheadP99Ms)
   const rows = [
     [
       'both keys of a request, cached: p50 / p99',
       `${format(result.cachedP50Us)} / ${format(result.cachedP99Us)} µs`,
     ],
     [`hit ratio over ${format(result.lookups)} look-ups`, `${(result.hitRatio * 100).toFixed(4)} %`],
-    ['calls to the key service an hour, 20 tenants', format(result.callsPerHour)],
+    ['calls to the key service an hour, 100 tenants', format(result.callsPerHour)],
+    ['the same at ten times the rate', format(result.callsPerHourTenfold)],
+    ['a miss, beyond the time of the service: p99', `${format(result.missOverheadP99Ms)} ms`],
     ['calls for 3,000 concurrent cold requests', format(result.coldCalls)],
   ]
   report.table('Key cache', ['', ''], rows, result)
+}
+
+async function benchStartUp(report: Report): Promise<void> {
+  const readyMs = await benchStart()
+  report.judge('start.ready_ms', readyMs)
+  report.table('Start', ['', ''], [['from exec to ready', `${format(readyMs)} ms`]], { readyMs })
 }
 
 async function benchEndToEnd(report: Report, isQuick: boolean): Promise<void> {
