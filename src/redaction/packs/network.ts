@@ -9,6 +9,7 @@ export const NETWORK: readonly Rule[] = [
     match: { key: ['*version', '*.version.*'], detector: ['ipv4'] },
     action: KEEP,
   },
+  { name: 'versions of libraries', match: { surface: ['version'], detector: ['ipv4'] }, action: KEEP },
   {
     // The server's own side of a connection, and what runs it.
     name: 'infrastructure addresses',

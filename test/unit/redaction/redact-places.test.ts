@@ -11,6 +11,7 @@ import {
 } from '../../../src/redaction/options.ts'
 import { redact } from '../../../src/redaction/redact.ts'
 import { compileRules, type RuleSet } from '../../../src/redaction/rules.ts'
+import { SURFACES as SURFACE_NAMES } from '../../../src/redaction/surfaces.ts'
 import { Place, type Signal } from '../../../src/wire/otlp.ts'
 import {
   decode,
@@ -219,24 +220,7 @@ describe('every place, type, action and way to match', () => {
   })
 })
 
-const ALL_SURFACES = [
-  'resource',
-  'scope',
-  'span',
-  'event',
-  'link',
-  'log',
-  'body',
-  'metric',
-  'point',
-  'exemplar',
-  'name',
-  'status',
-  'trace_state',
-  'severity',
-  'schema_url',
-  'entity',
-]
+const ALL_SURFACES = [...SURFACE_NAMES.keys()]
 
 /** Whether every token in the body opens under the place's key, or a path into a kvlist there. */
 function opened(body: Uint8Array, tenant: TestTenant, surface: Surface): boolean {
