@@ -28,11 +28,13 @@ const LONG_SECONDS = 600
 async function main(flags: readonly string[]): Promise<number> {
   const isQuick = flags.includes('--quick')
   const report = new Report(isQuick ? 'bench-quick' : 'bench', !isQuick)
-  await benchWire(report)
-  await benchKeys(report)
-  await benchStartUp(report)
-  await benchEndToEnd(report, isQuick)
-  if (flags.includes('--long')) await benchLong(report)
+  if (!flags.includes('--only-long')) {
+    await benchWire(report)
+    await benchKeys(report)
+    await benchStartUp(report)
+    await benchEndToEnd(report, isQuick)
+  }
+  if (flags.some((flag) => flag === '--long' || flag === '--only-long')) await benchLong(report)
   return report.finish()
 }
 
