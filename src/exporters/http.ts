@@ -28,7 +28,7 @@ const IDLE_MS = 4_000
 interface Answer {
   readonly status: number
   readonly retryAfter: string | undefined
-  readonly isProtobuf: boolean
+  readonly contentType: string
   readonly body: Buffer
 }
 
@@ -147,7 +147,7 @@ function answerOf(response: IncomingMessage, body: Buffer): Answer {
   return {
     status: response.statusCode ?? 0,
     retryAfter: response.headers['retry-after'],
-    isProtobuf: /^application\/x-protobuf\b/i.test(response.headers['content-type'] ?? ''),
+    contentType: response.headers['content-type'] ?? '',
     body,
   }
 }
@@ -156,7 +156,12 @@ function answerOf(response: IncomingMessage, body: Buffer): Answer {
 export function outcomeOf(answer: Answer, nowMs: number): SendOutcome {
   const { status } = answer
   if (status >= 200 && status < 300) {
-    return answer.isProtobuf ? readExportResponse(answer.body) : { kind: 'ok', rejectedItems: 0, message: '' }
+    // A login page with status 200 is a proxy speaking; no OTLP server took the data.
+    if (/^text\/html\b/i.test(answer.contentType) && answer.body.length > 0)
+      return { kind: 'retry', afterMs: undefined, reason: 'not_otlp' }
+    return /^application\/x-protobuf\b/i.test(answer.contentType)
+      ? readExportResponse(answer.body)
+      : { kind: 'ok', rejectedItems: 0, message: '' }
   }
   const reason = `http_${status}`
   if (!RETRYABLE.has(status)) return { kind: 'refused', reason }

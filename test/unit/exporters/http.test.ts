@@ -72,6 +72,17 @@ describe('what the peer says', () => {
       act(response)
     })
 
+  test('in a web page with status 200 is a proxy, and no delivery', async () => {
+    const page = await answering((response) =>
+      response.writeHead(200, { 'content-type': 'text/html; charset=utf-8' }).end('<p>log in</p>'),
+    )
+    expect(await send(page)).toEqual({ kind: 'retry', afterMs: undefined, reason: 'not_otlp' })
+    const empty = await answering((response) =>
+      response.writeHead(200, { 'content-type': 'text/html' }).end(),
+    )
+    expect((await send(empty)).kind).toBe('ok')
+  })
+
   test.each([
     200, 202, 204, 429, 502, 503, 504, 301, 302, 307, 308, 400, 401, 403, 404, 405, 408, 413, 415, 500, 501,
     505,
