@@ -2,7 +2,7 @@
 // crash the last line may be torn; it was never acknowledged, so it is cut off when the file is opened again. A write
 // that fails half way is cut off the same way, at once.
 import { constants } from 'node:fs'
-import { type FileHandle, open } from 'node:fs/promises'
+import { type FileHandle, mkdir, open, stat } from 'node:fs/promises'
 import { dirname } from 'node:path'
 
 interface Waiting {
@@ -77,6 +77,7 @@ export class LineFile {
     let start = 0
     while (start < batch.length) {
       try {
+        if (start === 0) await this.#letGoOfMoved()
         if (!this.#file) await this.open()
         await this.#makeRoom(batch[start].line.length)
         const count = this.#fitting(batch, start)
@@ -88,6 +89,20 @@ export class LineFile {
         return
       }
     }
+  }
+
+  /** Somebody may move or delete the file under us; what is written after that must be found under its name. */
+  async #letGoOfMoved(): Promise<void> {
+    const file = this.#file
+    if (!file) return
+    const [ours, named] = await Promise.all([
+      file.stat({ bigint: true }),
+      stat(this.#options.path, { bigint: true }).catch(() => undefined),
+    ])
+    if (named && named.ino === ours.ino && named.dev === ours.dev) return
+    this.#file = undefined
+    await file.close()
+    await mkdir(dirname(this.#options.path), { recursive: true, mode: 0o700 })
   }
 
   /** Lines from `start` that go into the file as it is; at least one. */

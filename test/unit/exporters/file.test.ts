@@ -1,5 +1,15 @@
 import { execFileSync } from 'node:child_process'
-import { appendFileSync, readdirSync, readFileSync, statSync, truncateSync, writeFileSync } from 'node:fs'
+import {
+  appendFileSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs'
 import { join } from 'node:path'
 import { PassThrough } from 'node:stream'
 import { describe, expect, onTestFinished, test } from 'vitest'
@@ -41,6 +51,21 @@ describe('the file exporter', () => {
     await first.close()
     await (await exporter(path)).send('b')
     expect(lines(path).map(spanName)).toEqual(['a', 'b'])
+  })
+
+  test('is found under its name after somebody moved or deleted it', async () => {
+    const folder = join(testFolder(), 'out')
+    mkdirSync(folder)
+    const path = join(folder, 'out.jsonl')
+    const { send } = await exporter(path)
+    await send('a')
+    renameSync(path, `${path}.1`)
+    expect((await send('b')).kind).toBe('ok')
+    expect(lines(`${path}.1`).map(spanName)).toEqual(['a'])
+    expect(lines(path).map(spanName)).toEqual(['b'])
+    rmSync(folder, { recursive: true })
+    expect((await send('c')).kind).toBe('ok')
+    expect(lines(path).map(spanName)).toEqual(['c'])
   })
 
   test('cuts a torn last line off, wherever it was torn', async () => {
