@@ -118,6 +118,11 @@ export class Service {
   }
 }
 
+function holdsRecords(store: KeyStore): boolean {
+  const kinds = ['signing', 'pseudonym', 'secret', 'announcement'] as const
+  return kinds.some((kind) => !store.list(kind)[Symbol.iterator]().next().done)
+}
+
 async function assemble(
   config: SidecarConfig,
   surroundings: Surroundings,
@@ -134,7 +139,9 @@ async function assemble(
   const keyStore: KeyStore = store ? storeKeyStore<KeyRecordKind>(store) : new MemoryKeyStore()
   if (!store) log.warn('Storage is off: signing and pseudonym keys last until the process ends')
 
-  const opened = await (surroundings.openKms ?? openKms)(config, surroundings.env, log)
+  // Records without the master key that wrapped them: the key file is lost, and a new one would open none of them.
+  const isFirstStart = !holdsRecords(keyStore)
+  const opened = await (surroundings.openKms ?? openKms)(config, surroundings.env, log, isFirstStart)
   const kms = guardKms(opened, config, around)
   closers.push(() => kms.close())
   const trust = new AnnouncementTrust({ kms, store: keyStore })
