@@ -79,3 +79,8 @@ export function asSidecarError(thrown: unknown): SidecarError {
     ? thrown
     : new SidecarError('INTERNAL', 'internal error', { cause: thrown })
 }
+
+/** A failure as fields of a log line. What we throw says its code and phrase; only what nobody expected brings a stack. */
+export function loggable(thrown: unknown): Record<string, unknown> {
+  return thrown instanceof SidecarError ? { code: thrown.code, reason: thrown.message } : { err: thrown }
+}

@@ -113,6 +113,9 @@ class Show {
 
   async #runPrograms(): Promise<Map<string, Recorded>> {
     const [grpc, http] = this.#ports
+    this.#print.line(
+      '  rules: the default pack, and two of our own for names (no pack finds names in free text)',
+    )
     const recorded = new Map<string, Recorded>()
     await Promise.all(
       PROGRAMS.map(async ({ file, transport, shows }) => {
@@ -221,7 +224,7 @@ class Show {
     const figures = readFigures(await (await this.#get('/q/metrics')).text())
     this.#print.heading('Figures of this run')
     this.#print.line(
-      `  ${figures.requests} requests; inside the sidecar, durable on disk: half under ${figures.p50Ms} ms, 99 % under ${figures.p99Ms} ms`,
+      `  ${figures.requests} requests, durable on disk: half under ${figures.p50Ms} ms, 99 % under ${figures.p99Ms} ms`,
     )
     this.#print.line(
       `  key cache: ${(figures.hitRatio * 100).toFixed(2)} % of ${figures.lookups} look-ups hit; ${figures.keyServiceCalls} calls to the key service`,

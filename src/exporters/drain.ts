@@ -2,6 +2,7 @@
 // or when it was given up: then dead letter first, then tombstone, then acknowledgement. A crash between any two of
 // these repeats a step and loses nothing.
 import type { Clock } from '../clock.ts'
+import { loggable } from '../errors.ts'
 import type { Logger } from '../telemetry.ts'
 import type { Signal } from '../wire/otlp.ts'
 import type { DeadLetter, DrainedEntry } from './dead-letter.ts'
@@ -122,7 +123,10 @@ export class Drain {
   /** The store failed under a read or an acknowledgement; the entry stays and comes again after a restart. */
   #unreadable(thrown: unknown): void {
     this.#health.failed('queue_unreadable')
-    this.#parts.log.error({ exporter: this.#parts.sender.id, err: thrown }, 'the queue cannot be read')
+    this.#parts.log.error(
+      { exporter: this.#parts.sender.id, ...loggable(thrown) },
+      'the queue cannot be read',
+    )
   }
 
   async #finish(entry: DrainedEntry, consumer: string): Promise<void> {
@@ -157,7 +161,7 @@ export class Drain {
       outcome = await sender.send(entry.signal, entry.body, signal)
     } catch (thrown) {
       if (signal.aborted) return undefined
-      log.error({ exporter: sender.id, err: thrown }, 'exporter failed')
+      log.error({ exporter: sender.id, ...loggable(thrown) }, 'exporter failed')
       outcome = { kind: 'retry', afterMs: undefined, reason: 'internal' }
     }
     if (outcome.kind === 'ok') {
@@ -200,7 +204,7 @@ export class Drain {
         return await step()
       } catch (thrown) {
         this.#parts.log.error(
-          { exporter: this.#parts.sender.id, err: thrown },
+          { exporter: this.#parts.sender.id, ...loggable(thrown) },
           'cannot record what was given up',
         )
         const outcome = { kind: 'retry', afterMs: undefined, reason: 'not_recorded' } as const

@@ -1,6 +1,7 @@
 // Statements that no request brings along: the tombstone of what was given up, heartbeats, the last word at shutdown.
 // Each reaches the store before anybody acts on it.
 import type { Clock } from '../clock.ts'
+import { loggable } from '../errors.ts'
 import type { Emitted, Evidence, GiveUpReason, SigningKey, StatementRecord } from '../evidence/evidence.ts'
 import { decodeRefs } from '../evidence/refs.ts'
 import type { Store } from '../store/store.ts'
@@ -27,6 +28,7 @@ export class EvidenceDesk {
   readonly #flushTimer: NodeJS.Timeout
   #heartbeatTimer: NodeJS.Timeout | undefined
   #isFlushing = false
+  #isWaiting = false
 
   constructor(parts: EvidenceDeskParts) {
     this.#parts = parts
@@ -41,7 +43,7 @@ export class EvidenceDesk {
         const keys = await this.#keysOf(evidence.tenants)
         await this.#commit(evidence.heartbeat(keys, clock.nowNs()))
       } catch (thrown) {
-        log.warn({ err: thrown }, 'heartbeat was not recorded')
+        log.warn(loggable(thrown), 'heartbeat was not recorded')
       }
     }
     this.#heartbeatTimer = setInterval(() => void beat(), intervalMs).unref()
@@ -68,7 +70,7 @@ export class EvidenceDesk {
       const keys = await this.#keysOf(evidence.tenants)
       await this.#commit(evidence.shutdown(keys, clock.nowNs()))
     } catch (thrown) {
-      log.warn({ err: thrown }, 'shutdown statement was not recorded')
+      log.warn(loggable(thrown), 'shutdown statement was not recorded')
     }
   }
 
@@ -79,8 +81,12 @@ export class EvidenceDesk {
     this.#isFlushing = true
     try {
       await this.#commit(evidence.flush(await this.#keysOf(evidence.tenants), clock.nowNs()))
+      if (this.#isWaiting) log.info('statements reach the store again')
+      this.#isWaiting = false
     } catch (thrown) {
-      log.warn({ err: thrown }, 'statements still wait for the store')
+      // Tried every second; a full disk for a night must not fill the log as well.
+      if (!this.#isWaiting) log.warn(loggable(thrown), 'statements still wait for the store')
+      this.#isWaiting = true
     } finally {
       this.#isFlushing = false
     }
@@ -95,7 +101,7 @@ export class EvidenceDesk {
         try {
           found.set(tenant, keys.signingKey(tenant) ?? (await keys.loadSigningKey(tenant, abort)))
         } catch (thrown) {
-          log.warn({ err: thrown }, 'no signing key for a statement')
+          log.warn(loggable(thrown), 'no signing key for a statement')
         }
       }),
     )

@@ -1,6 +1,7 @@
 // Opens the store, with a consumer for each exporter of each signal, and keeps the books of what leaves it.
 import type { Clock } from '../clock.ts'
 import type { SidecarConfig } from '../config/schema.ts'
+import { SidecarError } from '../errors.ts'
 import type { ItemAccounts } from '../pipeline/accounts.ts'
 import { Store } from '../store/store.ts'
 import type { Telemetry } from '../telemetry.ts'
@@ -24,7 +25,17 @@ export async function openStore(
       else accounts.exported(signal, itemCount)
     },
     onCorrupt: (signal, itemCount) => accounts.dropped(signal, 'store_corrupt', itemCount),
+  }).catch((thrown: unknown) => {
+    throw withSetting(thrown, storage.directory)
   })
   accounts.watchQueue(() => store.queuedItemsBySignal)
   return store
+}
+
+/** Who is paged at a failed start reads which setting and which folder it was. */
+function withSetting(thrown: unknown, directory: string): unknown {
+  if (!(thrown instanceof SidecarError)) return thrown
+  const { code, message, cause } = thrown
+  const reason = cause instanceof Error && 'code' in cause ? ` (${String(cause.code)})` : ''
+  return new SidecarError(code, `storage.directory: ${directory}: ${message}${reason}`, { cause })
 }
