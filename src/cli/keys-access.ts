@@ -17,13 +17,13 @@ import { join } from 'node:path'
 import { open } from 'lmdb'
 import { type Clock, systemClock } from '../clock.ts'
 import type { SidecarConfig } from '../config/schema.ts'
+import { syncDirectory } from '../directory.ts'
 import { SidecarError } from '../errors.ts'
 import type { KeyRecordKind } from '../keys/keystore.ts'
 import type { Kms } from '../keys/kms.ts'
 import { MeteredKms } from '../keys/metered-kms.ts'
 import type { ErasableKeyStore } from '../keys/shred.ts'
 import { openKms } from '../service/kms.ts'
-import { syncDirectory } from '../store/directory.ts'
 import { type Environment, openEnvironment } from '../store/environment.ts'
 import { storeKeyStore } from '../store/key-store.ts'
 import { lockDirectory } from '../store/lock.ts'
@@ -163,10 +163,10 @@ class FolderKeyStore implements ErasableKeyStore {
     syncFile(copy)
     linkSync(data, old)
     renameSync(copy, data)
-    syncDirectory(this.#directory)
+    await syncDirectory(this.#directory)
     overwriteAndUnlink(old)
     rmSync(copyFolder, { recursive: true, force: true })
-    syncDirectory(this.#directory)
+    await syncDirectory(this.#directory)
     this.#environment = openEnvironment(this.#directory, this.#mapBytes)
   }
 

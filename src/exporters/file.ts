@@ -1,12 +1,13 @@
 // OTLP/JSON, one request a line, as the Collector's file exporter writes it. A full file is renamed to
 // <name>-<UTC time>.<extension> beside it, as the Collector does.
-import { mkdir, readdir, rename, rm } from 'node:fs/promises'
+import { readdir, rename, rm } from 'node:fs/promises'
 import { basename, dirname, extname, join } from 'node:path'
 import type { Clock } from '../clock.ts'
+import { makeDirectory, syncDirectory } from '../directory.ts'
 import { SidecarError } from '../errors.ts'
 import { protobufToJson } from '../wire/json.ts'
 import type { Signal } from '../wire/otlp.ts'
-import { LineFile, syncDirectory } from './line-file.ts'
+import { LineFile } from './line-file.ts'
 import { FILE_ROTATION_DEFAULTS, type FileExporterOptions } from './options.ts'
 import type { Sender, SendOutcome } from './sender.ts'
 
@@ -38,7 +39,7 @@ export class FileExporter implements Sender {
   /** Makes the folder and the file (mode 0600), and cuts a torn last line off. Rejects CONFIG. */
   async start(): Promise<void> {
     try {
-      await mkdir(dirname(this.#path), { recursive: true, mode: 0o700 })
+      await makeDirectory(dirname(this.#path))
       await this.#file.open()
     } catch (cause) {
       throw new SidecarError('CONFIG', `exporters.${this.id}.path: cannot be written`, { cause })

@@ -2,8 +2,9 @@
 // crash the last line may be torn; it was never acknowledged, so it is cut off when the file is opened again. A write
 // that fails half way is cut off the same way, at once.
 import { constants } from 'node:fs'
-import { type FileHandle, mkdir, open, stat } from 'node:fs/promises'
+import { type FileHandle, open, stat } from 'node:fs/promises'
 import { dirname } from 'node:path'
+import { makeDirectory, syncDirectory } from '../directory.ts'
 
 interface Waiting {
   readonly line: Uint8Array
@@ -102,7 +103,7 @@ export class LineFile {
     if (named && named.ino === ours.ino && named.dev === ours.dev) return
     this.#file = undefined
     await file.close()
-    await mkdir(dirname(this.#options.path), { recursive: true, mode: 0o700 })
+    await makeDirectory(dirname(this.#options.path))
   }
 
   /** Lines from `start` that go into the file as it is; at least one. */
@@ -184,15 +185,5 @@ function isJson(bytes: Buffer): boolean {
     return true
   } catch {
     return false
-  }
-}
-
-/** A new or renamed name survives a crash only when its directory is flushed. */
-export async function syncDirectory(directory: string): Promise<void> {
-  const handle = await open(directory, 'r')
-  try {
-    await handle.sync()
-  } finally {
-    await handle.close()
   }
 }

@@ -3,11 +3,11 @@
 // the order of the calls and are never given out twice, also not after a restart with an empty queue.
 import { dirname, resolve } from 'node:path'
 import { type Clock, systemClock } from '../clock.ts'
+import { makeDirectory, syncDirectory } from '../directory.ts'
 import { SidecarError } from '../errors.ts'
 import { type Logger, type Registry, silentTelemetry } from '../telemetry.ts'
 import type { Signal } from '../wire/otlp.ts'
 import { metaNumber, readNumber, startBoot } from './boot.ts'
-import { makeDirectory, syncDirectory } from './directory.ts'
 import { DrainRate } from './drain-rate.ts'
 import { ENTRY_OVERHEAD_BYTES, type NewEntry, type QueueEntry } from './entry.ts'
 import { asStoreError, type Environment, openEnvironment, type Write } from './environment.ts'
@@ -68,7 +68,9 @@ export class Store {
     consumers: readonly ConsumerId[],
     surroundings: StoreSurroundings = {},
   ): Promise<Store> {
-    makeDirectory(options.directory)
+    await makeDirectory(options.directory).catch((thrown) => {
+      throw asStoreError(thrown)
+    })
     const lock = lockDirectory(options.directory)
     let environment: Environment | undefined
     try {
@@ -76,7 +78,8 @@ export class Store {
       environment = openEnvironment(options.directory, mapBytes(queueBytesMax, evidenceBytesMax))
       const { instanceId, boot } = await startBoot(environment)
       // The file's name, and a new folder's, must survive a power cut as well as what is in the file.
-      for (const folder of [options.directory, dirname(resolve(options.directory))]) syncDirectory(folder)
+      for (const folder of [options.directory, dirname(resolve(options.directory))])
+        await syncDirectory(folder)
       return new Store(options, consumers, surroundings, { environment, lock, instanceId, boot })
     } catch (thrown) {
       await environment?.close()

@@ -3,8 +3,9 @@
 // of two processes that start at once one wins, and both read what stands there.
 import { createHash, randomBytes } from 'node:crypto'
 import { constants } from 'node:fs'
-import { type FileHandle, link, mkdir, open, unlink } from 'node:fs/promises'
+import { type FileHandle, link, open, unlink } from 'node:fs/promises'
 import { dirname } from 'node:path'
+import { makeDirectory, syncDirectory } from '../../directory.ts'
 import { SidecarError } from '../../errors.ts'
 
 const HEADER = Buffer.from('betrace-local-kms/v1\n')
@@ -68,7 +69,7 @@ async function createKeyFile(path: string): Promise<void> {
   const bytes = Buffer.concat([body, checksum(body)])
   const temporary = `${path}.${process.pid}.${randomBytes(6).toString('hex')}.tmp`
   try {
-    await mkdir(dirname(path), { recursive: true, mode: 0o700 })
+    await makeDirectory(dirname(path))
     await writeDurably(temporary, bytes)
     try {
       await link(temporary, path)
@@ -77,7 +78,7 @@ async function createKeyFile(path: string): Promise<void> {
     } finally {
       await unlink(temporary)
     }
-    await syncFolder(dirname(path))
+    await syncDirectory(dirname(path))
   } catch (thrown) {
     throw refused(path, 'cannot be made', thrown)
   } finally {
@@ -92,15 +93,6 @@ async function writeDurably(path: string, bytes: Uint8Array): Promise<void> {
     await file.sync()
   } finally {
     await file.close()
-  }
-}
-
-async function syncFolder(path: string): Promise<void> {
-  const folder = await open(path, constants.O_RDONLY)
-  try {
-    await folder.sync()
-  } finally {
-    await folder.close()
   }
 }
 
