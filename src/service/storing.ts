@@ -36,6 +36,5 @@ export async function openStore(
 function withSetting(thrown: unknown, directory: string): unknown {
   if (!(thrown instanceof SidecarError)) return thrown
   const { code, message, cause } = thrown
-  const reason = cause instanceof Error && 'code' in cause ? ` (${String(cause.code)})` : ''
-  return new SidecarError(code, `storage.directory: ${directory}: ${message}${reason}`, { cause })
+  return new SidecarError(code, `storage.directory: ${directory}: ${message}`, { cause })
 }
