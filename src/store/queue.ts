@@ -19,6 +19,7 @@ import type { Environment, Write } from './environment.ts'
 import { ExportWaiters } from './export-waiters.ts'
 import type { Removal } from './group-commit.ts'
 import { cursorKey, foreignCursorWrites, newestSequence, setAsideWrites } from './queue-records.ts'
+import { QueueUsage } from './queue-usage.ts'
 import { RecentEntries } from './recent-entries.ts'
 
 export interface ConsumerId {
@@ -64,8 +65,7 @@ export class Queue {
   readonly newestAtOpen: number
   // Removals that a crash cut off were told by the process that was asked for them.
   #isOpen = false
-  #bytesUsed = 0
-  readonly #itemCounts = new Map<Signal, number>(SIGNALS.map((signal) => [signal, 0]))
+  readonly #usage = new QueueUsage()
 
   constructor(options: QueueOptions) {
     this.#options = options
@@ -77,19 +77,9 @@ export class Queue {
     this.#isOpen = true
   }
 
-  get bytesUsed(): number {
-    return this.#bytesUsed
-  }
-
-  get itemCount(): number {
-    let sum = 0
-    for (const count of this.#itemCounts.values()) sum += count
-    return sum
-  }
-
-  /** Items of committed entries that some consumer still has to take, by signal. */
-  get itemCounts(): ReadonlyMap<Signal, number> {
-    return this.#itemCounts
+  /** What the queue holds, for the bounds and the books. */
+  get usage(): Pick<QueueUsage, 'bytes' | 'itemCount' | 'itemCounts'> {
+    return this.#usage
   }
 
   /** Takes room for an entry that is about to be committed and adds its writes. Returns its bytes. */
@@ -102,18 +92,18 @@ export class Queue {
     })
     writes.push({ database: 'queue', key: entryKey(Part.BODY, signal, sequence), value: body })
     const bytes = entryBytes(body.length, entry.refs.length)
-    this.#bytesUsed += bytes
+    this.#usage.bytes += bytes
     return bytes
   }
 
   /** The commit of a reserved entry has ended. Called in order of sequence. */
   settle(entry: QueueEntry, isCommitted: boolean): void {
     if (!isCommitted) {
-      this.#bytesUsed -= entryBytes(entry.body.length, entry.refs.length)
+      this.#usage.bytes -= entryBytes(entry.body.length, entry.refs.length)
       return
     }
     const lane = this.#lane(entry.signal)
-    this.#countItems(entry.signal, entry.itemCount)
+    this.#usage.countItems(entry.signal, entry.itemCount)
     lane.recent.add(entry)
     for (const listener of lane.listeners) listener()
   }
@@ -202,8 +192,8 @@ export class Queue {
       this.#setAside(lane, sequence, undefined)
       return
     }
-    this.#bytesUsed += entryBytes(header.bodyBytes, header.refs.length)
-    this.#countItems(lane.signal, header.itemCount)
+    this.#usage.bytes += entryBytes(header.bodyBytes, header.refs.length)
+    this.#usage.countItems(lane.signal, header.itemCount)
     const isTaken =
       lane.consumers.length > 0 && lane.consumers.every((consumer) => consumer.isAcknowledged(sequence))
     if (isTaken) this.#leave(lane, sequence)
@@ -234,8 +224,8 @@ export class Queue {
       return { sequence, signal, itemCount, acceptedAtMs, body, refs }
     }
     if (header) {
-      this.#bytesUsed -= entryBytes(header.bodyBytes, header.refs.length)
-      this.#countItems(lane.signal, -header.itemCount)
+      this.#usage.bytes -= entryBytes(header.bodyBytes, header.refs.length)
+      this.#usage.countItems(lane.signal, -header.itemCount)
     }
     this.#setAside(lane, sequence, header)
     return undefined
@@ -263,7 +253,7 @@ export class Queue {
         ? entryBytes(header.bodyBytes, header.refs.length)
         : 0
     const itemCount = (entry ?? header)?.itemCount ?? 0
-    this.#countItems(signal, -itemCount)
+    this.#usage.countItems(signal, -itemCount)
     if (this.#isOpen) this.#options.onLeave(signal, itemCount, this.#exports.isRefused(sequence))
     lane.leaving.add(sequence)
     for (const consumer of lane.consumers) consumer.forget(sequence)
@@ -274,15 +264,11 @@ export class Queue {
       ],
       removed: () => {
         lane.leaving.delete(sequence)
-        this.#bytesUsed -= bytes
+        this.#usage.bytes -= bytes
         this.#options.onRemoved(bytes)
       },
     })
     this.#exports.done(sequence)
-  }
-
-  #countItems(signal: Signal, change: number): void {
-    this.#itemCounts.set(signal, (this.#itemCounts.get(signal) ?? 0) + change)
   }
 
   #isLive(sequence: number): boolean {

@@ -130,17 +130,17 @@ export class Store {
 
   /** Bytes of the queue, with what is about to be committed. */
   get queueBytesUsed(): number {
-    return this.#queue.bytesUsed
+    return this.#queue.usage.bytes
   }
 
   /** Spans, log records and data points in committed entries that some consumer still has to take. */
   get queuedItems(): number {
-    return this.#queue.itemCount
+    return this.#queue.usage.itemCount
   }
 
   /** The same, by signal. */
   get queuedItemsBySignal(): ReadonlyMap<Signal, number> {
-    return this.#queue.itemCounts
+    return this.#queue.usage.itemCounts
   }
 
   get evidenceBytesUsed(): number {
