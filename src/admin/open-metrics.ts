@@ -28,7 +28,7 @@ function familyKinds(text: string): Map<string, string> {
 function rewriteComment(line: string, kinds: ReadonlyMap<string, string>): string {
   const match = COMMENT.exec(line)
   if (!match) return ''
-  const [, word, name, rest] = match as unknown as [string, string, string, string]
+  const [, word, name = '', rest = ''] = match
   const kind = kinds.get(name)
   const isNamedCounter = kind === 'counter' && name.endsWith('_total')
   const family = isNamedCounter ? name.slice(0, -'_total'.length) : name

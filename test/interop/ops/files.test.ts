@@ -105,14 +105,20 @@ describe.skipIf(hclfmt === undefined || hcl2json === undefined)('Terraform', () 
     for (const file of files) {
       const { stdout, code } = await run(hcl2json!, [file])
       expect(code).toBe(0)
-      const module = JSON.parse(stdout) as Record<string, Record<string, unknown>>
+      // The shape in which hcl2json prints a module: blocks by type and name, `locals` as a list.
+      const module = JSON.parse(stdout) as {
+        variable?: object
+        locals?: object[]
+        resource?: Record<string, object>
+        data?: Record<string, object>
+      }
       for (const name of Object.keys(module.variable ?? {})) declared.add(`var.${name}`)
-      for (const block of (module.locals ?? []) as unknown as Record<string, unknown>[])
+      for (const block of module.locals ?? [])
         for (const name of Object.keys(block)) declared.add(`local.${name}`)
       for (const [type, blocks] of Object.entries(module.resource ?? {}))
-        for (const name of Object.keys(blocks as object)) declared.add(`${type}.${name}`)
+        for (const name of Object.keys(blocks)) declared.add(`${type}.${name}`)
       for (const [type, blocks] of Object.entries(module.data ?? {}))
-        for (const name of Object.keys(blocks as object)) declared.add(`data.${type}.${name}`)
+        for (const name of Object.keys(blocks)) declared.add(`data.${type}.${name}`)
       const uses = readFileSync(file, 'utf8').matchAll(
         /\b((?:var|local)\.\w+|(?:data\.)?aws_\w+\.\w+)(?=[.[\s,)\]}"])/g,
       )
