@@ -1,16 +1,12 @@
 // OTLP over HTTP with protobuf bodies: POST <endpoint>/v1/<signal>. Redirects are refused: they would carry the headers,
 // and so the credentials, to an address that nobody configured.
-import {
-  type ClientRequest,
-  Agent as HttpAgent,
-  type IncomingMessage,
-  request as requestHttp,
-} from 'node:http'
+import type { ClientRequest, Agent as HttpAgent, IncomingMessage } from 'node:http'
 import { Agent as HttpsAgent, request as requestHttps } from 'node:https'
 import { promisify } from 'node:util'
 import { gzip } from 'node:zlib'
 import { SidecarError } from '../errors.ts'
 import { RESPONSE_BYTES_MAX } from '../limits.ts'
+import { http } from '../node-http.ts'
 import type { Signal } from '../wire/otlp.ts'
 import { loadClientTls } from './client-tls.ts'
 import { type HttpExporterOptions, OTLP_DEFAULTS } from './options.ts'
@@ -72,7 +68,7 @@ export class HttpExporter implements Sender {
     this.#agent =
       this.#base.protocol === 'https:'
         ? new HttpsAgent({ ...keep, ...loadClientTls(tls, `exporters.${this.id}.tls`) })
-        : new HttpAgent(keep)
+        : new http.Agent(keep)
   }
 
   async send(signal: Signal, body: Uint8Array, abort: AbortSignal): Promise<SendOutcome> {
@@ -131,7 +127,7 @@ export class HttpExporter implements Sender {
 
   #request(base: URL, signal: Signal, bytes: number): ClientRequest {
     const isTls = base.protocol === 'https:'
-    return (isTls ? requestHttps : requestHttp)({
+    return (isTls ? requestHttps : http.request)({
       protocol: base.protocol,
       host: base.hostname.replace(/^\[|\]$/g, ''),
       port: base.port === '' ? (isTls ? 443 : 80) : Number(base.port),

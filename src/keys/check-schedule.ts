@@ -21,7 +21,8 @@ export function parseCheckCron(text: string): CheckSchedule {
     )
     const cron = new Cron(pattern.join(' '), {
       paused: true,
-      timezone: 'UTC',
+      // UTC as an offset: as a time zone it loads the zone tables, 20 ms of a start, and finds the same times.
+      utcOffset: 0,
       mode: '6-or-7-parts',
       alternativeWeekdays: true,
       sloppyRanges: true,

@@ -1,7 +1,7 @@
 // OTLP/HTTP. On node:http and not on our HTTP library: an answer must be possible before the body is read (413 by
 // declared size, 401, 415, Expect: 100-continue), reading must stop when memory runs out, and a refused body must not
 // be parsed. With three fixed paths a framework would only stand in between.
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import { createServer as createTlsServer } from 'node:https'
 import type { TLSSocket, Server as TlsServer } from 'node:tls'
 import { SidecarError } from '../errors.ts'
@@ -13,6 +13,7 @@ import {
   REQUEST_BYTES_MAX,
   REQUEST_WAIT_MS_MAX,
 } from '../limits.ts'
+import { http } from '../node-http.ts'
 import type { ExportAccepted } from '../pipeline.ts'
 import { jsonToProtobuf } from '../wire/json.ts'
 import type { Signal } from '../wire/otlp.ts'
@@ -211,7 +212,7 @@ function createHttpServer(options: HttpReceiverOptions): Server {
   }
   const server = options.tls
     ? createTlsServer({ ...settings, ...tlsServerOptions(options.tls, `${SETTING}.tls`, 'http/1.1') })
-    : createServer(settings)
+    : http.createServer(settings)
   server.maxConnections = options.connectionsMax
   // A connection on which nobody ever sends a byte has no request that could time out.
   server.setTimeout(options.idleTimeoutMs)

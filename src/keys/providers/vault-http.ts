@@ -1,9 +1,10 @@
 // One exchange with a Vault server over node:http or node:https. Redirects are not followed: they would carry the token
 // to an address that nobody configured.
-import { Agent as HttpAgent, type IncomingMessage, request as requestHttp } from 'node:http'
+import type { ClientRequest, Agent as HttpAgent, IncomingMessage } from 'node:http'
 import { Agent as HttpsAgent, request as requestHttps } from 'node:https'
 import type { Socket } from 'node:net'
 import { TLSSocket } from 'node:tls'
+import { http } from '../../node-http.ts'
 import { KmsError } from '../kms.ts'
 import { tidy } from './vault-errors.ts'
 import { loadVaultTls, sameTls, type VaultTls, type VaultTlsFiles } from './vault-tls.ts'
@@ -115,9 +116,9 @@ export class VaultHttp {
     }
   }
 
-  #start(request: VaultRequest, bodyBytes: number | undefined): ReturnType<typeof requestHttp> {
+  #start(request: VaultRequest, bodyBytes: number | undefined): ClientRequest {
     const { address } = this.#options
-    const start = address.protocol === 'https:' ? requestHttps : requestHttp
+    const start = address.protocol === 'https:' ? requestHttps : http.request
     return start({
       agent: this.#agent,
       hostname: address.hostname.replace(/^\[|\]$/g, ''),
@@ -140,7 +141,7 @@ export class VaultHttp {
     const settings = { keepAlive: true, maxSockets: SOCKETS_MAX, timeout: IDLE_MS }
     return this.#options.address.protocol === 'https:'
       ? new HttpsAgent({ ...settings, ...tls, minVersion: 'TLSv1.2' })
-      : new HttpAgent(settings)
+      : new http.Agent(settings)
   }
 
   // Certificates are renewed as files under the running process. Connections of the old agent end by their idle timeout.
