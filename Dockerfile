@@ -15,7 +15,7 @@ COPY package.json package-lock.json .npmrc ./
 # Node 24. No install script runs; prebuilt binaries are packages of their own.
 COPY test/toolchain/package.json test/toolchain/
 RUN npm ci --workspaces=false --ignore-scripts --no-audit --no-fund
-COPY tsconfig.json tsconfig.build.json ./
+COPY tsconfig.json tsconfig.build.json rolldown.config.ts ./
 COPY src src
 ARG KMS_PACKAGES=
 # npm leaves out a package that is also a development dependency, even when asked for it. Unquoted on purpose: it is a

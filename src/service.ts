@@ -35,10 +35,10 @@ import { createWayOut } from './service/way-out.ts'
 import { storeKeyStore } from './store/key-store.ts'
 import type { Store } from './store/store.ts'
 import type { Telemetry } from './telemetry.ts'
+import { VERSION } from './version.ts'
 
 export interface Surroundings extends Telemetry {
   readonly env: Readonly<Record<string, string | undefined>>
-  readonly version?: string
   readonly clock?: Clock
   /** Opens the key service instead of the configured provider; tests make it fail. */
   readonly openKms?: typeof openKms
@@ -206,7 +206,7 @@ async function assemble(
     isAccepting: () => state.isAccepting,
     clock,
     cacheSizeMax: config.kms.cache.sizeMax,
-    version: surroundings.version ?? '0.0.0',
+    version: VERSION,
     startedAtMs,
   })
   const admin = createAdmin(config.service.admin, {

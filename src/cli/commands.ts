@@ -1,9 +1,9 @@
 // The commands: name → module, loaded only when it runs, so that `betrace --version` loads no gRPC.
 import { didYouMean } from '../config/suggestion.ts'
 import { asSidecarError, type SidecarError } from '../errors.ts'
+import { VERSION } from '../version.ts'
 import { printCommandHelp, printHelp } from './help.ts'
 import { type CommandIo, ExitCode, painter } from './terminal.ts'
-import { packageVersion } from './version.ts'
 
 /** What a command is: 0 good, 1 failed, 2 cannot tell, 3 usage. */
 export type CommandFunction = (argv: string[], io: CommandIo) => Promise<number>
@@ -132,7 +132,7 @@ async function dispatch(
   const [first, ...rest] = argv
   if (first === '--help' || first === '-h') return printHelp(io, commands)
   if (first === '--version' || first === '-V') {
-    io.stdout.write(`betrace ${await packageVersion()}\n`)
+    io.stdout.write(`betrace ${VERSION}\n`)
     return ExitCode.GOOD
   }
   const isHelp = first === 'help'

@@ -12,12 +12,12 @@ import { printConfig } from '../config/print.ts'
 import { maskUrlCredentials, REDACTED, Secret } from '../config/secret.ts'
 import { formatProblem } from '../config/tree.ts'
 import { asSidecarError } from '../errors.ts'
+import { VERSION } from '../version.ts'
 import { BUILD_ABILITIES } from './build-abilities.ts'
 import { loadFromArguments } from './config-options.ts'
 import { askSidecar, type Collected } from './diag/sidecar-answers.ts'
 import { ustar } from './diag/ustar.ts'
 import { type CommandIo, ExitCode } from './terminal.ts'
-import { packageVersion } from './version.ts'
 
 const USAGE = `usage: betrace diag [--url URL] [--out FILE] [--log FILE] [--validate] [--config FILE]…
 
@@ -194,7 +194,7 @@ async function manifestFile(
   const manifest = {
     createdAt: new Date(clock.nowMs()).toISOString(),
     url: maskUrlCredentials(url),
-    versions: { betrace: await packageVersion(), node: process.version },
+    versions: { betrace: VERSION, node: process.version },
     host: { platform: process.platform, arch: process.arch, release: os.release(), cpus: os.cpus().length },
     // Names only: which of them are set says where settings and credentials come from.
     environment: Object.keys(io.env)

@@ -5,7 +5,6 @@ import { createTelemetry } from '../telemetry.ts'
 import { BUILD_ABILITIES } from './build-abilities.ts'
 import { loadFromArguments, reportFindings } from './config-options.ts'
 import { type CommandIo, ExitCode } from './terminal.ts'
-import { packageVersion } from './version.ts'
 
 /** Runs until SIGTERM or SIGINT. 0 after an orderly stop, 1 when it could not start or had to give up. */
 export async function run(argv: string[], io: CommandIo): Promise<number> {
@@ -16,7 +15,7 @@ export async function run(argv: string[], io: CommandIo): Promise<number> {
 
   const telemetry = await createTelemetry(config.service.telemetry.logs)
   const stopping = firstSignal()
-  const service = await Service.start(config, { ...telemetry, env: io.env, version: await packageVersion() })
+  const service = await Service.start(config, { ...telemetry, env: io.env })
   const signal = await stopping
   telemetry.log.info({ signal }, 'Stopping: no new requests, finishing those under way')
   // A second signal means that somebody is in a hurry; what is on disk is safe.

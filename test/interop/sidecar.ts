@@ -25,6 +25,8 @@ export interface SidecarSetup {
   readonly kms?: Readonly<Record<string, unknown>>
   /** Arguments to Node itself, for profiles. */
   readonly nodeArgs?: readonly string[]
+  /** Starts this instead of the checkout's src/launch.js. */
+  readonly launch?: string
   readonly cpu?: number
 }
 
@@ -85,7 +87,13 @@ export class Sidecar {
   async restart(): Promise<void> {
     this.#process = new ServiceProcess({
       command: process.execPath,
-      args: [...(this.#setup.nodeArgs ?? []), LAUNCH, 'run', '--config', this.configFile],
+      args: [
+        ...(this.#setup.nodeArgs ?? []),
+        this.#setup.launch ?? LAUNCH,
+        'run',
+        '--config',
+        this.configFile,
+      ],
       cwd: this.directory,
       env: { NODE_ENV: 'test', BETRACE_DEBUG: '1', ...this.#setup.env },
       ...(this.#setup.cpu === undefined ? {} : { cpu: this.#setup.cpu }),

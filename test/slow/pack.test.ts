@@ -52,6 +52,24 @@ test('the package holds what it needs and neither sources nor tests', () => {
   expect(readdirSync(join(app, 'node_modules/betrace-sidecar/src'))).toEqual(['launch.js'])
 })
 
+test('what is inside the bundle is listed with version and licence, and installed nowhere beside it', () => {
+  const listed = readFileSync(join(app, 'node_modules/betrace-sidecar/dist/THIRD-PARTY.txt'), 'utf8')
+  const { devDependencies } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))
+  for (const name of [
+    'fastify',
+    '@grpc/grpc-js',
+    'pino',
+    'yaml',
+    'lru-cache',
+    'opossum',
+    'prom-client',
+    'croner',
+  ]) {
+    expect(listed).toContain(`${name} ${devDependencies[name]} (`)
+    expect(readdirSync(join(app, 'node_modules')), name).not.toContain(name)
+  }
+})
+
 test('--version and --help answer', async () => {
   const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))
   expect((await start('--version')).stdout).toBe(`betrace ${version}\n`)

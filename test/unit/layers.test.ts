@@ -6,7 +6,7 @@ const root = resolve(import.meta.dirname, '../../src')
 
 // Lower number, lower layer. A file may import its own folder and what stands lower, never beside it.
 const LAYERS: readonly (readonly string[])[] = [
-  ['errors.ts', 'limits.ts', 'clock.ts', 'directory.ts', 'node-http.ts', 'telemetry.ts'],
+  ['errors.ts', 'limits.ts', 'clock.ts', 'directory.ts', 'node-http.ts', 'telemetry.ts', 'version.ts'],
   ['wire'],
   ['redaction', 'evidence', 'keys', 'store'],
   ['pipeline.ts', 'pipeline'],
