@@ -3,6 +3,7 @@
 import type { Clock } from '../clock.ts'
 import { asSidecarError, SidecarError } from '../errors.ts'
 import type { SigningKey } from '../evidence/evidence.ts'
+import { BreakerOpenError } from '../keys/breaker.ts'
 import type { Pseudonymizer, Sealer, TenantKeys } from '../redaction/tenant-keys.ts'
 import type { Waiting } from './delivery.ts'
 import { pause } from './pause.ts'
@@ -112,14 +113,27 @@ export class KeyWait {
   async loadSigning(missing: readonly string[]): Promise<void> {
     const { keys } = this.#parts
     const load = async (tenant: string): Promise<void> => {
-      this.#signing.set(tenant, await this.#insist((abort) => keys.loadSigningKey(tenant, abort), false))
+      const key = await this.#insist((abort) => keys.loadSigningKey(tenant, abort), healsByWaiting)
+      this.#signing.set(tenant, key)
     }
     await this.#whileWaiting(() => Promise.all(missing.map(load)))
   }
 
-  async #orMask<Key>(mayMask: boolean, fetch: (abort: AbortSignal) => Promise<Key>): Promise<Key | 'mask'> {
+  /** What else a request asks of the key service: with the same patience, and in the same waiting room. */
+  async ask<Answer>(fetch: (abort: AbortSignal) => Promise<Answer>): Promise<Answer> {
+    const release = this.#parts.startWaiting()
     try {
-      return await this.#insist(fetch, mayMask)
+      return await this.#insist(fetch, healsByWaiting)
+    } finally {
+      release()
+    }
+  }
+
+  /** A mask loses what it hides for good, so a hiccup of the key service is waited out; an outage that is known is not. */
+  async #orMask<Key>(mayMask: boolean, fetch: (abort: AbortSignal) => Promise<Key>): Promise<Key | 'mask'> {
+    const isWorthWaiting = mayMask ? isHiccup : healsByWaiting
+    try {
+      return await this.#insist(fetch, isWorthWaiting)
     } catch (thrown) {
       if (!mayMask) throw thrown
       return 'mask'
@@ -135,8 +149,11 @@ export class KeyWait {
     }
   }
 
-  /** Tries until the key is there, the failure is one that waiting cannot heal, or the deadline has passed. */
-  async #insist<Key>(fetch: (abort: AbortSignal) => Promise<Key>, once: boolean): Promise<Key> {
+  /** Tries until the key is there, the failure is none that is worth waiting for, or the deadline has passed. */
+  async #insist<Key>(
+    fetch: (abort: AbortSignal) => Promise<Key>,
+    isWorthWaiting: (error: SidecarError) => boolean,
+  ): Promise<Key> {
     const { clock } = this.#parts
     const { deadlineMs, abort } = this.#waiting
     for (let waitMs = RETRY_MS_MIN; ; waitMs = Math.min(waitMs * 2, RETRY_MS_MAX)) {
@@ -147,7 +164,7 @@ export class KeyWait {
         return await fetch(AbortSignal.any([abort, AbortSignal.timeout(Math.ceil(leftMs))]))
       } catch (thrown) {
         const error = asSidecarError(thrown)
-        if (once || !healsByWaiting(error)) {
+        if (!isWorthWaiting(error)) {
           throw new SidecarError('KEY_UNAVAILABLE', 'no usable key', { cause: error, retryAfterMs: 1_000 })
         }
         await pause(Math.min(waitMs, leftMs), abort)
@@ -158,9 +175,15 @@ export class KeyWait {
 
 /** A throttled or unreachable key service may answer in a moment; a disabled key will not. */
 function healsByWaiting(error: SidecarError): boolean {
-  const source = error.cause instanceof SidecarError ? error.cause : error
-  const kmsClass = 'kmsClass' in source ? source.kmsClass : undefined
-  return kmsClass === undefined
-    ? error.isRetryable
-    : kmsClass === 'throttled' || kmsClass === 'network' || kmsClass === 'timeout'
+  return sourceOf(error).isRetryable
+}
+
+/** Of these, what may pass within a request's time: an open breaker says that the service has been failing for a while. */
+function isHiccup(error: SidecarError): boolean {
+  return healsByWaiting(error) && !(sourceOf(error) instanceof BreakerOpenError)
+}
+
+/** A cache says "no usable key", and why as its cause. */
+function sourceOf(error: SidecarError): SidecarError {
+  return error.code === 'KEY_UNAVAILABLE' && error.cause instanceof SidecarError ? error.cause : error
 }

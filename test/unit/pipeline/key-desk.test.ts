@@ -2,19 +2,20 @@ import { generateKeyPairSync } from 'node:crypto'
 import { describe, expect, test } from 'vitest'
 import type { Clock } from '../../../src/clock.ts'
 import { SidecarError } from '../../../src/errors.ts'
+import { BreakerOpenError } from '../../../src/keys/breaker.ts'
+import { KeyRecordError } from '../../../src/keys/key-record.ts'
+import { type KmsClass, KmsError } from '../../../src/keys/kms.ts'
 import { type KeyCache, KeyDesk } from '../../../src/pipeline/key-desk.ts'
-import type { Sealer } from '../../../src/redaction/tenant-keys.ts'
+import type { Pseudonymizer, Sealer } from '../../../src/redaction/tenant-keys.ts'
 
 const sealer: Sealer = { announcementKey: 'betrace.key.k', announcement: '{}', sealAll: () => [] }
+const pseudonymizer: Pseudonymizer = { pseudonym: () => 'tok' }
 const realClock: Clock = { nowMs: Date.now, nowNs: () => 0n, monotonicMs: () => performance.now() }
 
-class KmsFailure extends SidecarError {
-  readonly kmsClass: string
-  constructor(kmsClass: string) {
-    super('KMS', 'key service refused')
-    this.kmsClass = kmsClass
-  }
-}
+const failure = (kmsClass: KmsClass): SidecarError =>
+  new SidecarError('KEY_UNAVAILABLE', 'no usable key', {
+    cause: new KmsError(kmsClass, 'decrypt', 'said no'),
+  })
 
 /** A cache that answers after so many failures, and counts how often it was asked. */
 class FlakyKeys implements KeyCache {
@@ -36,13 +37,15 @@ class FlakyKeys implements KeyCache {
     return sealer
   }
   pseudonymizer(): undefined {}
-  async loadPseudonymizer(): Promise<never> {
+  async loadPseudonymizer(): Promise<Pseudonymizer> {
     this.calls++
-    throw this.#failures.shift() ?? new KmsFailure('access_denied')
+    const failed = this.#failures.shift()
+    if (failed) throw failed
+    return pseudonymizer
   }
   signingKey(): undefined {}
   async loadSigningKey(): Promise<never> {
-    throw new KmsFailure('access_denied')
+    throw failure('access_denied')
   }
 }
 
@@ -66,7 +69,7 @@ const missing = [{ tenant: '__proto__', key: 'encryption' as const }]
 
 describe('a request that needs a key', () => {
   test('waits through throttling and gets its key', async () => {
-    const keys = new FlakyKeys([new KmsFailure('throttled'), new KmsFailure('timeout')])
+    const keys = new FlakyKeys([failure('throttled'), failure('timeout')])
     const waits = { open: 0, most: 0 }
     const wait = desk(keys, 'refuse', waits).open(until(5_000))
     expect(wait.tenantKeys(['__proto__'])[0]!.sealer).toBeUndefined()
@@ -77,7 +80,7 @@ describe('a request that needs a key', () => {
   })
 
   test('is refused retryably at its own deadline, not later', async () => {
-    const keys = new FlakyKeys(Array.from({ length: 100 }, () => new KmsFailure('network')))
+    const keys = new FlakyKeys(Array.from({ length: 100 }, () => failure('network')))
     const startedMs = performance.now()
     const refusal = desk(keys, 'refuse', { open: 0, most: 0 }).open(until(200)).load(missing)
     await expect(refusal).rejects.toMatchObject({ code: 'KEY_UNAVAILABLE', isRetryable: true })
@@ -85,7 +88,7 @@ describe('a request that needs a key', () => {
   })
 
   test('is refused at once when waiting cannot heal it', async () => {
-    const keys = new FlakyKeys([new KmsFailure('key_disabled')])
+    const keys = new FlakyKeys([failure('key_disabled')])
     await expect(
       desk(keys, 'refuse', { open: 0, most: 0 }).open(until(5_000)).load(missing),
     ).rejects.toMatchObject({ code: 'KEY_UNAVAILABLE' })
@@ -93,21 +96,72 @@ describe('a request that needs a key', () => {
   })
 
   test('is masked instead, only where the policy says so', async () => {
-    const keys = new FlakyKeys([new KmsFailure('key_disabled')])
+    const keys = new FlakyKeys([failure('key_disabled')])
     const wait = desk(keys, 'mask', { open: 0, most: 0 }).open(until(5_000))
     await wait.load(missing)
     expect(wait.tenantKeys(['__proto__', 'other']).map(({ sealer: at }) => at)).toEqual(['mask', undefined])
   })
 
   test('a hash without its key becomes a mask, whatever the policy for encryption', async () => {
-    const wait = desk(new FlakyKeys([]), 'refuse', { open: 0, most: 0 }).open(until(5_000))
+    const keys = new FlakyKeys([failure('access_denied')])
+    const wait = desk(keys, 'refuse', { open: 0, most: 0 }).open(until(5_000))
     await wait.load([{ tenant: 'a', key: 'pseudonym' }])
     expect(wait.tenantKeys(['a'])[0]!.pseudonymizer).toBe('mask')
+    expect(keys.calls).toBe(1)
+  })
+
+  test('is not masked for a hiccup of the key service', async () => {
+    for (const policy of ['refuse', 'mask'] as const) {
+      const wait = desk(new FlakyKeys([failure('throttled')]), policy, { open: 0, most: 0 }).open(
+        until(5_000),
+      )
+      await wait.load([{ tenant: 'a', key: 'pseudonym' }])
+      expect(wait.tenantKeys(['a'])[0]!.pseudonymizer).toBe(pseudonymizer)
+    }
+    const wait = desk(new FlakyKeys([failure('throttled')]), 'mask', { open: 0, most: 0 }).open(until(5_000))
+    await wait.load(missing)
+    expect(wait.tenantKeys(['__proto__'])[0]!.sealer).toBe(sealer)
+  })
+
+  test('is masked at once where a breaker says that the service has been failing', async () => {
+    const last = new KmsError('network', 'decrypt', 'no route')
+    const open = new SidecarError('KEY_UNAVAILABLE', 'no usable key', {
+      cause: new BreakerOpenError('decrypt', last, 5_000),
+    })
+    const keys = new FlakyKeys([open])
+    const wait = desk(keys, 'mask', { open: 0, most: 0 }).open(until(60_000))
+    await wait.load(missing)
+    expect(wait.tenantKeys(['__proto__'])[0]!.sealer).toBe('mask')
+    expect(keys.calls).toBe(1)
+  })
+
+  test('does not wait for a damaged record, which only people can mend', async () => {
+    const damaged = new SidecarError('KEY_UNAVAILABLE', 'no usable key', {
+      cause: new KeyRecordError('signing', 'a', 'k'),
+    })
+    const keys = new FlakyKeys([damaged])
+    const wait = desk(keys, 'refuse', { open: 0, most: 0 }).open(until(60_000))
+    await expect(wait.load(missing)).rejects.toMatchObject({ code: 'KEY_UNAVAILABLE' })
+    expect(keys.calls).toBe(1)
+  })
+
+  test('may ask for something else with the same patience', async () => {
+    const waits = { open: 0, most: 0 }
+    const answers = [failure('throttled'), undefined]
+    const answer = await desk(new FlakyKeys([]), 'refuse', waits)
+      .open(until(5_000))
+      .ask(async () => {
+        const failed = answers.shift()
+        if (failed) throw failed
+        return 'yes'
+      })
+    expect(answer).toBe('yes')
+    expect(waits).toEqual({ open: 0, most: 1 })
   })
 
   test('stops when its client goes away', async () => {
     const controller = new AbortController()
-    const keys = new FlakyKeys(Array.from({ length: 100 }, () => new KmsFailure('network')))
+    const keys = new FlakyKeys(Array.from({ length: 100 }, () => failure('network')))
     const load = desk(keys, 'refuse', { open: 0, most: 0 })
       .open({ deadlineMs: performance.now() + 60_000, abort: controller.signal })
       .load(missing)
