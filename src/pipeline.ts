@@ -8,7 +8,7 @@ import { asSidecarError } from './errors.ts'
 import type { SigningKey } from './evidence/evidence.ts'
 import type { ItemAccounts, OpenAccount } from './pipeline/accounts.ts'
 import type { Confirmation, Delivery, NewRecord } from './pipeline/delivery.ts'
-import type { KeyDesk } from './pipeline/key-desk.ts'
+import type { KeyDesk, KeyWait } from './pipeline/key-desk.ts'
 import type { PipelineMetrics } from './pipeline/metrics.ts'
 import type { TenantKeys } from './redaction/tenant-keys.ts'
 import type { Signal } from './wire/otlp.ts'
@@ -59,7 +59,7 @@ export interface PipelineParts {
   readonly accounts: ItemAccounts
   readonly metrics: PipelineMetrics
   /** Looks at what a request brings along from other sidecars; a promise only when the key service has to be asked. */
-  readonly prepare: (request: ExportRequest) => Promise<void> | void
+  readonly prepare: (request: ExportRequest, wait: KeyWait) => Promise<void> | void
   /** The tenant of each resource group, in order. Throws TENANT_DENIED or MALFORMED. */
   readonly tenantsOf: (request: ExportRequest) => readonly string[]
   readonly redact: (signal: Signal, body: Uint8Array, keys: readonly TenantKeys[]) => Redacted
@@ -96,16 +96,17 @@ export class Pipeline {
     onItems: (outcome: 'accepted' | 'refused', signal: Signal, itemCount: number) => void,
   ): Promise<ExportAccepted> {
     if (request.body.length === 0) return EMPTY_ACCEPTED
-    const { accounts, clock, metrics } = this.#parts
+    const { accounts, clock, desk, metrics } = this.#parts
     const { signal } = request
     const startedMs = clock.monotonicMs()
     const entry = accounts.open(signal)
     this.#underWayCount++
     try {
       const tenants = this.#parts.tenantsOf(request)
-      const preparing = this.#parts.prepare(request)
+      const wait = desk.open(request)
+      const preparing = this.#parts.prepare(request, wait)
       if (preparing) await preparing
-      const redacted = await this.#redact(request, tenants, entry)
+      const redacted = await this.#redact(request, tenants, wait, entry)
       const { itemCount } = redacted
       const confirmation = itemCount > 0 ? await this.#signAndDeliver(request, tenants, redacted) : undefined
       entry.delivered()
@@ -123,9 +124,13 @@ export class Pipeline {
   }
 
   /** Redacts, fetching what keys it turns out to need. The keys at hand are looked up again after every wait. */
-  async #redact(request: ExportRequest, tenants: readonly string[], entry: OpenAccount): Promise<Redacted> {
-    const { desk, redact, clock, metrics } = this.#parts
-    const wait = desk.open(request)
+  async #redact(
+    request: ExportRequest,
+    tenants: readonly string[],
+    wait: KeyWait,
+    entry: OpenAccount,
+  ): Promise<Redacted> {
+    const { redact, clock, metrics } = this.#parts
     for (let isFirst = true; ; isFirst = false) {
       const startedMs = clock.monotonicMs()
       const redacted = redact(request.signal, request.body, wait.tenantKeys(tenants))

@@ -21,7 +21,7 @@ import { AnnouncementTrust } from './service/announcement-trust.ts'
 import { EvidenceDesk } from './service/evidence-desk.ts'
 import type { Exporting } from './service/exporting.ts'
 import { createRotation, keysOptions } from './service/key-options.ts'
-import { guardKms, openKms, requestMsMax } from './service/kms.ts'
+import { guardKms, meterKms, openKms, requestMsMax } from './service/kms.ts'
 import { MemoryKeyStore } from './service/memory-key-store.ts'
 import { createProbes, KmsProbe } from './service/probes.ts'
 import { createProcessors, piiConfigs, processorOf } from './service/processors.ts'
@@ -144,7 +144,7 @@ async function assemble(
   const opened = await (surroundings.openKms ?? openKms)(config, surroundings.env, log, isFirstStart)
   const kms = guardKms(opened, config, around)
   closers.push(() => kms.close())
-  const trust = new AnnouncementTrust({ kms, store: keyStore })
+  const trust = new AnnouncementTrust({ kms: meterKms(opened, config, around), store: keyStore, clock })
   const trusted = await trustedKeys(processorOf(config, 'traces', 'signing'))
   const hooks = {
     isTrustedAnnouncement: (kid: string, text: string) => trust.isTrusted(kid, text),
@@ -179,7 +179,7 @@ async function assemble(
     delivery,
     metrics: new PipelineMetrics(registry),
     desk: new KeyDesk({ keys, clock, onKmsFailure: processors.onKmsFailure, startWaiting: waitingRoom() }),
-    prepare: ({ signal, body, abort }) => trust.learn(signal, body, abort),
+    prepare: ({ signal, body }, wait) => trust.learn(signal, body, wait),
     tenantsOf: createTenantFinder(tenants),
     redact: processors.redact,
     sign: processors.sign,

@@ -1,113 +1,148 @@
 // Which `betrace.key.*` attributes from outside are believed: those that we wrote ourselves, and those that our key
 // service can unwrap to the key they commit to, as when another sidecar stood before us. Redaction asks synchronously,
 // so what a request brings along is looked at before it; a request without such an attribute costs one byte search.
+//
+// What strangers announce is asked of the key service itself, not through the breakers that sealing depends on, within a
+// budget of its own, and each text once however many requests bring it.
+import { createHash } from 'node:crypto'
 import { LRUCache } from 'lru-cache'
+import type { Clock } from '../clock.ts'
 import { asSidecarError, SidecarError } from '../errors.ts'
-import {
-  ANNOUNCEMENT_BYTES_MAX,
-  ANNOUNCEMENT_KEY_PREFIX,
-  isAnnouncement,
-  parseAnnouncement,
-} from '../keys/announcement.ts'
+import { ANNOUNCEMENT_KEY_PREFIX, isAnnouncement, parseAnnouncement } from '../keys/announcement.ts'
 import type { KeyStore } from '../keys/keystore.ts'
 import type { Kms } from '../keys/kms.ts'
 import { OpeningKey } from '../keys/opening-key.ts'
-import { Place, type Signal } from '../wire/otlp.ts'
-import { scan, type Visitor } from '../wire/scan.ts'
+import { settledOrAborted } from '../keys/settled-or-aborted.ts'
+import type { Signal } from '../wire/otlp.ts'
+import { type FoundAnnouncement, findAnnouncements } from './announcement-search.ts'
+import { CheckBudget } from './check-budget.ts'
 
 const VERDICTS_MAX = 10_000
-/** A "no" is asked again: a key that was withheld may have been granted since. */
-const REFUSED_MS = 60_000
-/** Announcements that one request may bring which nobody has judged yet; more are not believed. */
-const UNKNOWN_PER_REQUEST_MAX = 32
+/** A "no" that is about rights is asked again: the key may have been granted since. One that is about bytes stays. */
+const REFUSED_MS = 300_000
+/** New ones that one request may bring; with more it is asked to come again, and finds these judged. */
+const NEW_PER_REQUEST_MAX = 1_024
+const CHECKS_AT_ONCE_MAX = 16
+/** A burst for a start, when every tenant's key is new; then more than hourly keys of 100,000 tenants need. */
+const CHECKS_MAX = 2_000
+const CHECKS_PER_SECOND = 50
 const PREFIX = Buffer.from(ANNOUNCEMENT_KEY_PREFIX)
 
 export interface TrustParts {
+  /** Counted and bounded in time, and not behind the breakers. */
   readonly kms: Kms
   readonly store: KeyStore
+  readonly clock: Clock
+}
+
+/** Lets the key service be asked with a request's own patience; the pipeline's. */
+export interface Patience {
+  ask<Answer>(fetch: (abort: AbortSignal) => Promise<Answer>): Promise<Answer>
+}
+
+interface Verdict {
+  readonly isOurs: boolean
+  /** On `clock.monotonicMs()`. */
+  readonly askAgainAtMs: number
 }
 
 export class AnnouncementTrust {
   readonly #parts: TrustParts
-  // By attribute key and whole text: a kid is a short hash, and two texts could be made to share it.
-  readonly #verdicts = new LRUCache<string, boolean>({ max: VERDICTS_MAX })
+  readonly #budget: CheckBudget
+  // By a hash of attribute key and text: a kid is a short hash, and two texts could be made to share it.
+  readonly #verdicts = new LRUCache<string, Verdict>({ max: VERDICTS_MAX })
+  readonly #underWay = new Map<string, Promise<void>>()
 
   constructor(parts: TrustParts) {
     this.#parts = parts
+    this.#budget = new CheckBudget(parts.clock, CHECKS_MAX, CHECKS_PER_SECOND)
   }
 
   /** For redaction. False for whatever was not judged by `learn`. */
   isTrusted(kid: string, text: string): boolean {
-    return this.#verdicts.get(verdictKey(kid, text)) === true
+    return this.#verdicts.get(verdictKey(kid, text))?.isOurs === true
   }
 
   /**
-   * Judges the announcements of a request. Rejects KEY_UNAVAILABLE when the key service cannot say now: taking one away
-   * for that reason would make its values unreadable for good.
+   * Judges the announcements of a request. Rejects retryably when the key service cannot say before the request's
+   * deadline: taking one away for that reason would make its values unreadable for good.
    */
-  learn(signal: Signal, body: Uint8Array, abort: AbortSignal): Promise<void> | void {
+  learn(signal: Signal, body: Uint8Array, patience: Patience): Promise<void> | void {
     if (!Buffer.from(body.buffer, body.byteOffset, body.length).includes(PREFIX)) return
-    const unknown = findAnnouncements(signal, body).filter(
-      ({ kid, text }) => !this.#verdicts.has(verdictKey(kid, text)),
-    )
-    if (unknown.length > 0) return this.#judge(unknown.slice(0, UNKNOWN_PER_REQUEST_MAX), abort)
+    const unknown = this.#unknownOf(findAnnouncements(signal, body))
+    if (unknown.length === 0) return
+    return patience.ask((abort) => this.#judgeAll(unknown, abort))
   }
 
-  async #judge(found: readonly Found[], abort: AbortSignal): Promise<void> {
-    await Promise.all(
-      found.map(async ({ kid, text }) => {
-        const isOurs = await this.#isOurs(kid, text, abort)
-        this.#verdicts.set(verdictKey(kid, text), isOurs, isOurs ? {} : { ttl: REFUSED_MS })
-      }),
-    )
+  #unknownOf(found: readonly FoundAnnouncement[]): FoundAnnouncement[] {
+    const nowMs = this.#parts.clock.monotonicMs()
+    return found.filter(({ kid, text }) => {
+      const verdict = this.#verdicts.get(verdictKey(kid, text))
+      return verdict === undefined || nowMs >= verdict.askAgainAtMs
+    })
   }
 
-  async #isOurs(kid: string, text: string, abort: AbortSignal): Promise<boolean> {
-    if (!isAnnouncement(ANNOUNCEMENT_KEY_PREFIX + kid, text)) return false
-    const announcement = parseAnnouncement(text)!
-    const own = this.#parts.store.get('announcement', announcement.context.tenantId, kid)
-    if (own !== undefined && Buffer.from(own).toString('utf8') === text) return true
+  async #judgeAll(found: readonly FoundAnnouncement[], abort: AbortSignal): Promise<void> {
+    // Those that an earlier try has judged are not asked again.
+    const waiting = this.#unknownOf(found)
+    const next = waiting.slice(0, NEW_PER_REQUEST_MAX).values()
+    const work = async (): Promise<void> => {
+      for (const { kid, text } of next) await this.#judge(kid, text, abort)
+    }
+    await Promise.all(Array.from({ length: CHECKS_AT_ONCE_MAX }, work))
+    if (waiting.length > NEW_PER_REQUEST_MAX) throw tooMany()
+  }
+
+  #judge(kid: string, text: string, abort: AbortSignal): Promise<void> {
+    const key = verdictKey(kid, text)
+    let judging = this.#underWay.get(key)
+    if (judging === undefined) {
+      judging = this.#decide(key, kid, text).finally(() => this.#underWay.delete(key))
+      this.#underWay.set(key, judging)
+    }
+    return settledOrAborted(judging, abort, cannotSay)
+  }
+
+  async #decide(key: string, kid: string, text: string): Promise<void> {
+    const nowMs = this.#parts.clock.monotonicMs()
+    const known = this.#isOwnOrForged(kid, text)
+    if (known !== undefined) {
+      this.#verdicts.set(key, { isOurs: known, askAgainAtMs: Number.POSITIVE_INFINITY })
+      return
+    }
+    if (!this.#budget.take()) throw tooMany()
     try {
-      await OpeningKey.unwrap(this.#parts.kms, text, undefined, abort)
-      return true
+      // Whoever asked first may leave; the answer is for all who bring this text.
+      await OpeningKey.unwrap(this.#parts.kms, text, undefined, new AbortController().signal)
+      this.#verdicts.set(key, { isOurs: true, askAgainAtMs: Number.POSITIVE_INFINITY })
     } catch (thrown) {
       const error = asSidecarError(thrown)
-      if (!error.isRetryable) return false
-      throw new SidecarError('KEY_UNAVAILABLE', 'a key announcement cannot be checked now', { cause: error })
+      // A "no" from before stands while nobody can be asked; where there is none, the request comes again.
+      if (error.isRetryable && !this.#verdicts.has(key)) throw cannotSay(error)
+      const isForGood = error.code === 'SEALED_VALUE'
+      const askAgainAtMs = isForGood ? Number.POSITIVE_INFINITY : nowMs + REFUSED_MS
+      this.#verdicts.set(key, { isOurs: false, askAgainAtMs })
     }
   }
-}
 
-interface Found {
-  readonly kid: string
-  readonly text: string
-}
-
-const verdictKey = (kid: string, text: string): string => `${kid}\0${text}`
-
-function findAnnouncements(signal: Signal, body: Uint8Array): Found[] {
-  const found: Found[] = []
-  const bytes = Buffer.from(body.buffer, body.byteOffset, body.length)
-  let kid: string | undefined
-  const visitor: Visitor = {
-    enter: () => undefined,
-    leave: () => undefined,
-    text: () => undefined,
-    attribute(place, depth, _fieldStart, _end, keyStart, keyEnd) {
-      const isOne =
-        place === Place.RESOURCE_ATTRIBUTE &&
-        depth === 0 &&
-        bytes.subarray(keyStart, keyEnd).indexOf(PREFIX) === 0
-      kid = isOne ? bytes.toString('latin1', keyStart + PREFIX.length, keyEnd) : undefined
-      return false
-    },
-    scalar(_place, _type, start, end) {
-      if (kid !== undefined && end - start <= ANNOUNCEMENT_BYTES_MAX)
-        found.push({ kid, text: bytes.toString('utf8', start, end) })
-      kid = undefined
-    },
-    attributeEnd: () => undefined,
+  /** What needs no key service to say; `undefined` where it has to be asked. */
+  #isOwnOrForged(kid: string, text: string): boolean | undefined {
+    if (!isAnnouncement(ANNOUNCEMENT_KEY_PREFIX + kid, text)) return false
+    const announcement = parseAnnouncement(text)!
+    if (announcement.provider !== this.#parts.kms.provider) return false
+    const own = this.#parts.store.get('announcement', announcement.context.tenantId, kid)
+    return own !== undefined && Buffer.from(own).toString('utf8') === text ? true : undefined
   }
-  scan(body, signal, visitor)
-  return found
 }
+
+const verdictKey = (kid: string, text: string): string =>
+  createHash('sha256').update(`${kid}\0${text}`).digest('base64')
+
+const cannotSay = (cause?: SidecarError): SidecarError =>
+  new SidecarError('KEY_UNAVAILABLE', 'a key announcement cannot be checked now', {
+    ...(cause && { cause }),
+    retryAfterMs: 1_000,
+  })
+
+const tooMany = (): SidecarError =>
+  new SidecarError('OVERLOADED', 'too many new key announcements', { retryAfterMs: 1_000 })

@@ -3,6 +3,7 @@ import type { Clock } from '../clock.ts'
 import type { SidecarConfig } from '../config/schema.ts'
 import { BreakerKms } from '../keys/breaker-kms.ts'
 import type { Kms } from '../keys/kms.ts'
+import { MeteredKms, registeredCallMetrics } from '../keys/metered-kms.ts'
 import type { Logger, Telemetry } from '../telemetry.ts'
 
 const ATTEMPT_PAUSE_MS_MAX = 2_000
@@ -67,4 +68,14 @@ export function guardKms(
     tenantKeyMapping,
     ...around,
   })
+}
+
+/** The key service itself, counted and bounded in time, for calls that must neither trip a breaker nor meet one. */
+export function meterKms(
+  kms: Kms,
+  config: SidecarConfig,
+  around: Telemetry & { readonly clock: Clock },
+): MeteredKms {
+  const metrics = registeredCallMetrics(around.registry)
+  return new MeteredKms({ kms, metrics, requestMsMax: requestMsMax(config.kms.request), ...around })
 }
