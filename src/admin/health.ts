@@ -6,7 +6,11 @@ export interface HealthAnswer {
   readonly checks: readonly { name: string; status: 'UP' | 'DOWN'; data?: HealthCheck['data'] }[]
 }
 
-/** `/q/health/{live,ready,started}` and their Kubernetes names: 200 UP or 503 DOWN, open to everybody. */
+/**
+ * `/q/health/{live,ready,started}` and their Kubernetes names: 200 UP or 503 DOWN, open to everybody. `?exclude=kms`, which
+ * may be repeated, leaves a check out, as Kubernetes' own do: a key service that is down is no reason to take traffic
+ * away from who still has keys.
+ */
 export function addHealth(app: FastifyInstance, probes: HealthProbes, probeMsMax: number): void {
   const routes: readonly (readonly [HealthProbe, readonly string[]])[] = [
     [probes.live, ['/q/health/live', '/livez']],
@@ -15,7 +19,9 @@ export function addHealth(app: FastifyInstance, probes: HealthProbes, probeMsMax
   ]
   for (const [probe, paths] of routes) {
     for (const path of paths)
-      app.get(path, async (_request, reply) => send(reply, await runProbe(probe, probeMsMax)))
+      app.get<Excluding>(path, async ({ query }, reply) =>
+        send(reply, without(await runProbe(probe, probeMsMax), query.exclude)),
+      )
   }
   app.get('/q/health', async (_request, reply) => {
     const answers = await Promise.all(
@@ -23,6 +29,15 @@ export function addHealth(app: FastifyInstance, probes: HealthProbes, probeMsMax
     )
     return send(reply, join(answers))
   })
+}
+
+interface Excluding {
+  readonly Querystring: { readonly exclude?: string | readonly string[] }
+}
+
+function without(answer: HealthAnswer, exclude: string | readonly string[] | undefined): HealthAnswer {
+  if (exclude === undefined) return answer
+  return join([{ ...answer, checks: answer.checks.filter(({ name }) => ![exclude].flat().includes(name)) }])
 }
 
 /** Runs one probe within its time. A probe that throws or hangs is one check that is down; it never rejects. */
@@ -64,9 +79,10 @@ function answerOf(checks: readonly HealthCheck[]): HealthAnswer {
 }
 
 function join(answers: readonly HealthAnswer[]): HealthAnswer {
+  const checks = answers.flatMap((answer) => answer.checks)
   return {
-    status: answers.every((answer) => answer.status === 'UP') ? 'UP' : 'DOWN',
-    checks: answers.flatMap((answer) => answer.checks),
+    status: checks.every((check) => check.status === 'UP') ? 'UP' : 'DOWN',
+    checks,
   }
 }
 

@@ -58,16 +58,25 @@ export function createKmsControl(parts: KmsControlParts): KmsControl {
   }
 }
 
-/** Past the cache, which stays as it is: a test during an outage must not take away the key that still serves. */
+/**
+ * Past the cache, which stays as it is: a test during an outage must not take away the key that still serves. A tenant
+ * that has no key gets none: a name that was mistyped would have one for good.
+ */
 async function retrieve(
-  { keys, kms, keyStore, clock }: KmsControlParts,
+  { kms, keyStore, clock }: KmsControlParts,
   tenant: string,
   signal: AbortSignal,
 ): Promise<void> {
   const { records } = storedKeys(keyStore, 'signing', tenant)
   const record = records.findLast(({ status }) => status === 'ACTIVE')
-  if (record === undefined) await keys.loadSigningKey(tenant, signal)
-  else (await openStoredKey({ kms, store: keyStore, clock }, 'signing', record, signal)).fill(0)
+  if (record !== undefined) {
+    ;(await openStoredKey({ kms, store: keyStore, clock }, 'signing', record, signal)).fill(0)
+    return
+  }
+  const context = { tenantId: tenant, purpose: 'probe' } as const
+  const { plaintext, wrapped, masterKeyId } = await kms.generateDataKey(context, signal)
+  plaintext.fill(0)
+  ;(await kms.unwrap(wrapped, masterKeyId, context, signal)).fill(0)
 }
 
 export function createRotationControl(

@@ -153,11 +153,13 @@ const ADVICE: Readonly<Record<KmsClass, string>> = {
 
 function recommendations(provider: string, tests: readonly (readonly [KmsTest, KmsTestResult])[]): string[] {
   const advice = new Set<string>()
+  // What the key service said explains what follows from it.
+  const isKeyServices = tests.some(([, { error }]) => error && kmsFailureIn(error))
   for (const [name, { latencyMs, error }] of tests) {
     const kms = error && kmsFailureIn(error)
     const targetMs = name === 'key_retrieval_cache_hit' ? HIT_MS_TARGET : CALL_MS_TARGET
     if (kms) advice.add(`❌ ${kms.kmsClass}: ${ADVICE[kms.kmsClass]} (see ${kms.runbook})`)
-    else if (error) advice.add(`❌ ${name} failed: see the log`)
+    else if (error && !isKeyServices) advice.add(`❌ ${name} failed: see the log`)
     else if (latencyMs > targetMs) {
       advice.add(
         `⚠ ${name} took ${shownMs(latencyMs)} ms, over its target of ${targetMs} ms (see docs/runbooks/kms-high-latency.md)`,

@@ -1,6 +1,7 @@
 // What the admin pages show of the keys.
-import type { KmsClass } from './kms.ts'
-import type { KeyType } from './metrics.ts'
+import type { KmsClass, KmsError } from './kms.ts'
+import type { MeteredKms } from './metered-kms.ts'
+import type { KeysMetrics, KeyType } from './metrics.ts'
 
 export interface KeyTypeStatus {
   readonly size: number
@@ -24,8 +25,54 @@ export interface KeysStatus {
   readonly provider: string
   readonly masterKeyId: string
   readonly caches: Readonly<Record<KeyType, KeyTypeStatus>>
-  /** The last failed call to the key service, until one succeeds. */
+  /** The last failed call to the key service, until one of its kind succeeds. */
   readonly lastError: KmsFailure | undefined
+  /** What keeps every tenant from its keys; `undefined` where some are served, or nothing failed. */
+  readonly unserved: KmsError | undefined
+  /** On the monotonic clock: when the key service last gave a key. */
+  readonly lastKeyMs: number
   /** Damaged records met so far, `kind/tenant/id`, the first hundred. */
   readonly corruptRecords: readonly string[]
+}
+
+export interface StatusParts {
+  readonly kms: MeteredKms
+  readonly metrics: KeysMetrics
+  readonly sizeOf: (type: KeyType) => number
+  readonly sizeMax: number
+  readonly corruptRecords: readonly string[]
+}
+
+export function keysStatus({ kms, metrics, sizeOf, sizeMax, corruptRecords }: StatusParts): KeysStatus {
+  const ofType = (type: KeyType): KeyTypeStatus => {
+    const { hits, misses, hitRatio, evictions } = metrics.byType[type]
+    return { size: sizeOf(type), sizeMax, hits, misses, hitRatio, capacityEvictions: evictions }
+  }
+  const failure = kms.history.last
+  return {
+    provider: kms.provider,
+    masterKeyId: kms.masterKeyId,
+    caches: {
+      signing: ofType('signing'),
+      public: ofType('public'),
+      encryption: ofType('encryption'),
+      pseudonym: ofType('pseudonym'),
+    },
+    lastError: failure && {
+      error: failure.error.kmsClass,
+      operation: failure.error.operation,
+      runbook: failure.error.runbook,
+      atMs: failure.atMs,
+    },
+    unserved: unserved(kms, sizeOf),
+    lastKeyMs: kms.history.lastKeyMs,
+    corruptRecords,
+  }
+}
+
+/** While a cached key of a kind serves somebody, a failure for that kind is somebody's, not everybody's. */
+function unserved({ history }: MeteredKms, sizeOf: (type: KeyType) => number): KmsError | undefined {
+  const encryption = sizeOf('encryption') === 0 ? history.lastFor('pii') : undefined
+  const signing = sizeOf('signing') === 0 ? history.lastFor('signing') : undefined
+  return (encryption ?? signing)?.error
 }

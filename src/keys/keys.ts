@@ -5,7 +5,7 @@ import { KeyCache, type KeyCacheOptions } from './cache.ts'
 import { checkedClasses, generateSealingKey, isUsed } from './data-keys.ts'
 import { KeyRecordError } from './key-record.ts'
 import type { KeysOptions, KeysParts } from './keys-options.ts'
-import type { KeysStatus, KeyTypeStatus } from './keys-status.ts'
+import { type KeysStatus, keysStatus } from './keys-status.ts'
 import { type Kms, KmsError } from './kms.ts'
 import { MeteredKms } from './metered-kms.ts'
 import { createKeysMetrics, type KeysMetrics, type KeyType } from './metrics.ts'
@@ -185,29 +185,13 @@ export class Keys {
   }
 
   status(): KeysStatus {
-    const ofType = (type: KeyType): KeyTypeStatus => {
-      const { hits, misses, hitRatio, evictions } = this.#metrics.byType[type]
-      const { sizeMax } = this.#options
-      return { size: this.#sizeOf(type), sizeMax, hits, misses, hitRatio, capacityEvictions: evictions }
-    }
-    const { lastFailure: failure } = this.#kms
-    return {
-      provider: this.#kms.provider,
-      masterKeyId: this.#kms.masterKeyId,
-      caches: {
-        signing: ofType('signing'),
-        public: ofType('public'),
-        encryption: ofType('encryption'),
-        pseudonym: ofType('pseudonym'),
-      },
-      lastError: failure && {
-        error: failure.error.kmsClass,
-        operation: failure.error.operation,
-        runbook: failure.error.runbook,
-        atMs: failure.atMs,
-      },
+    return keysStatus({
+      kms: this.#kms,
+      metrics: this.#metrics,
+      sizeOf: (type) => this.#sizeOf(type),
+      sizeMax: this.#options.sizeMax,
       corruptRecords: [...this.#corruptRecords],
-    }
+    })
   }
 
   /** Asks the key service about the master key; for the readiness check, which must not ask more than once a minute. */

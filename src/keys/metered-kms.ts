@@ -3,13 +3,14 @@ import type { Clock } from '../clock.ts'
 import { Counter, type Logger, type Registry } from '../telemetry.ts'
 import { boundedCall } from './bounded-call.ts'
 import { BreakerOpenError } from './breaker.ts'
-import type { KmsContext } from './context.ts'
+import { CallHistory } from './call-history.ts'
+import type { KeyPurpose, KmsContext } from './context.ts'
 import {
   asKmsError,
   type GeneratedDataKey,
   type Kms,
   type KmsDescription,
-  type KmsError,
+  KmsError,
   type WrappedKey,
 } from './kms.ts'
 import type { KeysMetrics } from './metrics.ts'
@@ -29,8 +30,7 @@ export interface MeteredKmsParts {
 export class MeteredKms implements Kms {
   readonly #kms: Kms
   readonly #parts: MeteredKmsParts
-  /** The last failure, until a call succeeds. */
-  lastFailure: { readonly error: KmsError; readonly atMs: number } | undefined
+  readonly history = new CallHistory()
   readonly sign?: NonNullable<Kms['sign']>
   readonly publicKey?: NonNullable<Kms['publicKey']>
 
@@ -41,12 +41,12 @@ export class MeteredKms implements Kms {
     if (kms.sign) {
       const sign = kms.sign.bind(kms)
       this.sign = (message, keyId, signal) =>
-        this.#call('sign', signal, (signal) => sign(message, keyId, signal))
+        this.#call('sign', undefined, signal, (signal) => sign(message, keyId, signal))
     }
     if (kms.publicKey) {
       const publicKey = kms.publicKey.bind(kms)
       this.publicKey = (keyId, signal) =>
-        this.#call('get_public_key', signal, (signal) => publicKey(keyId, signal))
+        this.#call('get_public_key', undefined, signal, (signal) => publicKey(keyId, signal))
     }
   }
 
@@ -59,11 +59,15 @@ export class MeteredKms implements Kms {
   }
 
   generateDataKey(context: KmsContext, signal: AbortSignal): Promise<GeneratedDataKey> {
-    return this.#call('generate_data_key', signal, (signal) => this.#kms.generateDataKey(context, signal))
+    return this.#call('generate_data_key', context.purpose, signal, (signal) =>
+      this.#kms.generateDataKey(context, signal),
+    )
   }
 
   wrap(plaintext: Uint8Array, context: KmsContext, signal: AbortSignal): Promise<WrappedKey> {
-    return this.#call('encrypt', signal, (signal) => this.#kms.wrap(plaintext, context, signal))
+    return this.#call('encrypt', context.purpose, signal, (signal) =>
+      this.#kms.wrap(plaintext, context, signal),
+    )
   }
 
   unwrap(
@@ -72,11 +76,19 @@ export class MeteredKms implements Kms {
     context: KmsContext,
     signal: AbortSignal,
   ): Promise<Uint8Array> {
-    return this.#call('decrypt', signal, (signal) => this.#kms.unwrap(wrapped, masterKeyId, context, signal))
+    return this.#call('decrypt', context.purpose, signal, (signal) =>
+      this.#kms.unwrap(wrapped, masterKeyId, context, signal),
+    )
   }
 
+  /** Rejects `key_disabled` also where the service describes such a key without complaint. */
   describe(signal: AbortSignal): Promise<KmsDescription> {
-    return this.#call('describe_key', signal, (signal) => this.#kms.describe(signal))
+    return this.#call('describe_key', undefined, signal, async (signal) => {
+      const description = await this.#kms.describe(signal)
+      if (!description.enabled)
+        throw new KmsError('key_disabled', 'describe_key', 'the master key is disabled')
+      return description
+    })
   }
 
   close(): Promise<void> {
@@ -85,27 +97,28 @@ export class MeteredKms implements Kms {
 
   async #call<T>(
     operation: string,
+    purpose: KeyPurpose | undefined,
     signal: AbortSignal,
     call: (signal: AbortSignal) => Promise<T>,
   ): Promise<T> {
-    const { metrics, requestMsMax } = this.#parts
+    const { metrics, requestMsMax, clock } = this.#parts
     try {
       const result = await boundedCall(operation, requestMsMax, signal, call)
       metrics.request(operation)
-      this.lastFailure = undefined
+      this.history.succeeded(operation, purpose, clock.monotonicMs())
       return result
     } catch (thrown) {
       // An open breaker's rejection is no call: the service was not asked, and what it said last stands.
       if (thrown instanceof BreakerOpenError) throw thrown
       metrics.request(operation)
-      throw this.#failed(operation, thrown)
+      throw this.#failed(operation, purpose, thrown)
     }
   }
 
-  #failed(operation: string, thrown: unknown): KmsError {
+  #failed(operation: string, purpose: KeyPurpose | undefined, thrown: unknown): KmsError {
     const { metrics, log, clock } = this.#parts
     const error = asKmsError(thrown, operation)
-    this.lastFailure = { error, atMs: clock.nowMs() }
+    this.history.failed(operation, { error, purpose, atMs: clock.nowMs() })
     metrics.error(operation, error.kmsClass)
     log.error({ operation, error: error.kmsClass, runbook: error.runbook }, error.logText)
     return error

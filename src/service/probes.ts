@@ -10,7 +10,6 @@ import type { ExporterHealth } from '../exporters/health.ts'
 import type { BreakerKms } from '../keys/breaker-kms.ts'
 import type { Keys } from '../keys/keys.ts'
 import type { KeyStore } from '../keys/keystore.ts'
-import { KmsError } from '../keys/kms.ts'
 import { MeteredKms, registeredCallMetrics } from '../keys/metered-kms.ts'
 import type { Rotation } from '../keys/rotation.ts'
 import { openTenantSecret } from '../keys/tenant-secret.ts'
@@ -29,6 +28,7 @@ export class KmsProbe {
   #checkedAtMs = Number.NEGATIVE_INFINITY
   #running: Promise<HealthCheck> | undefined
   #latest: HealthCheck | undefined
+  #failure: SidecarError | undefined
 
   constructor(keys: Keys, clock: Clock) {
     this.#keys = keys
@@ -40,7 +40,19 @@ export class KmsProbe {
     if (this.#latest?.isUp === false) this.#checkedAtMs = Number.NEGATIVE_INFINITY
   }
 
+  /**
+   * What the last question said of the master key, corrected by what requests have learnt since: keys that come say that
+   * a hiccup is over, and a key that can be described but not used by anybody is no working key.
+   */
   async check(): Promise<HealthCheck> {
+    const asked = await this.#asked()
+    const { provider, unserved, lastKeyMs } = this.#keys.status()
+    if (this.#failure === undefined) return unserved ? down(provider, unserved) : asked
+    const isOver = this.#failure.isRetryable && lastKeyMs > this.#checkedAtMs
+    return isOver ? { name: 'kms', isUp: true, data: { provider, status: 'operational' } } : asked
+  }
+
+  async #asked(): Promise<HealthCheck> {
     const isFresh = this.#clock.monotonicMs() - this.#checkedAtMs < KMS_PROBE_MS
     if (isFresh && this.#latest) return this.#latest
     this.#running ??= this.#ask().finally(() => {
@@ -53,13 +65,17 @@ export class KmsProbe {
     const { provider } = this.#keys.status()
     const startMs = this.#clock.monotonicMs()
     try {
-      const { enabled } = await this.#keys.describe(AbortSignal.timeout(KMS_PROBE_TIMEOUT_MS))
+      await this.#keys.describe(AbortSignal.timeout(KMS_PROBE_TIMEOUT_MS))
       const latencyMs = Math.round(this.#clock.monotonicMs() - startMs)
-      this.#latest = enabled
-        ? { name: 'kms', isUp: true, data: { provider, latency_ms: latencyMs, status: 'operational' } }
-        : down(provider, new KmsError('key_disabled', 'describe_key', 'the master key is disabled'))
+      this.#failure = undefined
+      this.#latest = {
+        name: 'kms',
+        isUp: true,
+        data: { provider, latency_ms: latencyMs, status: 'operational' },
+      }
     } catch (thrown) {
-      this.#latest = down(provider, asSidecarError(thrown))
+      this.#failure = asSidecarError(thrown)
+      this.#latest = down(provider, this.#failure)
     }
     this.#checkedAtMs = this.#clock.monotonicMs()
     return this.#latest

@@ -51,16 +51,27 @@ async function create() {
 
 test('a retrieval asks the key service each time and leaves the cache as it is', async () => {
   const { kms, keys, control } = await create()
-  await control.retrieveKey('acme')
-  expect(kms.calls.map(({ operation }) => operation)).toEqual(['encrypt'])
+  await keys.loadSigningKey('acme', new AbortController().signal)
   const cached = keys.signingKey('acme')
   expect(cached).toBeDefined()
-  await control.retrieveKey('acme')
-  expect(kms.calls.map(({ operation }) => operation)).toEqual(['encrypt', 'decrypt'])
+  for (const count of [1, 2]) {
+    await control.retrieveKey('acme')
+    expect(kms.count('decrypt')).toBe(count)
+  }
   expect(keys.signingKey('acme')).toBe(cached)
   kms.fail('network')
   await expect(control.retrieveKey('acme')).rejects.toMatchObject({ kmsClass: 'network' })
   expect(keys.signingKey('acme')).toBe(cached)
+})
+
+test('a retrieval for a tenant that has no key proves the key service, and makes none', async () => {
+  const { kms, keys, control } = await create()
+  await control.retrieveKey('mistyped')
+  expect(kms.calls.map(({ operation, context }) => `${operation} ${context?.purpose}`)).toEqual([
+    'generate_data_key probe',
+    'decrypt probe',
+  ])
+  expect(keys.publicKeys('mistyped')).toEqual([])
 })
 
 test('readiness hears of a service that works, and not of one that does not', async () => {

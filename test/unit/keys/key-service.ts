@@ -36,6 +36,9 @@ export class DoorKms implements Kms {
   readonly #kms: Kms
   readonly calls: { operation: string; context?: KmsContext }[] = []
   failure: KmsError | undefined
+  /** The only operation that fails; absent: all. */
+  failing: string | undefined
+  isEnabled = true
   /** When set, every call waits for it first. */
   gate: Promise<void> | undefined
 
@@ -56,7 +59,8 @@ export class DoorKms implements Kms {
   count(operation: string): number {
     return this.calls.filter((call) => call.operation === operation).length
   }
-  fail(kmsClass: KmsError['kmsClass']): void {
+  fail(kmsClass: KmsError['kmsClass'], operation?: string): void {
+    this.failing = operation
     this.failure = new KmsError(kmsClass, 'test', 'told to fail')
   }
 
@@ -74,7 +78,7 @@ export class DoorKms implements Kms {
   }
   async describe(signal: AbortSignal): ReturnType<Kms['describe']> {
     await this.#pass('describe_key')
-    return this.#kms.describe(signal)
+    return { ...(await this.#kms.describe(signal)), enabled: this.isEnabled }
   }
   async close(): Promise<void> {
     await this.#kms.close()
@@ -83,6 +87,7 @@ export class DoorKms implements Kms {
   async #pass(operation: string, context?: KmsContext): Promise<void> {
     this.calls.push(context === undefined ? { operation } : { operation, context })
     await this.gate
-    if (this.failure !== undefined) throw this.failure
+    const isFailing = this.failing === undefined || this.failing === operation
+    if (this.failure !== undefined && isFailing) throw this.failure
   }
 }

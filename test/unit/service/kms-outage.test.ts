@@ -198,9 +198,7 @@ test('a sidecar that starts during the outage is alive, takes what needs no key,
   expect((await send(sidecar, PERSONAL)).status).toBe(503)
   door.failure = undefined
   await sidecar.until('served', async () => (await send(sidecar, PERSONAL)).status === 200)
-  // Readiness asks the service once a minute, and at once after somebody has seen it work.
-  expect((await sidecar.get('/q/health/ready')).status).toBe(503)
-  expect((await admin(sidecar, '/api/admin/kms/test-key-retrieval', { tenantId: 'acme' })).status).toBe(200)
+  // Readiness asks the service once a minute, and hears at once of requests that got their keys.
   expect((await sidecar.get('/q/health/ready')).status).toBe(200)
   const asked = door.count('describe_key')
   for (let count = 0; count < 20; count++) await sidecar.get('/q/health/ready')
@@ -266,10 +264,72 @@ describe('one failure has one name', () => {
       expect(status).toMatchObject({ status: 'WARNING', last_error: { operation: 'test', ...facts } })
       expect(
         await sidecar.metric('kms_errors_total', `operation="generate_data_key",error="${kmsClass}"`),
-      ).toBe(1)
+        // The retrieval's, the validation's own, and that of its retrieval.
+      ).toBe(3)
       expect(sidecar.log()).toContain(`KmsException ${kmsClass} in test: told to fail (see ${anchor})`)
     },
   )
+})
+
+describe('readiness', () => {
+  test('is down where the master key can be described and not used, and says why, as status, metric and log do', async () => {
+    const { sidecar, door } = await start(['service.limits.wait_max=100ms'])
+    door.fail('access_denied', 'generate_data_key')
+    expect((await send(sidecar, PERSONAL)).status).toBe(503)
+    const ready = await sidecar.get('/q/health/ready')
+    expect(ready.status).toBe(503)
+    expect(await ready.json()).toMatchObject({
+      checks: expect.arrayContaining([
+        expect.objectContaining({
+          name: 'kms',
+          status: 'DOWN',
+          data: expect.objectContaining({ error_type: 'access_denied' }),
+        }),
+      ]),
+    })
+    const status = await (await sidecar.get('/api/admin/kms/status', { headers: ADMIN })).json()
+    expect(status).toMatchObject({ status: 'WARNING', last_error: { error_type: 'access_denied' } })
+    expect((await sidecar.get('/q/health/ready?exclude=kms')).status).toBe(200)
+    door.failure = undefined
+    await sidecar.until('served', async () => (await send(sidecar, PERSONAL)).status === 200)
+    expect((await sidecar.get('/q/health/ready')).status).toBe(200)
+  })
+
+  test('stays up while one tenant is denied and another is served', async () => {
+    const { sidecar, door } = await start(['service.limits.wait_max=100ms'])
+    expect((await send(sidecar, PERSONAL)).status).toBe(200)
+    door.fail('access_denied', 'generate_data_key')
+    expect((await send(sidecar, PERSONAL, 'other')).status).toBe(503)
+    expect((await sidecar.get('/q/health/ready')).status).toBe(200)
+  })
+
+  test('a disabled master key that only the check has met is in metric, log and status too', async () => {
+    const door = await DoorKms.open()
+    door.isEnabled = false
+    const sidecar = await startSidecar([], undefined, { openKms: async () => door })
+    running.push(sidecar)
+    expect((await sidecar.get('/q/health/ready')).status).toBe(503)
+    expect(await sidecar.metric('kms_errors_total', 'error="key_disabled"')).toBe(1)
+    expect(sidecar.log()).toContain('KmsException key_disabled in describe_key')
+    const status = await (await sidecar.get('/api/admin/kms/status', { headers: ADMIN })).json()
+    expect(status).toMatchObject({ status: 'WARNING', last_error: { error_type: 'key_disabled' } })
+  })
+
+  test('one throttled check is corrected by the first key that comes', async () => {
+    const { sidecar, door } = await start([], undefined, 'throttled')
+    expect((await sidecar.get('/q/health/ready')).status).toBe(503)
+    door.failure = undefined
+    expect((await send(sidecar, PERSONAL)).status).toBe(200)
+    expect((await sidecar.get('/q/health/ready')).status).toBe(200)
+    expect(door.count('describe_key')).toBe(1)
+  })
+})
+
+test('a retrieval test for a tenant without keys passes, and leaves none behind', async () => {
+  const { sidecar } = await start()
+  const answer = await admin(sidecar, '/api/admin/kms/test-key-retrieval', { tenantId: 'mistyped' })
+  expect(answer.status).toBe(200)
+  expect((await sidecar.get('/api/tenants/mistyped/public-keys', { headers: ADMIN })).status).toBe(404)
 })
 
 test('an operator sees the outage, resets the breaker and sees it heal, as the runbook goes', async () => {
