@@ -4,6 +4,7 @@ import type { FastifyInstance } from 'fastify'
 import { createAdmin } from './admin/server.ts'
 import { type Clock, systemClock } from './clock.ts'
 import type { SidecarConfig } from './config/schema.ts'
+import { loggable } from './errors.ts'
 import type { KeyLookup } from './evidence/check.ts'
 import { Keys } from './keys/keys.ts'
 import type { KeyRecordKind, KeyStore } from './keys/keystore.ts'
@@ -111,10 +112,20 @@ export class Service {
     await Promise.all([receiving.close(leftMs() * RECEIVERS_GRACE_SHARE), rotation.stop()])
     await evidenceDesk?.shutdown()
     const isEmpty = await exporting.stop(leftMs())
-    await store?.close()
+    // Keys before the store: what still reads their records stops first.
     await keys.close()
+    await store?.close()
     await admin.close()
     return isEmpty
+  }
+}
+
+/** Beside the first requests, since there may be many: what is damaged is known by name before its tenant needs it. */
+async function checkRecords(keys: Keys, log: Surroundings['log']): Promise<void> {
+  try {
+    await keys.checkRecords()
+  } catch (thrown) {
+    log.error(loggable(thrown), 'The key records could not all be looked at')
   }
 }
 
@@ -223,6 +234,7 @@ async function assemble(
     log.info({ transport, host, port }, `Receiving OTLP by ${transport} on ${host}:${port}`)
   log.info({ ...adminAddress }, `Health, metrics and admin on ${adminAddress.host}:${adminAddress.port}`)
   void kmsProbe.check()
+  void checkRecords(keys, log)
   rotation.start()
   const parts = { store, keys, rotation, exporting, evidenceDesk, pipeline, receiving, admin }
   return new Service(

@@ -45,7 +45,7 @@ export class Keys {
   readonly #corruptRecords = new Set<string>()
   readonly #purgeTimer: NodeJS.Timeout
   #dataClasses: readonly string[]
-  #isClosed = false
+  readonly #closing = new AbortController()
 
   constructor(parts: KeysParts, options: KeysOptions) {
     this.#parts = parts
@@ -134,7 +134,8 @@ export class Keys {
     signal: AbortSignal,
     options: RotateOptions = {},
   ): Promise<RotatedKeys> {
-    if (this.#isClosed) return Promise.reject(new SidecarError('SHUTTING_DOWN', 'keys are closed'))
+    if (this.#closing.signal.aborted)
+      return Promise.reject(new SidecarError('SHUTTING_DOWN', 'keys are closed'))
     return this.#rotator.rotate(tenant, reason, signal, options).catch((thrown: unknown) => {
       throw this.#unavailable(asSidecarError(thrown))
     })
@@ -159,9 +160,9 @@ export class Keys {
     return this.#rotator.status()
   }
 
-  /** Looks at every record for damage, which then stands in the log and the status. For the start; needs no key service. */
-  async checkRecords(): Promise<{ readonly checked: number; readonly damaged: number }> {
-    return checkKeyRecords(this.#parts.store, (error) => this.#noteCorrupt(error))
+  /** Looks at every record for damage, which then stands in the log and the status. For the start; asks no key service. */
+  checkRecords(): Promise<{ readonly checked: number; readonly damaged: number }> {
+    return checkKeyRecords(this.#parts.store, (error) => this.#noteCorrupt(error), this.#closing.signal)
   }
 
   /** The policy changed: data keys that do not announce all of these classes are replaced. */
@@ -201,7 +202,7 @@ export class Keys {
 
   /** Forgets every key and closes the key service. Raw bytes were zeroed when each key was made. */
   async close(): Promise<void> {
-    this.#isClosed = true
+    this.#closing.abort()
     clearInterval(this.#purgeTimer)
     this.flush()
     await this.#parts.kms.close()
@@ -239,7 +240,7 @@ export class Keys {
   }
 
   async #load<V>(type: KeyType, cache: KeyCache<V>, tenant: string, signal: AbortSignal): Promise<V> {
-    if (this.#isClosed) throw new SidecarError('SHUTTING_DOWN', 'keys are closed')
+    if (this.#closing.signal.aborted) throw new SidecarError('SHUTTING_DOWN', 'keys are closed')
     const atHand = this.#hit(type, cache.get(tenant))
     if (atHand !== undefined) return atHand
     const metrics = this.#metrics.byType[type]

@@ -7,15 +7,20 @@ const KINDS: readonly KeyRecordKind[] = ['signing', 'pseudonym', 'secret']
 /** Records looked at between two turns of the event loop. */
 const SLICE_COUNT = 200
 
-/** Tells of each damaged record; needs no key service, so a wrapped key that is another tenant's shows when it is opened. */
+/**
+ * Tells of each damaged record, until the signal aborts. Needs no key service, so a wrapped key that is another tenant's
+ * shows when it is opened.
+ */
 export async function checkKeyRecords(
   store: KeyStore,
   onCorrupt: (error: KeyRecordError) => void,
+  signal: AbortSignal,
 ): Promise<{ readonly checked: number; readonly damaged: number }> {
   let [checked, damaged] = [0, 0]
   for (const kind of KINDS) {
     for (const { tenant, id, record } of store.list(kind)) {
       if (++checked % SLICE_COUNT === 0) await new Promise<void>((resolve) => setImmediate(resolve))
+      if (signal.aborted) return { checked, damaged }
       const error = damageOf(kind, tenant, id, record)
       if (error === undefined) continue
       damaged++
