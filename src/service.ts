@@ -8,6 +8,7 @@ import { loggable } from './errors.ts'
 import type { KeyLookup } from './evidence/check.ts'
 import { Keys } from './keys/keys.ts'
 import type { KeyRecordKind, KeyStore } from './keys/keystore.ts'
+import { namedMasterKeys } from './keys/named-master-keys.ts'
 import type { Rotation } from './keys/rotation.ts'
 import { ItemAccounts } from './pipeline/accounts.ts'
 import { KeyDesk } from './pipeline/key-desk.ts'
@@ -129,11 +130,6 @@ async function checkRecords(keys: Keys, log: Surroundings['log']): Promise<void>
   }
 }
 
-function holdsRecords(store: KeyStore): boolean {
-  const kinds = ['signing', 'pseudonym', 'secret', 'announcement'] as const
-  return kinds.some((kind) => !store.list(kind)[Symbol.iterator]().next().done)
-}
-
 async function assemble(
   config: SidecarConfig,
   surroundings: Surroundings,
@@ -150,9 +146,8 @@ async function assemble(
   const keyStore: KeyStore = store ? storeKeyStore<KeyRecordKind>(store) : new MemoryKeyStore()
   if (!store) log.warn('Storage is off: signing and pseudonym keys last until the process ends')
 
-  // Records without the master key that wrapped them: the key file is lost, and a new one would open none of them.
-  const isFirstStart = !holdsRecords(keyStore)
-  const opened = await (surroundings.openKms ?? openKms)(config, surroundings.env, log, isFirstStart)
+  const open = surroundings.openKms ?? openKms
+  const opened = await open(config, surroundings.env, log, true, () => namedMasterKeys(keyStore, 'local'))
   const kms = guardKms(opened, config, around)
   closers.push(() => kms.close())
   const trust = new AnnouncementTrust({ kms: meterKms(opened, config, around), store: keyStore, clock })

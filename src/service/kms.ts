@@ -4,16 +4,21 @@ import type { SidecarConfig } from '../config/schema.ts'
 import { BreakerKms } from '../keys/breaker-kms.ts'
 import type { Kms } from '../keys/kms.ts'
 import { MeteredKms, registeredCallMetrics } from '../keys/metered-kms.ts'
+import type { NamedMasterKey } from '../keys/named-master-keys.ts'
 import type { Logger, Telemetry } from '../telemetry.ts'
 
 const ATTEMPT_PAUSE_MS_MAX = 2_000
 
-/** Opens the configured key service, and loads nothing of the others. Rejects CONFIG with one line. */
+/**
+ * Opens the configured key service, and loads nothing of the others. `local` makes key files with `create`, but none in the
+ * place of one that `namedKeys`, the local master keys of stored records, show to be lost. Rejects CONFIG with one line.
+ */
 export async function openKms(
   config: SidecarConfig,
   env: Readonly<Record<string, string | undefined>>,
   log: Logger,
   create = true,
+  namedKeys?: () => Iterable<NamedMasterKey>,
 ): Promise<Kms> {
   const { kms, storage } = config
   const { request, tenantKeyMapping, replicas } = kms
@@ -26,6 +31,7 @@ export async function openKms(
         nodeEnv: env.NODE_ENV,
         tenantKeyMapping,
         create,
+        namedKeys,
         log,
       })
     }

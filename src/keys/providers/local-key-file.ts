@@ -6,7 +6,8 @@ import { constants } from 'node:fs'
 import { type FileHandle, link, open, unlink } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { makeDirectory, syncDirectory } from '../../directory.ts'
-import { SidecarError } from '../../errors.ts'
+import type { SidecarError } from '../../errors.ts'
+import { type SettingProblem, settingError } from './setting-problem.ts'
 
 const HEADER = Buffer.from('betrace-local-kms/v1\n')
 const KEY_BYTES = 32
@@ -14,56 +15,73 @@ const BODY_BYTES = HEADER.length + KEY_BYTES
 const SUM_BYTES = 11
 const FILE_BYTES = BODY_BYTES + SUM_BYTES
 
+export interface KeyFile {
+  readonly path: string
+  /** Which setting names it, below `kms`. */
+  readonly setting: SettingProblem['path']
+}
+
 /**
- * The 32 bytes of a key file; the caller owns and zeroes them. Makes the file when it is not there and `create` says so.
+ * The 32 bytes of a key file; the caller owns and zeroes them. `undefined` when there is none.
  * Throws CONFIG with one line that names the setting and the file.
  */
-export async function loadKeyFile(path: string, create: boolean): Promise<Buffer> {
-  let file = await openToRead(path)
-  if (file === undefined) {
-    if (!create) throw refused(path, 'does not exist')
-    await createKeyFile(path)
-    file = await openToRead(path)
-    if (file === undefined) throw refused(path, 'vanished while it was made')
-  }
+export async function readKeyFile(file: KeyFile): Promise<Buffer | undefined> {
+  const handle = await openToRead(file)
   try {
-    return await readKey(path, file)
+    return handle && (await readKey(file, handle))
   } finally {
-    await file.close()
+    await handle?.close()
   }
 }
 
-async function openToRead(path: string): Promise<FileHandle | undefined> {
+/** Makes the file, unless another process was faster, and reads what stands there. Throws CONFIG. */
+export async function createKeyFile(file: KeyFile): Promise<Buffer> {
+  await writeNewKey(file)
+  const bytes = await readKeyFile(file)
+  if (bytes === undefined) throw keyFileError(file, 'vanished while it was made')
+  return bytes
+}
+
+// The path is the operator's own setting, and without it the line would not say which of several files is meant.
+export function keyFileError({ path, setting }: KeyFile, reason: string, cause?: unknown): SidecarError {
+  return settingError(setting, `${path} ${reason}`, cause)
+}
+
+async function openToRead(file: KeyFile): Promise<FileHandle | undefined> {
   try {
-    return await open(path, constants.O_RDONLY | constants.O_NONBLOCK)
+    return await open(file.path, constants.O_RDONLY | constants.O_NONBLOCK)
   } catch (thrown) {
     if (hasCode(thrown, 'ENOENT')) return undefined
-    throw refused(path, 'cannot be read', thrown)
+    throw keyFileError(file, 'cannot be read', thrown)
   }
 }
 
-async function readKey(path: string, file: FileHandle): Promise<Buffer> {
-  const { mode, size } = await file.stat()
+async function readKey(file: KeyFile, handle: FileHandle): Promise<Buffer> {
+  const { mode, size } = await handle.stat()
   if (size !== FILE_BYTES)
-    throw refused(path, `is not a local key file: ${size} bytes instead of ${FILE_BYTES}`)
+    throw keyFileError(file, `is not a local key file: ${size} bytes instead of ${FILE_BYTES}`)
   if ((mode & 0o077) !== 0) {
-    throw refused(path, `has mode 0${(mode & 0o777).toString(8)}, readable by others: run chmod 600 on it`)
+    throw keyFileError(
+      file,
+      `has mode 0${(mode & 0o777).toString(8)}, readable by others: run chmod 600 on it`,
+    )
   }
   const bytes = Buffer.alloc(FILE_BYTES)
   try {
-    await file.read(bytes, 0, FILE_BYTES, 0)
+    await handle.read(bytes, 0, FILE_BYTES, 0)
     if (!bytes.subarray(0, HEADER.length).equals(HEADER))
-      throw refused(path, 'is not a local key file of version 1')
+      throw keyFileError(file, 'is not a local key file of version 1')
     const body = bytes.subarray(0, BODY_BYTES)
     if (!checksum(body).equals(bytes.subarray(BODY_BYTES)))
-      throw refused(path, 'is damaged: its checksum does not match')
+      throw keyFileError(file, 'is damaged: its checksum does not match')
     return Buffer.from(body.subarray(HEADER.length))
   } finally {
     bytes.fill(0)
   }
 }
 
-async function createKeyFile(path: string): Promise<void> {
+async function writeNewKey(file: KeyFile): Promise<void> {
+  const { path } = file
   const key = randomBytes(KEY_BYTES)
   const body = Buffer.concat([HEADER, key])
   const bytes = Buffer.concat([body, checksum(body)])
@@ -80,7 +98,7 @@ async function createKeyFile(path: string): Promise<void> {
     }
     await syncDirectory(dirname(path))
   } catch (thrown) {
-    throw refused(path, 'cannot be made', thrown)
+    throw keyFileError(file, 'cannot be made', thrown)
   } finally {
     for (const secret of [key, body, bytes]) secret.fill(0)
   }
@@ -102,13 +120,4 @@ function checksum(body: Uint8Array): Buffer {
 
 function hasCode(thrown: unknown, code: string): boolean {
   return thrown instanceof Error && 'code' in thrown && thrown.code === code
-}
-
-// The path is the operator's own setting, and without it the line would not say which of several files is meant.
-function refused(path: string, reason: string, cause?: unknown): SidecarError {
-  return new SidecarError(
-    'CONFIG',
-    `kms.local.key_file: ${path} ${reason}`,
-    cause === undefined ? {} : { cause },
-  )
 }

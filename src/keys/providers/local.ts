@@ -1,37 +1,20 @@
 // A key service in the process, for development: master keys in files of mode 0600. It makes the sidecar run with nothing
 // around it, and protects only against who cannot read those files.
-import {
-  createCipheriv,
-  createDecipheriv,
-  createHash,
-  createSecretKey,
-  type KeyObject,
-  randomBytes,
-} from 'node:crypto'
-import { dirname, join } from 'node:path'
+import { createCipheriv, createDecipheriv, randomBytes } from 'node:crypto'
 import { SidecarError } from '../../errors.ts'
 import type { Logger } from '../../telemetry.ts'
 import { type KmsContext, serialiseContext } from '../context.ts'
 import { type GeneratedDataKey, type Kms, type KmsDescription, KmsError, type WrappedKey } from '../kms.ts'
-import { loadKeyFile } from './local-key-file.ts'
+import { type LocalMasterKeySettings, type MasterKey, openMasterKeys } from './local-master-keys.ts'
+import { localSettingProblems } from './local-settings.ts'
 import { checkWrappable } from './random-key.ts'
+import { refuseFirst } from './setting-problem.ts'
 
-export interface LocalKmsOptions {
-  /** The default master key. Other keys stand beside it. */
-  readonly keyFile: string
+export interface LocalKmsOptions extends LocalMasterKeySettings {
   /** With NODE_ENV=production the service refuses to start unless this is true. */
   readonly allowInProduction: boolean
   readonly nodeEnv: string | undefined
-  /** Tenant → name of a master key of its own, which stands in `local-kms-<name>.key` beside the default. */
-  readonly tenantKeyMapping: ReadonlyMap<string, string>
-  /** Makes key files that are not there. Who only reads old values leaves it off, so that a wrong path is an error. */
-  readonly create: boolean
   readonly log: Logger
-}
-
-interface MasterKey {
-  readonly id: string
-  readonly key: KeyObject
 }
 
 const AAD_LABEL = 'betrace/local-kms/v1\0'
@@ -39,7 +22,6 @@ const VERSION = 1
 const NONCE_BYTES = 12
 const TAG_BYTES = 16
 const HEADER_BYTES = 1 + NONCE_BYTES
-const KEY_NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/
 
 /** Opens or makes the key files. Throws CONFIG with one line that names the setting. */
 export async function openLocalKms(options: LocalKmsOptions): Promise<Kms> {
@@ -50,29 +32,10 @@ export async function openLocalKms(options: LocalKmsOptions): Promise<Kms> {
     )
   }
   options.log.info('Initializing KMS provider: local')
-  const fallback = await openMasterKey(options.keyFile, options.create)
-  const ofTenants = new Map<string, MasterKey>()
-  for (const [tenant, name] of options.tenantKeyMapping) {
-    if (!KEY_NAME.test(name)) {
-      throw new SidecarError(
-        'CONFIG',
-        'kms.tenant_key_mapping: a local key name is 1 to 64 letters, digits, dots, dashes or underscores',
-      )
-    }
-    const file = join(dirname(options.keyFile), `local-kms-${name}.key`)
-    ofTenants.set(tenant, await openMasterKey(file, options.create))
-  }
+  refuseFirst(localSettingProblems(options))
+  const { fallback, ofTenants } = await openMasterKeys(options)
   options.log.warn('Using LocalKmsAdapter - NOT FOR PRODUCTION USE')
   return new LocalKms(fallback, ofTenants)
-}
-
-async function openMasterKey(path: string, create: boolean): Promise<MasterKey> {
-  const bytes = await loadKeyFile(path, create)
-  // The id is a hash of the key: a wrong file is "not found", not "does not decrypt", wherever the file was moved.
-  const id = `local:${createHash('sha256').update('betrace/local-kms-id/v1\0').update(bytes).digest('base64url').slice(0, 16)}`
-  const key = createSecretKey(bytes)
-  bytes.fill(0)
-  return { id, key }
 }
 
 class LocalKms implements Kms {
