@@ -2,10 +2,15 @@
 // id is ours, so neither holds a zero byte; a tenant comes from outside and is refused when it does.
 import { SidecarError } from '../errors.ts'
 import type { Store } from './store.ts'
+import type { Table } from './table.ts'
+
+const PAGE_RECORDS = 64
+const ZERO = Buffer.of(0)
 
 /** Durable records by kind, tenant and id. The shape that key management asks for. */
 export interface StoredKeys<Kind extends string> {
   get(kind: Kind, tenant: string, id: string): Uint8Array | undefined
+  /** In the order of their keys, read as it is walked: what is put meanwhile may or may not be seen. */
   list(kind: Kind, tenant?: string): Iterable<{ tenant: string; id: string; record: Uint8Array }>
   /** On disk when the promise settles. */
   put(kind: Kind, tenant: string, id: string, record: Uint8Array): Promise<void>
@@ -17,12 +22,25 @@ export function storeKeyStore<Kind extends string>(store: Pick<Store, 'table'>):
     get: (kind, tenant, id) => table.get(recordKey(kind, tenant, id)),
     *list(kind, tenant) {
       const prefix = tenant === undefined ? joined([kind, '']) : joined([kind, tenant, ''])
-      for (const { key, value } of table.range({ start: prefix, end: after(prefix) })) {
+      for (const { key, value } of walk(table, prefix)) {
         const [, owner, id] = Buffer.from(key).toString('utf8').split('\0')
         yield { tenant: owner, id, record: value }
       }
     },
     put: (kind, tenant, id, record) => table.put(recordKey(kind, tenant, id), record),
+  }
+}
+
+/** All that starts with `prefix`, a page at a time: there may be millions, and who walks may stop at the first. */
+function* walk(table: Table, prefix: Buffer): Generator<{ key: Uint8Array; value: Uint8Array }> {
+  const end = after(prefix)
+  let start = prefix
+  for (;;) {
+    const page = table.range({ start, end, limit: PAGE_RECORDS })
+    yield* page
+    const last = page.at(-1)
+    if (last === undefined || page.length < PAGE_RECORDS) return
+    start = Buffer.concat([last.key, ZERO])
   }
 }
 

@@ -5,6 +5,7 @@ import { SidecarError } from '../../../src/errors.ts'
 import { entryBytes } from '../../../src/store/entry.ts'
 import { storeKeyStore } from '../../../src/store/key-store.ts'
 import { Store } from '../../../src/store/store.ts'
+import type { Table } from '../../../src/store/table.ts'
 import { Registry } from '../../../src/telemetry.ts'
 import { entryOf, openStore, testFolder } from './folder.ts'
 import { record } from './record.ts'
@@ -258,5 +259,31 @@ describe('the key store', () => {
       new Uint8Array(Buffer.from('__proto__')),
     )
     await again.close()
+  })
+
+  test('reads a list piece by piece, as it is walked', async () => {
+    const store = await openStore(testFolder())
+    let readCount = 0
+    const table = store.table('keys')
+    const counting: Table = {
+      ...table,
+      range: (options) => {
+        const found = table.range(options)
+        readCount += found.length
+        return found
+      },
+    }
+    const keys = storeKeyStore<'data'>({ table: () => counting })
+    const ids = Array.from({ length: 1_000 }, (_, i) => String(i).padStart(4, '0'))
+    await Promise.all(ids.map((id) => keys.put('data', 'a', id, Buffer.from(id))))
+    await keys.put('data', 'b', 'other', Buffer.of(1))
+
+    expect([...keys.list('data', 'a')].map(({ id }) => id)).toEqual(ids)
+    expect(readCount).toBe(1_000)
+    readCount = 0
+    const [first] = keys.list('data')
+    expect(first?.id).toBe('0000')
+    expect(readCount).toBeLessThan(100)
+    await store.close()
   })
 })
