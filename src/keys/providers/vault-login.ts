@@ -150,12 +150,13 @@ async function lookUp(
   }
 }
 
+/** Whoever writes the file may be late, or replacing it just now: a fetch that failed, not a refusal. */
 async function readSecretFile(path: string): Promise<string> {
-  try {
-    return (await readFile(path, 'utf8')).trim()
-  } catch (thrown) {
-    throw new KmsError('access_denied', OPERATION, `${path} cannot be read`, { cause: thrown })
-  }
+  const text = await readFile(path, 'utf8').catch((thrown: unknown) => {
+    throw new KmsError('network', OPERATION, `${path} cannot be read`, { cause: thrown })
+  })
+  if (text.trim() === '') throw new KmsError('network', OPERATION, `${path} is empty`)
+  return text.trim()
 }
 
 function isHeaderText(text: string): boolean {

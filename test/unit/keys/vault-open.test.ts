@@ -168,6 +168,51 @@ test('a token file is read again before its token ends, and its token never rene
   await kms.close()
 })
 
+describe('a credential file that its writer has not written yet', () => {
+  const kinds = {
+    'a token file': (path: string) => ({ token: undefined, tokenFile: path }),
+    'a service account token': (path: string) => ({
+      token: undefined,
+      kubernetesRole: 'r',
+      kubernetesTokenFile: path,
+    }),
+  }
+  for (const [kind, given] of Object.entries(kinds)) {
+    for (const [state, reason] of [
+      ['missing', 'cannot be read'],
+      ['empty', 'is empty'],
+    ] as const) {
+      test(`${kind} that is ${state} is a network failure, and found by the next call`, async () => {
+        const path = join(folder, `late ${kind} ${state}`)
+        if (state === 'empty') writeFileSync(path, '\n')
+        await using vault = await ScriptedVault.start(login)
+        const { log, text } = await capturedLog()
+        const { schedule, monotonicMs } = new ManualTimers()
+        const kms = await openVaultKms({ ...options(vault.url), ...given(path), log, schedule, monotonicMs })
+        expect(text()).toContain(`KmsException network in describe_key`)
+        const call = kms.describe(never)
+        await expect(call).rejects.toMatchObject({ kmsClass: 'network', isRetryable: true })
+        await expect(call).rejects.toHaveProperty('providerMessage', expect.stringContaining(reason))
+        expect(vault.asked).toEqual([])
+        writeFileSync(path, 'written\n')
+        expect(await kms.describe(never)).toMatchObject({ enabled: true })
+        await kms.close()
+      })
+    }
+  }
+
+  test('is waited for within the attempts of one call', async () => {
+    const path = join(folder, 'a little late')
+    await using vault = await ScriptedVault.start(login)
+    const request = { connectTimeoutMs: 500, timeoutMs: 2_000, attemptsMax: 3 }
+    const kms = await openVaultKms({ ...options(vault.url), token: undefined, tokenFile: path, request })
+    // The first pause between two attempts is 50 ms at least.
+    setTimeout(() => writeFileSync(path, 'written'), 10)
+    expect(await kms.describe(never)).toMatchObject({ enabled: true })
+    await kms.close()
+  })
+})
+
 describe('wrapping', () => {
   test('reads a key again after five minutes, and not before', async () => {
     await using vault = await ScriptedVault.start(transit)
@@ -263,6 +308,12 @@ describe('wrapping', () => {
     await kms.close()
   })
 })
+
+/** Takes every login and has every key. */
+const login: Script = ({ path }) => {
+  if (path === 'auth/kubernetes/login') return { status: 200, body: { auth: { client_token: 't' } } }
+  return path.startsWith('auth/') ? { status: 200, body: { data: {} } } : keyAnswer()
+}
 
 /** Answers in the form of Transit's, without its cryptography. */
 const transit: Script = ({ path }) => {
