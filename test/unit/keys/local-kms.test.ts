@@ -253,7 +253,7 @@ describe('production', () => {
       openLocalKms(localOptions({ nodeEnv: 'production', allowInProduction: true, log })),
     )
     expect(lines.split('Using LocalKmsAdapter - NOT FOR PRODUCTION USE').length - 1).toBe(1)
-    expect(lines).toMatch(/"level":40[^\n]*NOT FOR PRODUCTION USE/)
+    expect(lines).toMatch(/"level":"WARN"[^\n]*NOT FOR PRODUCTION USE/)
     expect(lines).toContain('Initializing KMS provider: local')
   })
 })
