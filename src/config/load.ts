@@ -5,6 +5,7 @@ import { resolve } from 'node:path'
 import { checkTogether } from './cross-checks.ts'
 import type { Environment } from './environment.ts'
 import { readOverride } from './overrides.ts'
+import { readProperties } from './properties.ts'
 import { readExporters } from './read-exporters.ts'
 import { readKms } from './read-kms.ts'
 import { type RuleChecks, readProcessors } from './read-processors.ts'
@@ -12,7 +13,7 @@ import { readReceivers, readTenants } from './read-receivers.ts'
 import { readService, readStorage } from './read-service.ts'
 import type { KmsProviderName, SidecarConfig } from './schema.ts'
 import { type Effective, type Findings, Section } from './section.ts'
-import { readEnvironmentNames, readProperties } from './seed-names.ts'
+import { readEnvironmentNames } from './seed-names.ts'
 import { mergeTrees, type Origin, type Problem, problemAt, type Tree } from './tree.ts'
 import { readYaml } from './yaml-source.ts'
 
@@ -52,8 +53,8 @@ export async function loadConfig(sources: ConfigSources): Promise<LoadedConfig> 
   for (const file of sources.files)
     await addFile(file, (text) => readYaml(text, file, sources.env, findings.problems))
   for (const file of sources.properties ?? [])
-    await addFile(file, (text) => readProperties(text, file, findings.problems))
-  add(readEnvironmentNames(sources.env, findings.problems))
+    await addFile(file, (text) => readProperties(text, file, findings))
+  add(readEnvironmentNames(sources.env, findings))
   for (const set of sources.sets) add(readOverride(set, findings.problems))
 
   // Without a source that cannot be read, everything it declares would look missing.

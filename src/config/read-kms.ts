@@ -110,7 +110,7 @@ function readAws(aws: Section, ambientRegion: string | undefined): AwsKmsConfig 
       'is not the ARN of a KMS key; one is arn:aws:kms:<region>:<account>:key/<id>',
     )
   } else if (arnRegion !== undefined && region !== arnRegion) {
-    aws.problem('region', 'differs from the region in the ARN of aws.master_key_id')
+    aws.problem('region', 'differs from the region in the ARN of kms.aws.master_key_id')
   }
   return {
     masterKeyId,

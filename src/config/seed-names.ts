@@ -1,9 +1,14 @@
 // The property and environment names that operators' documents of earlier BeTrace versions print. A variable's name is
-// its property's in capitals with every other character an underscore, as MicroProfile Config has it.
+// its property's, as it stands (so a ConfigMap or a Secret brings it) or in capitals with every other character an
+// underscore, as MicroProfile Config has it; where both are set, the first.
 
 import type { Environment } from './environment.ts'
-import { didYouMean } from './suggestion.ts'
+import type { Findings } from './section.ts'
+import { didYouMean, nearest } from './suggestion.ts'
 import { mergeTrees, type Origin, type Problem, problemAt, type Tree, treeAt, untyped } from './tree.ts'
+
+/** In Java properties a comment has a line of its own; behind a value it silently becomes part of that. */
+export const HASH_IS_VALUE = 'a # after a value is part of it; put comments on lines of their own'
 
 interface SeedName {
   readonly path: readonly string[]
@@ -72,71 +77,52 @@ function settingOf(
 ): Tree | undefined {
   if (seed.unit !== undefined && !/^\d{1,7}$/.test(text)) {
     const unit = seed.unit === 'm' ? 'minutes' : 'hours'
-    problems.push(problemAt(name, origin, `must be a whole number of ${unit}`))
+    const hint = hasComment(text) ? `; ${HASH_IS_VALUE}` : ''
+    problems.push(problemAt(name, origin, `must be a whole number of ${unit}${hint}`))
     return undefined
   }
   return treeAt(seed.path, untyped(seed.unit === undefined ? text : `${text}${seed.unit}`, origin))
 }
 
+export function hasComment(value: string): boolean {
+  return /\s#/.test(value)
+}
+
+const NAMESPACES = ['betrace.', 'kms.', 'aws.kms.', 'vault.', 'gcp.kms.', 'azure.keyvault.']
+
+/** What is said of a name that no setting has, or `undefined` when it looks like another program's. */
+export function mistakenName(name: string): string | undefined {
+  const isOfProfile = /^%[^.]+\./.test(name)
+  const bare = name.replace(/^%[^.]+\./, '')
+  const isOurs = NAMESPACES.some((namespace) => bare.startsWith(namespace))
+  const meant = nearest(bare, SEED_NAMES.keys()) ?? longerOrShorter(bare)
+  if (!isOurs && meant === undefined) return undefined
+  if (isOfProfile) return 'is for one profile, and this program has none; write the name without it'
+  return `is not a property that this program reads${meant === undefined ? '' : didYouMean(meant, [meant])}`
+}
+
+/** `kms.provider` for `betrace.kms.provider`, `betrace.aws.kms.region` for `aws.kms.region`. */
+function longerOrShorter(name: string): string | undefined {
+  if (!name.includes('.')) return undefined
+  return [...SEED_NAMES.keys()].find((known) => known.endsWith(`.${name}`) || name.endsWith(`.${known}`))
+}
+
 /** Everything that the environment sets, as one tree. Variables that are empty count as unset. */
-export function readEnvironmentNames(env: Environment, problems: Problem[]): Tree | undefined {
-  const named = [...SEED_NAMES].map(([property, seed]) => [environmentName(property), seed] as const)
+export function readEnvironmentNames(env: Environment, { problems, warnings }: Findings): Tree | undefined {
+  const inCapitals = [...SEED_NAMES].map(([property, seed]) => [environmentName(property), seed] as const)
   let tree: Tree | undefined
-  for (const [name, seed] of [...named, ...ENVIRONMENT_ONLY]) {
+  for (const [name, seed] of [...inCapitals, ...ENVIRONMENT_ONLY, ...SEED_NAMES]) {
     const text = Object.hasOwn(env, name) ? env[name] : undefined
     if (text === undefined || text === '') continue
-    const origin: Origin = { file: `environment variable ${name}`, line: 0, column: 0 }
-    const setting = settingOf(seed, name, text, origin, problems)
+    const setting = settingOf(seed, name, text, variable(name), problems)
     if (setting) tree = tree ? mergeTrees(tree, setting) : setting
   }
-  return tree
-}
-
-/** A Java properties file of the seeds' names. Other names are problems: a setting that nobody reads is a mistake. */
-export function readProperties(text: string, file: string, problems: Problem[]): Tree | undefined {
-  let tree: Tree | undefined
-  for (const { content, line } of logicalLines(text)) {
-    const origin: Origin = { file, line, column: 1 }
-    const match = /^((?:\\.|[^\\=:\s])+)\s*[=:\s]\s*(.*)$/s.exec(content) ?? [content, content, '']
-    const name = unescapeProperty(match[1]!)
-    const value = unescapeProperty(match[2]!)
-    if (value === '') continue
-    const setting = readSeedName(name, value, origin, problems)
-    if (setting === 'unknown') {
-      const hint = didYouMean(name, SEED_NAMES.keys())
-      problems.push(problemAt(name, origin, `is not a property that this program reads${hint}`))
-    } else if (setting) {
-      tree = tree ? mergeTrees(tree, setting) : setting
-    }
+  for (const name of Object.keys(env)) {
+    // The environment is everybody's, so a name that is only like ours stops nothing.
+    const mistake = name.includes('.') && !SEED_NAMES.has(name) ? mistakenName(name) : undefined
+    if (mistake !== undefined) warnings.push(problemAt(name, variable(name), mistake))
   }
   return tree
 }
 
-// A line that ends in an odd number of backslashes goes on in the next one, whose leading blanks do not count.
-function* logicalLines(text: string): Generator<{ content: string; line: number }> {
-  const lines = text.split(/\r\n|\n|\r/)
-  for (let index = 0; index < lines.length; index++) {
-    const line = index + 1
-    let content = lines[index]!.trimStart()
-    if (content === '' || content.startsWith('#') || content.startsWith('!')) continue
-    while (/(?:^|[^\\])(?:\\\\)*\\$/.test(content) && index + 1 < lines.length) {
-      content = content.slice(0, -1) + lines[++index]!.trimStart()
-    }
-    yield { content, line }
-  }
-}
-
-const ESCAPES: ReadonlyMap<string, string> = new Map([
-  ['t', '\t'],
-  ['n', '\n'],
-  ['r', '\r'],
-  ['f', '\f'],
-])
-
-function unescapeProperty(text: string): string {
-  return text.replace(
-    /\\(?:u([0-9A-Fa-f]{4})|(.))/g,
-    (_, hex: string | undefined, letter: string | undefined) =>
-      hex === undefined ? (ESCAPES.get(letter!) ?? letter!) : String.fromCharCode(Number.parseInt(hex, 16)),
-  )
-}
+const variable = (name: string): Origin => ({ file: `environment variable ${name}`, line: 0, column: 0 })

@@ -154,6 +154,8 @@ test.each([
     'environment variables',
     async () => ({ env: Object.fromEntries(Object.entries(SEEDS).map(([k, v]) => [envName(k), v])) }),
   ],
+  // As a ConfigMap or Secret brings them that is made with --from-literal and used by envFrom.
+  ['environment variables of the exact names', async () => ({ env: SEEDS })],
   ['--set', async () => ({ sets: entries('=') })],
 ])("the operators' documented names work in %s", async (_, source) => {
   const { kms } = await loadGood([], { ...(await source()), kmsProviders: ['local', 'aws'] })
@@ -178,6 +180,79 @@ test('a property that nobody reads is a problem with its line', async () => {
   const { problems } = await load([], { properties: [properties] })
   expect(problems.map(formatProblem)).toEqual([
     `kms.cache.max-sice: is not a property that this program reads; did you mean kms.cache.max-size? (${properties}:3:1)`,
+  ])
+})
+
+test('of two spellings in the environment the exact name wins, as MicroProfile Config has it', async () => {
+  const env = { KMS_CACHE_MAX_SIZE: '4', 'kms.cache.max-size': '5' }
+  expect((await loadGood([], { env })).kms.cache.sizeMax).toBe(5)
+  expect((await loadGood([], { env, sets: ['kms.cache.max-size=6'] })).kms.cache.sizeMax).toBe(6)
+})
+
+test('a mistyped name in the environment is a warning, since others may read it', async () => {
+  const { problems, warnings } = await load([], {
+    env: { 'betrace.kms.provder': 'aws', 'kms.provider': 'aws', 'quarkus.log.level': 'x', 'a.b': 'c' },
+  })
+  expect(problems).toEqual([])
+  expect(warnings.map(formatProblem)).toEqual([
+    'betrace.kms.provder: is not a property that this program reads; did you mean betrace.kms.provider? (environment variable betrace.kms.provder)',
+    'kms.provider: is not a property that this program reads; did you mean betrace.kms.provider? (environment variable kms.provider)',
+  ])
+})
+
+const NOT_READ = 'is not a property that this program reads'
+
+test.each([
+  ['kms.provider=aws', `kms.provider: ${NOT_READ}; did you mean betrace.kms.provider? (FILE:1:1)`],
+  [
+    'betrace.aws.kms.region=x',
+    `betrace.aws.kms.region: ${NOT_READ}; did you mean aws.kms.region? (FILE:1:1)`,
+  ],
+  [
+    'betrce.kms.provider=aws',
+    `betrce.kms.provider: ${NOT_READ}; did you mean betrace.kms.provider? (FILE:1:1)`,
+  ],
+  ['vault.nonsense=x', `vault.nonsense: ${NOT_READ} (FILE:1:1)`],
+  ['betrace.nonsense=x', `betrace.nonsense: ${NOT_READ} (FILE:1:1)`],
+  [
+    '%prod.betrace.kms.provider=aws',
+    '%prod.betrace.kms.provider: is for one profile, and this program has none; write the name without it (FILE:1:1)',
+  ],
+])('the line %s is a problem', async (line, problem) => {
+  const properties = await file(`${line}\n`)
+  const { problems } = await load([], { properties: [properties] })
+  expect(problems.map(formatProblem)).toEqual([problem.replace('FILE', properties)])
+})
+
+test('settings of other programs in the same properties file are ignored, with one warning', async () => {
+  const properties = await file(
+    'betrace.kms.provider=local\nquarkus.http.port=8080\n%dev.quarkus.log.level=DEBUG\naws.region=x\nkms.cache.max-size=7\n',
+  )
+  const { config, warnings } = await load([], { properties: [properties] })
+  expect(config?.kms.cache.sizeMax).toBe(7)
+  expect(warnings.map(formatProblem)).toEqual([
+    `holds 3 properties of other programs, ignored here (${properties}:2:1)`,
+  ])
+})
+
+const HASH = 'a # after a value is part of it; put comments on lines of their own'
+
+test('a # after a value is said to be part of it', async () => {
+  const properties = await file(
+    'kms.cache.private-key-ttl-minutes=120  # Increase from 60 to 120\naws.kms.region=us-east-1 # home\n',
+  )
+  const { problems, warnings } = await load([], { properties: [properties] })
+  expect(problems.map(formatProblem)).toEqual([
+    `kms.cache.private-key-ttl-minutes: must be a whole number of minutes; ${HASH} (${properties}:1:1)`,
+  ])
+  expect(warnings.map(formatProblem)).toEqual([`aws.kms.region: ${HASH} (${properties}:2:1)`])
+})
+
+test('a region beside the ARN of another is named by the setting that it differs from', async () => {
+  const aws = 'aws: { region: eu-west-1, master_key_id: "arn:aws:kms:us-east-1:123456789012:key/a" }'
+  const { problems } = await load([`kms: { provider: aws, ${aws} }`], { kmsProviders: ['aws'] })
+  expect(problems).toMatchObject([
+    { path: 'kms.aws.region', message: 'differs from the region in the ARN of kms.aws.master_key_id' },
   ])
 })
 
