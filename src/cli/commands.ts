@@ -20,7 +20,10 @@ export interface Command {
 }
 
 const CONFIG_OPTIONS = [
-  ['--config, -c FILE', 'YAML; may be repeated, later files win. Default: ./collector-config.yaml'],
+  [
+    '--config, -c FILE',
+    'YAML; may be repeated, later files win. Default: the files that BETRACE_CONFIG lists, else ./collector-config.yaml',
+  ],
   ['--set a.b.c=value', 'one setting over all files; may be repeated'],
   ['--properties FILE', 'application.properties with the names of earlier BeTrace versions'],
 ] as const
@@ -29,7 +32,7 @@ const CONFIG_USAGE = '[--config FILE]… [--set a.b.c=value]… [--properties FI
 
 const CONFIG_NOTE =
   'A later source wins: defaults, --config files in their order, --properties files, environment variables ' +
-  '(BETRACE_KMS_PROVIDER, AWS_KMS_*, KMS_CACHE_*, KMS_ROTATION_*, ADMIN_TOKEN), --set. Maps merge key by key; lists ' +
+  '(BETRACE_KMS_PROVIDER, AWS_KMS_*, KMS_CACHE_*, KMS_ROTATION_*, ADMIN_TOKEN; property names as they stand too, as in betrace.kms.provider), --set. Maps merge key by key; lists ' +
   'are replaced. --set also takes the property names, as in --set kms.cache.max-size=500.'
 
 export const COMMANDS: readonly Command[] = [

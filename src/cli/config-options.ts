@@ -1,5 +1,5 @@
 import { access } from 'node:fs/promises'
-import { resolve } from 'node:path'
+import { delimiter, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 import { type ConfigSources, type LoadedConfig, loadConfig } from '../config/load.ts'
 import { formatProblem } from '../config/tree.ts'
@@ -8,6 +8,20 @@ import { type CommandIo, painter } from './terminal.ts'
 
 /** The file that is read when no --config is given. */
 export const CONFIG_FILE_DEFAULT = 'collector-config.yaml'
+
+/** For `parseArgs` of every command that reads a configuration. */
+export const CONFIG_OPTIONS = {
+  config: { type: 'string', short: 'c', multiple: true },
+  set: { type: 'string', multiple: true },
+  properties: { type: 'string', multiple: true },
+} as const
+
+/** What the help of a command with options of its own says of these. */
+export const CONFIG_OPTIONS_HELP = `  --config FILE, --set a.b.c=value, --properties FILE
+                       the sidecar's configuration, as for betrace run; without
+                       --config the files of $BETRACE_CONFIG, and without that
+                       ./collector-config.yaml
+`
 
 /** What a build can do, as far as configuration must know it. */
 export type BuildAbilities = Pick<ConfigSources, 'kmsProviders' | 'checkCron' | 'checkRules' | 'packs'>
@@ -23,11 +37,7 @@ export function parseConfigArguments(argv: readonly string[]): ConfigArguments {
   try {
     const { values } = parseArgs({
       args: [...argv],
-      options: {
-        config: { type: 'string', short: 'c', multiple: true },
-        set: { type: 'string', multiple: true },
-        properties: { type: 'string', multiple: true },
-      },
+      options: CONFIG_OPTIONS,
       strict: true,
       allowPositionals: false,
     })
@@ -44,15 +54,34 @@ export function parseConfigArguments(argv: readonly string[]): ConfigArguments {
   }
 }
 
-/** Loads what the command line names; without --config, `collector-config.yaml` of the working directory. */
+/** The options of `CONFIG_OPTIONS` among others, as they were given. */
+export function configArgvOf(
+  values: {
+    readonly [option in keyof typeof CONFIG_OPTIONS]?: readonly string[] | undefined
+  },
+): readonly string[] {
+  return (['config', 'set', 'properties'] as const).flatMap((option) =>
+    (values[option] ?? []).flatMap((value) => [`--${option}`, value]),
+  )
+}
+
+/**
+ * Loads what the command line names; without --config the files that BETRACE_CONFIG lists, and without that
+ * `collector-config.yaml` of the working directory.
+ */
 export async function loadFromArguments(
   argv: readonly string[],
   io: CommandIo,
   abilities: BuildAbilities,
 ): Promise<LoadedConfig> {
-  const { files, sets, properties } = parseConfigArguments(argv)
+  const { files: given, sets, properties } = parseConfigArguments(argv)
+  const listed = (io.env.BETRACE_CONFIG ?? '').split(delimiter).filter((file) => file !== '')
+  const files = given.length > 0 ? given : listed
   if (files.length === 0 && !(await exists(resolve(io.cwd, CONFIG_FILE_DEFAULT)))) {
-    throw new SidecarError('USAGE', `no --config FILE is given, and there is no ${CONFIG_FILE_DEFAULT} here`)
+    throw new SidecarError(
+      'USAGE',
+      `no --config FILE is given, BETRACE_CONFIG lists none, and there is no ${CONFIG_FILE_DEFAULT} here`,
+    )
   }
   return loadConfig({
     files: files.length === 0 ? [CONFIG_FILE_DEFAULT] : files,

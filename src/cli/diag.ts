@@ -14,23 +14,25 @@ import { formatProblem } from '../config/tree.ts'
 import { asSidecarError } from '../errors.ts'
 import { VERSION } from '../version.ts'
 import { BUILD_ABILITIES } from './build-abilities.ts'
-import { loadFromArguments } from './config-options.ts'
+import { CONFIG_OPTIONS, CONFIG_OPTIONS_HELP, configArgvOf, loadFromArguments } from './config-options.ts'
 import { askSidecar, type Collected } from './diag/sidecar-answers.ts'
 import { ustar } from './diag/ustar.ts'
+import { reportUsage } from './help.ts'
 import { type CommandIo, ExitCode } from './terminal.ts'
 
-const USAGE = `usage: betrace diag [--url URL] [--out FILE] [--log FILE] [--validate] [--config FILE]…
+const USAGE = `Usage: betrace diag [--url URL] [--out FILE] [--log FILE] [--validate]
+                    [--config FILE]…
 
 Collects a diagnostics bundle: configuration (secrets masked), health, metrics,
 key service status, last errors, versions. Needs ADMIN_TOKEN for the status.
-  --url URL    the sidecar's admin endpoint; default: service.admin.endpoint of
-               the configuration, else http://127.0.0.1:8080
-  --out FILE   default: betrace-diag-<date>-<time>.tar.gz; never overwritten
-  --log FILE   also the end of the sidecar's log
-  --validate   also runs the five tests of the key service, which it will count
-  --config FILE, --set a.b.c=value, --properties FILE
-               as for betrace run
-Exit codes: 0 complete, 1 something is missing, 2 cannot be written, 3 usage.
+  --url URL            the sidecar's admin endpoint; default: that of the
+                       configuration, else http://127.0.0.1:8080
+  --out FILE           default: betrace-diag-<date>-<time>.tar.gz; never
+                       overwritten
+  --log FILE           also the end of the sidecar's log
+  --validate           also runs the five tests of the key service, which it
+                       will count
+${CONFIG_OPTIONS_HELP}Exit codes: 0 complete, 1 something is missing, 2 cannot be written, 3 usage.
 `
 
 const URL_DEFAULT = 'http://127.0.0.1:8080'
@@ -53,8 +55,7 @@ export async function diag(argv: string[], io: CommandIo, clock: Clock = systemC
   }
   const parsed = readArguments(argv)
   if (parsed === undefined) {
-    io.stderr.write(`betrace diag: unknown or incomplete option\n\n${USAGE}`)
-    return ExitCode.USAGE
+    return reportUsage(io, 'diag', 'unknown or incomplete option')
   }
   const loaded = await loadConfiguration(parsed.configArgv, io)
   const config = 'effective' in loaded ? loaded : undefined
@@ -236,25 +237,17 @@ function readArguments(argv: readonly string[]): DiagArguments | undefined {
         out: { type: 'string' },
         log: { type: 'string' },
         validate: { type: 'boolean' },
-        config: { type: 'string', short: 'c', multiple: true },
-        set: { type: 'string', multiple: true },
-        properties: { type: 'string', multiple: true },
+        ...CONFIG_OPTIONS,
       },
       strict: true,
       allowPositionals: false,
     })
-    const repeated = (option: string, given: readonly string[] | undefined): string[] =>
-      (given ?? []).flatMap((value) => [option, value])
     return {
       url: values.url,
       out: values.out,
       log: values.log,
       isValidating: values.validate === true,
-      configArgv: [
-        ...repeated('--config', values.config),
-        ...repeated('--set', values.set),
-        ...repeated('--properties', values.properties),
-      ],
+      configArgv: configArgvOf(values),
     }
   } catch {
     return undefined

@@ -19,6 +19,7 @@ const EXIT_CODES = [
 const VARIABLES = [
   ['ADMIN_TOKEN', 'token of the admin calls'],
   ['BETRACE_KMS_PROVIDER', 'over kms.provider; AWS_KMS_*, KMS_CACHE_*, KMS_ROTATION_* likewise'],
+  ['BETRACE_CONFIG', 'files for commands that are given no --config, a colon between two'],
   ['BETRACE_DEBUG=1', 'show where an error came from'],
   ['NO_COLOR, FORCE_COLOR', 'as everywhere'],
 ]
@@ -40,6 +41,12 @@ export function printHelp(io: CommandIo, commands: readonly HelpEntry[]): number
       section('Environment', VARIABLES),
   )
   return ExitCode.GOOD
+}
+
+/** Wrong usage of a command that has its own help: the reason, and where the rest is. */
+export function reportUsage(io: Pick<CommandIo, 'stderr'>, command: string, reason: string): number {
+  io.stderr.write(`betrace ${command}: ${reason}\nbetrace ${command} --help shows how\n`)
+  return ExitCode.USAGE
 }
 
 /** One command. */

@@ -1,7 +1,8 @@
 import { parseArgs } from 'node:util'
 import { KID_CHARS } from '../keys/sealed-value.ts'
+import { CONFIG_OPTIONS, CONFIG_OPTIONS_HELP, configArgvOf } from './config-options.ts'
 
-export const KEYS_USAGE = `usage: betrace keys list [--tenant T] [--json]
+export const KEYS_USAGE = `Usage: betrace keys list [--tenant T] [--json]
        betrace keys show KEY_ID [--json]
        betrace keys export [--tenant T]
        betrace keys rotate [--tenant T [--pseudonym] | --all]
@@ -29,9 +30,7 @@ Writing, with the sidecar stopped:
                        can never be read again
 Options:
   --yes                do not ask (revoke, shred, rotate --pseudonym)
-  --config FILE, --set a.b.c=value
-                       the sidecar's configuration (./collector-config.yaml)
-Exit codes: 0 good, 1 failed or a record is damaged, 2 cannot tell, 3 usage.
+${CONFIG_OPTIONS_HELP}Exit codes: 0 good, 1 failed or a record is damaged, 2 cannot tell, 3 usage.
 `
 
 export type KeysAction =
@@ -53,7 +52,7 @@ export interface KeysArguments {
   readonly withPseudonym: boolean
   readonly isShared: boolean
   readonly isConfirmed: boolean
-  /** `--config` and `--set`, as they were given. */
+  /** `--config`, `--set` and `--properties`, as they were given. */
   readonly configArgv: readonly string[]
   /** An earlier file of shared pseudonym keys. */
   readonly keepFile: string | undefined
@@ -104,10 +103,7 @@ export function readKeysArguments(argv: readonly string[]): KeysArguments | stri
     withPseudonym: values.pseudonym === true,
     isShared: values.shared === true,
     isConfirmed: values.yes === true,
-    configArgv: [
-      ...(values.config ?? []).flatMap((file) => ['--config', file]),
-      ...(values.set ?? []).flatMap((set) => ['--set', set]),
-    ],
+    configArgv: configArgvOf(values),
     keepFile: values.keep,
     fromConfig: values.from,
   }
@@ -126,8 +122,7 @@ function parse(argv: readonly string[]) {
         yes: { type: 'boolean', short: 'y' },
         from: { type: 'string' },
         keep: { type: 'string' },
-        config: { type: 'string', short: 'c', multiple: true },
-        set: { type: 'string', multiple: true },
+        ...CONFIG_OPTIONS,
       },
       strict: true,
       allowPositionals: true,
@@ -138,7 +133,9 @@ function parse(argv: readonly string[]) {
   }
 }
 
-/** One key id in 64 begins with a dash. No option is of its length, so it can be told from one. */
+/** One key id in 64 begins with a dash. Of the options only --properties is of its length. */
 function looksLikeKeyId(arg: string): boolean {
-  return arg.length === KID_CHARS && arg.startsWith('-') && /^[A-Za-z0-9_-]+$/.test(arg)
+  return (
+    arg !== '--properties' && arg.length === KID_CHARS && arg.startsWith('-') && /^[A-Za-z0-9_-]+$/.test(arg)
+  )
 }

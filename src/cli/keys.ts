@@ -2,6 +2,7 @@
 // writing needs it stopped, since its caches would not notice. Exit codes: 0 good, 1 failed or a record is damaged or not
 // there, 2 cannot tell or cannot read, 3 usage.
 import { asSidecarError } from '../errors.ts'
+import { reportUsage } from './help.ts'
 import { type OpenKeyStore, openKeyStore } from './key-store-access.ts'
 import { loadKeysConfig, openReadableKeys, openWritableKeys, type WritableKeys } from './keys-access.ts'
 import { KEYS_USAGE, type KeysAction, type KeysArguments, readKeysArguments } from './keys-arguments.ts'
@@ -38,8 +39,7 @@ export async function keys(
   }
   const args = readKeysArguments(argv)
   if (typeof args === 'string') {
-    io.stderr.write(`betrace keys: ${args}\n\n${KEYS_USAGE}`)
-    return ExitCode.USAGE
+    return reportUsage(io, 'keys', args)
   }
   const surroundings: KeysIo = { ...io, env: io.env ?? process.env, cwd: io.cwd ?? process.cwd() }
   const writing = WRITING[args.action]

@@ -22,7 +22,7 @@ export interface RevealAccess extends RevealParts {
 
 export interface AccessArguments {
   readonly keyFile: string | undefined
-  /** `--config` and `--set`, as they were given. */
+  /** `--config`, `--set` and `--properties`, as they were given. */
   readonly configArgv: readonly string[]
 }
 

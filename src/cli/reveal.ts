@@ -5,6 +5,8 @@ import { isAbsolute, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 import { asSidecarError, SidecarError } from '../errors.ts'
 import { anyValueJson, type RevealParts, revealRequests, revealToken } from '../keys/reveal.ts'
+import { CONFIG_OPTIONS, CONFIG_OPTIONS_HELP, configArgvOf } from './config-options.ts'
+import { reportUsage } from './help.ts'
 import { type RevealAccess, revealAccess } from './reveal-access.ts'
 import { readExported, writeExported } from './reveal-input.ts'
 import {
@@ -20,7 +22,7 @@ import { type CommandIo, ExitCode, painter } from './terminal.ts'
 export type RevealIo = Pick<CommandIo, 'stdout' | 'stderr'> &
   Partial<Pick<CommandIo, 'env' | 'cwd'>> & { readonly stdin?: AsyncIterable<Uint8Array> }
 
-const USAGE = `usage: betrace reveal [KEY SERVICE] [--json | --document] FILE…
+const USAGE = `Usage: betrace reveal [KEY SERVICE] [--json | --document] FILE…
        betrace reveal [KEY SERVICE] --token T --attribute K --announcement A
 
 Opens sealed values in OTLP/JSON, JSON lines or protobuf; - is standard input.
@@ -32,9 +34,7 @@ Needs the exported file and the key service, nothing else.
   --announcement A     value of the resource attribute betrace.key.<kid>
   --trace-id HEX       its trace, where values are bound to it
 Key service:
-  --config FILE, --set a.b.c=value
-                       the sidecar's configuration (./collector-config.yaml)
-  --kms.local.key-file FILE
+${CONFIG_OPTIONS_HELP}  --kms.local.key-file FILE
                        the local key service with this file, no configuration
 Exit codes: 0 all opened, 1 some did not open, 2 cannot tell, 3 usage.
 `
@@ -68,8 +68,7 @@ export async function reveal(
   }
   const parsed = readArguments(argv)
   if (typeof parsed === 'string') {
-    io.stderr.write(`betrace reveal: ${parsed}\n\n${USAGE}`)
-    return ExitCode.USAGE
+    return reportUsage(io, 'reveal', parsed)
   }
   const surroundings: CommandIo = { ...io, env: io.env ?? process.env, cwd: io.cwd ?? process.cwd() }
   const access = await openAccess(parsed, surroundings).catch((thrown: unknown) => asSidecarError(thrown))
@@ -165,10 +164,6 @@ function readArguments(argv: readonly string[]): RevealArguments | string {
   if (isOne && (positionals.length > 0 || values.document === true)) return 'one token or files, not both'
   if (!isOne && positionals.length === 0) return 'which file? Give one, or - for standard input'
   if (values.json === true && values.document === true) return '--json or --document, not both'
-  const configArgv = [
-    ...(values.config ?? []).flatMap((file) => ['--config', file]),
-    ...(values.set ?? []).flatMap((set) => ['--set', set]),
-  ]
   return {
     files: positionals,
     isJson: values.json === true,
@@ -176,7 +171,7 @@ function readArguments(argv: readonly string[]): RevealArguments | string {
     token: isOne ? { token: token!, attribute: attribute!, announcement: announcement! } : undefined,
     traceId: traceText === undefined ? undefined : Buffer.from(traceText, 'hex'),
     keyFile: values['kms.local.key-file'],
-    configArgv,
+    configArgv: configArgvOf(values),
   }
 }
 
@@ -187,8 +182,7 @@ const OPTIONS = {
   attribute: { type: 'string' },
   announcement: { type: 'string' },
   'trace-id': { type: 'string' },
-  config: { type: 'string', short: 'c', multiple: true },
-  set: { type: 'string', multiple: true },
+  ...CONFIG_OPTIONS,
   'kms.local.key-file': { type: 'string' },
 } as const
 

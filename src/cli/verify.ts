@@ -6,6 +6,7 @@ import { parseArgs } from 'node:util'
 import { asSidecarError, SidecarError } from '../errors.ts'
 import { keysFromJson } from '../evidence/key-file.ts'
 import { Verifier } from '../evidence/verify.ts'
+import { reportUsage } from './help.ts'
 import { type CommandIo, ExitCode } from './terminal.ts'
 import { openSource, type Piece, readPieces } from './verify-input.ts'
 import { jsonReport, type Report, textReport } from './verify-report.ts'
@@ -13,11 +14,14 @@ import { jsonReport, type Report, textReport } from './verify-report.ts'
 export type VerifyIo = Pick<CommandIo, 'stdout' | 'stderr'> &
   Partial<Pick<CommandIo, 'env' | 'cwd'>> & { readonly stdin?: AsyncIterable<Uint8Array> }
 
-const USAGE = `usage: betrace verify FILE… [--keys FILE]… [--json] [--expect WHAT]
+const USAGE = `Usage: betrace verify FILE… [--keys FILE]… [--json] [--expect WHAT]
 
-Checks the signatures of spans in OTLP/JSON, JSON lines or protobuf; - is standard input.
-  --keys FILE   public keys, as GET /api/tenants/{id}/public-keys answers them, or a list of such
-  --expect WHAT which unsigned spans are a failure: compliance (default), all, none
+Checks the signatures of spans in OTLP/JSON, JSON lines or protobuf;
+- is standard input.
+  --keys FILE   public keys, as betrace keys export writes them, or as
+                GET /api/tenants/{id}/public-keys answers them
+  --expect WHAT which unsigned spans are a failure: compliance (default),
+                all, none
   --json        one JSON document instead of text
 Exit codes: 0 all good, 1 tampered or not signed, 2 cannot tell, 3 usage.
 `
@@ -36,8 +40,7 @@ export async function verify(argv: string[], io: VerifyIo): Promise<number> {
   }
   const parsed = readArguments(argv)
   if (typeof parsed === 'string') {
-    io.stderr.write(`betrace verify: ${parsed}\n\n${USAGE}`)
-    return ExitCode.USAGE
+    return reportUsage(io, 'verify', parsed)
   }
   const cwd = io.cwd ?? process.cwd()
   const documents: unknown[] = []
@@ -127,9 +130,9 @@ function readArguments(argv: string[]): VerifyArguments | string {
       isJson: values.json === true,
       expected: expect === 'none' ? undefined : expect,
     }
-  } catch (thrown) {
-    // parseArgs says in one line what it did not understand.
-    return thrown instanceof Error ? thrown.message.split(/\.\s/, 1)[0] : 'arguments cannot be read'
+  } catch {
+    // parseArgs quotes the argument, which may be somebody's data.
+    return 'unknown or incomplete option'
   }
 }
 

@@ -38,16 +38,40 @@ test.each([['--help'], ['-h'], ['help']])('%s explains every command in 80 colum
   for (const line of out.split('\n')) expect(line.length, line).toBeLessThanOrEqual(80)
 })
 
-test.each(['run', 'validate', 'print-config', 'components', 'demo'])(
-  'help %s and %s --help say the same',
+test.each(COMMANDS.map(({ name }) => name))(
+  'help %s and --help after it say the same in 80 columns',
   async (name) => {
     const help = await run(['help', name])
     expect(help.code).toBe(0)
     expect(help.out).toMatch(/^Usage: betrace /)
     expect(await run([name, '--help'])).toEqual(help)
-    for (const line of help.out.split('\n')) expect(line.length, line).toBeLessThanOrEqual(80)
+    for (const line of help.out.split('\n')) expect([...line].length, line).toBeLessThanOrEqual(80)
   },
 )
+
+test.each(['run', 'validate', 'print-config', 'keys', 'reveal', 'diag'])(
+  '%s takes every source of a configuration, and its help says so',
+  async (name) => {
+    const { out } = await run(['help', name])
+    for (const source of ['--config', '--set a.b.c=value', '--properties FILE', 'BETRACE_CONFIG'])
+      expect(out).toContain(source)
+  },
+)
+
+test.each([
+  [['keys'], 'betrace keys: the actions are '],
+  [['keys', 'list', '--nope=hunter2'], 'betrace keys: unknown or incomplete option\n'],
+  [['verify'], 'betrace verify: no file given\n'],
+  [['verify', '--nope=hunter2'], 'betrace verify: unknown or incomplete option\n'],
+  [['reveal'], 'betrace reveal: which file?'],
+  [['diag', '--nope=hunter2'], 'betrace diag: unknown or incomplete option\n'],
+])('wrong usage, %j, is the reason and where help is', async (argv, reason) => {
+  const { code, out, err } = await run(argv)
+  expect([code, out]).toEqual([3, ''])
+  expect(err.startsWith(reason), err).toBe(true)
+  expect(err.split('\n').slice(1)).toEqual([`betrace ${argv[0]} --help shows how`, ''])
+  expect(err).not.toContain('hunter2')
+})
 
 test('--version prints the version of the package', async () => {
   const { version } = JSON.parse(readFileSync(resolve(root, 'package.json'), 'utf8'))

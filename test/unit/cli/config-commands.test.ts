@@ -1,6 +1,6 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { join, resolve } from 'node:path'
+import { delimiter, join, resolve } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { parse } from 'yaml'
 import { runCommand } from '../../../src/cli/commands.ts'
@@ -65,6 +65,36 @@ test('print-config prints YAML that is valid again, its secrets masked', async (
   expect(printed.tenants.max).toBe(9)
   await writeFile(join(empty, 'printed.yaml'), out)
   expect((await run(['validate', '--config', 'printed.yaml'], empty)).code).toBe(0)
+})
+
+test('without --config, BETRACE_CONFIG names the files, later ones win', async () => {
+  await writeFile(join(empty, 'over.yaml'), 'tenants: { max: 7 }\n')
+  const env = { BETRACE_CONFIG: [join(root, 'collector-config.yaml'), 'over.yaml'].join(delimiter) }
+  const maxOf = async (argv: string[]) => parse((await run(argv, empty, env)).out).tenants.max
+  expect(await maxOf(['print-config'])).toBe(7)
+  expect(await maxOf(['print-config', '--set', 'tenants.max=8'])).toBe(8)
+  expect(await maxOf(['print-config', '--config', join(root, 'collector-config.yaml')])).not.toBe(7)
+  expect(await run(['validate'], empty, { BETRACE_CONFIG: 'gone.yaml' })).toEqual({
+    code: 1,
+    out: '',
+    err: 'error: cannot be read: there is no such file (gone.yaml)\n1 problem\n',
+  })
+  expect((await run(['validate'], empty, { BETRACE_CONFIG: '' })).code).toBe(3)
+})
+
+test.each([
+  ['keys', 'list'],
+  ['reveal', 'x.jsonl'],
+  ['diag', '--url', 'http://127.0.0.1:9'],
+])('%s reads a properties file, as run does', async (...command) => {
+  await writeFile(join(empty, 'wrong.properties'), 'kms.cache.max-size=no\n')
+  await writeFile(join(empty, 'x.jsonl'), '{}\n')
+  const { err, code } = await run(
+    [...command, '--config', join(root, 'collector-config.yaml'), '--properties', 'wrong.properties'],
+    empty,
+  )
+  expect(code).not.toBe(3)
+  expect(err).toContain('the configuration has problems')
 })
 
 test('print-config of a wrong configuration prints no YAML', async () => {

@@ -209,7 +209,7 @@ test.each([[[]], [['--nonsense']], [['x.json', '--expect', 'some']], [['x.json',
   async (argv) => {
     const { code, err } = await run(argv)
     expect(code).toBe(3)
-    expect(err).toContain('usage: betrace verify')
+    expect(err).toContain('betrace verify --help shows how')
     for (const each of err.split('\n')) expect(each.length).toBeLessThanOrEqual(120)
   },
 )

@@ -493,10 +493,10 @@ describe('betrace reveal', () => {
     'json and document': ['--json', '--document', 'file'],
   }
   for (const [name, argv] of Object.entries(misuse)) {
-    test(`${name} is exit code 3 with the usage`, async () => {
+    test(`${name} is exit code 3 and says where help is`, async () => {
       const { code, stderr } = await run(argv)
       expect(code).toBe(3)
-      expect(stderr).toContain('usage: betrace reveal')
+      expect(stderr).toContain('betrace reveal --help shows how')
     })
   }
 
