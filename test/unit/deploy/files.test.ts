@@ -157,9 +157,8 @@ describe('Kubernetes', () => {
 describe('image', () => {
   const dockerfile = text('Dockerfile')
 
-  test('its command names files that it copies, and they make a configuration that others can reach', async () => {
-    const command = JSON.parse(/^CMD (\[.*\])$/m.exec(dockerfile)![1]!) as string[]
-    const files = command.filter((argument) => argument.endsWith('.yaml'))
+  test('its configuration is made of files that it copies, and others can reach it', async () => {
+    const files = /BETRACE_CONFIG=(\S+)/.exec(dockerfile)![1]!.split(':')
     const copied = new Map([
       ['/etc/betrace/collector-config.yaml', 'collector-config.yaml'],
       ['/etc/betrace/container.yaml', 'deploy/docker/container.yaml'],
@@ -175,6 +174,21 @@ describe('image', () => {
     expect(problems).toEqual([])
     expect(config!.service.admin.endpoint.host).toBe('0.0.0.0')
     expect(config!.storage.directory).toMatch(/^\/var\/lib\/betrace\//)
+  })
+
+  test('is started with what the launcher would start it a second time for', () => {
+    const launcher = text('src/launch.js')
+    const flags = JSON.parse(/LEAN_FLAGS = (\[.*\])/.exec(launcher)![1]!.replaceAll("'", '"')) as string[]
+    const entry = JSON.parse(/^ENTRYPOINT (\[.*\])$/m.exec(dockerfile)![1]!) as string[]
+    expect(entry).toEqual(['node', ...flags, '/app/dist/main.js'])
+    const arenas = /MALLOC_ARENA_MAX: '(\d)'/.exec(launcher)![1]!
+    expect(dockerfile).toMatch(new RegExp(`^ *MALLOC_ARENA_MAX=${arenas} `, 'm'))
+  })
+
+  test('how to run it names every variable without which parts of it stay shut', () => {
+    const comment = dockerfile.slice(0, dockerfile.indexOf('FROM '))
+    for (const name of ['ADMIN_TOKEN', 'BETRACE_KMS_PROVIDER', 'AWS_KMS_MASTER_KEY_ID'])
+      expect(comment).toContain(`-e ${name}=`)
   })
 
   test('runs as a number that is not root, and asks for liveness', () => {
