@@ -1,6 +1,6 @@
 # docker build -t betrace-sidecar:0.1.0 .
 # docker run --read-only --cap-drop ALL --security-opt no-new-privileges -v betrace-data:/var/lib/betrace \
-#   -e ADMIN_TOKEN="$(openssl rand -hex 16)" -e BETRACE_KMS_PROVIDER=aws \
+#   -e ADMIN_TOKEN="$ADMIN_TOKEN" -e BETRACE_KMS_PROVIDER=aws \
 #   -e AWS_KMS_MASTER_KEY_ID=arn:aws:kms:… -e AWS_KMS_REGION=… \
 #   -p 127.0.0.1:4317:4317 -p 127.0.0.1:4318:4318 -p 127.0.0.1:8080:8080 betrace-sidecar:0.1.0
 #

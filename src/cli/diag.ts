@@ -15,6 +15,7 @@ import { asSidecarError } from '../errors.ts'
 import { VERSION } from '../version.ts'
 import { BUILD_ABILITIES } from './build-abilities.ts'
 import { CONFIG_OPTIONS, CONFIG_OPTIONS_HELP, configArgvOf, loadFromArguments } from './config-options.ts'
+import { disagreement, fieldsOf, type RunningKms, runningKms } from './diag/configuration-check.ts'
 import { askSidecar, type Collected } from './diag/sidecar-answers.ts'
 import { ustar } from './diag/ustar.ts'
 import { reportUsage } from './help.ts'
@@ -67,7 +68,9 @@ export async function diag(argv: string[], io: CommandIo, clock: Clock = systemC
   }
   const token = io.env.ADMIN_TOKEN || admin.token
   const answers = await askSidecar({ url, token, isValidating: parsed.isValidating })
-  const collected = [configFile(loaded), ...answers, errorsFile(answers)]
+  const { status, checks } = understood(answers)
+  const running = runningKms(status, checks)
+  const collected = [configFile(loaded, running), ...answers, errorsFile(answers)]
   if (parsed.log !== undefined) collected.push(await logFile(resolve(io.cwd, parsed.log)))
   const manifest = await manifestFile(collected, url, io, clock)
 
@@ -110,12 +113,26 @@ async function loadConfiguration(
   }
 }
 
-function configFile(loaded: LoadedConfig | { readonly problem: string }): Collected {
+const CONFIG_HEAD = `# The configuration as betrace diag read it, from the options and the environment of its own shell. Whether the running
+# sidecar has the same was only checked for the key service; manifest.json has the outcome.
+`
+
+function configFile(
+  loaded: LoadedConfig | { readonly problem: string },
+  running: RunningKms | undefined,
+): Collected {
   const name = 'config.yaml'
   if (!('effective' in loaded)) return { name, text: undefined, problem: loaded.problem }
   const findings = [...loaded.problems, ...loaded.warnings].map((finding) => `# ${formatProblem(finding)}\n`)
-  const problem = loaded.problems.length === 0 ? undefined : 'the configuration has problems'
-  return { name, text: findings.join('') + printConfig(loaded.effective), problem }
+  const problems = [
+    ...(loaded.problems.length === 0 ? [] : ['the configuration has problems']),
+    ...[disagreement(loaded.effective, running) ?? []].flat(),
+  ]
+  return {
+    name,
+    text: CONFIG_HEAD + findings.join('') + printConfig(loaded.effective),
+    problem: problems.length === 0 ? undefined : problems.join('; '),
+  }
 }
 
 /** Read from what was understood, so that a configuration with problems elsewhere still finds its own sidecar. */
@@ -140,21 +157,34 @@ const TROUBLE =
 
 /** What went wrong, in one place: the counters that moved, and what the status says. */
 function errorsFile(answers: readonly Collected[]): Collected {
-  const textOf = (name: string): string => answers.find((each) => each.name === name)?.text ?? ''
-  const counters = textOf('metrics.txt')
+  const counters = textOf(answers, 'metrics.txt')
     .split('\n')
     .filter((line) => TROUBLE.test(line) && !/ 0$/.test(line))
-  const status = parsedObject(textOf('kms-status.json'))
-  const health = parsedObject(textOf('health.json'))
-  const checks = Array.isArray(health.checks) ? health.checks : []
+  const { status, checks } = understood(answers)
   const errors = {
-    down: checks.filter((check: { status?: unknown } | null) => check?.status !== 'UP'),
+    down: checks.filter((check) => fieldsOf(check).status !== 'UP'),
     last_error: status.last_error ?? null,
     not_closed: status.not_closed ?? [],
     issues: status.issues ?? [],
     counters,
   }
   return { name: 'errors.json', text: `${JSON.stringify(errors, undefined, 2)}\n`, problem: undefined }
+}
+
+/** What of status and health could be understood. */
+function understood(answers: readonly Collected[]): {
+  status: Record<string, unknown>
+  checks: readonly unknown[]
+} {
+  const { checks } = parsedObject(textOf(answers, 'health.json'))
+  return {
+    status: parsedObject(textOf(answers, 'kms-status.json')),
+    checks: Array.isArray(checks) ? checks : [],
+  }
+}
+
+function textOf(answers: readonly Collected[], name: string): string {
+  return answers.find((each) => each.name === name)?.text ?? ''
 }
 
 function parsedObject(text: string): Record<string, unknown> {
@@ -199,7 +229,7 @@ async function manifestFile(
     host: { platform: process.platform, arch: process.arch, release: os.release(), cpus: os.cpus().length },
     // Names only: which of them are set says where settings and credentials come from.
     environment: Object.keys(io.env)
-      .filter((name) => /^(?:BETRACE|KMS|AWS|VAULT|GCP|GOOGLE|AZURE|NODE|ADMIN)_/.test(name))
+      .filter((name) => /^(?:BETRACE|KMS|AWS|VAULT|GCP|GOOGLE|AZURE|NODE|ADMIN)[_.]/i.test(name))
       .sort(),
     files: Object.fromEntries(collected.map(({ name, problem }) => [name, problem ?? 'complete'])),
   }

@@ -138,6 +138,55 @@ test('a healthy sidecar and a whole configuration give a complete bundle, code 0
   expect(unpacked(out.trim())('config.yaml')).toContain('token: "[redacted]"')
 })
 
+const KEY_ARN = 'arn:aws:kms:eu-west-1:123456789012:key/here'
+
+test.each<[string, string, Record<string, string>]>([
+  ['by its status', ADMIN_TOKEN, { 'betrace.kms.provider': 'aws', 'aws.kms.master-key-id': KEY_ARN }],
+  ['by its health', '', { BETRACE_KMS_PROVIDER: 'aws', AWS_KMS_MASTER_KEY_ID: KEY_ARN }],
+])(
+  'a configuration with another key service than the running one is no complete bundle: %s',
+  async (_, token, env) => {
+    const good = join(folder, 'other.yaml')
+    writeFileSync(
+      good,
+      readFileSync(config, 'utf8')
+        .replace(/https:\/\/user:[^@]*@/, 'https://')
+        .replace(/token: "test.*"/, `token: "${token}"`),
+    )
+    const { code, err, out } = await run(['--config', good], env)
+    expect(code).toBe(1)
+    const problem =
+      'kms.provider differs from that of the running sidecar; give diag the --config, --set, --properties and environment that it has'
+    expect(err).toContain(`betrace diag: config.yaml: ${problem}\n`)
+    const file = unpacked(out.trim())
+    expect(JSON.parse(file('manifest.json')).files['config.yaml']).toContain(problem)
+    expect(file('config.yaml')).toMatch(/^# The configuration as betrace diag read it/)
+  },
+)
+
+test('another master key of the same provider is told too', async () => {
+  const server = await listen((path) =>
+    path.endsWith('/status')
+      ? JSON.stringify({ provider: 'aws', master_key: 'arn:aws:kms:eu-west-1:123456789012:key/there' })
+      : '{}',
+  )
+  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+  const arn = (key: string) => `kms.aws.master_key_id=arn:aws:kms:eu-west-1:123456789012:key/${key}`
+  const argv = (key: string) => [
+    '--config',
+    config,
+    '--url',
+    url,
+    '--set',
+    'kms.provider=aws',
+    '--set',
+    arn(key),
+  ]
+  expect((await run(argv('here'))).err).toContain('kms.aws.master_key_id differs from that of the running')
+  expect((await run(argv('there'))).err).not.toContain('differs')
+  await close(server)
+})
+
 test('secrets that other answers repeat are scrubbed as well', async () => {
   const server = await listen((path) => `${path} says ${SECRETS.vaultToken} and ${SECRETS.accessKey}`)
   const { port } = server.address() as AddressInfo
