@@ -7,17 +7,27 @@ import { jsonToProtobuf, protobufToJson } from '../wire/json.ts'
 import { Frame, type Signal } from '../wire/otlp.ts'
 import { Fields } from '../wire/reader.ts'
 import { scan, type Visitor } from '../wire/scan.ts'
+import {
+  faultOfWhole,
+  firstVisible,
+  hasJsonLines,
+  type InputFault,
+  notOtlp,
+  numberedLines,
+} from './input-faults.ts'
 
 export type ExportForm = 'json' | 'json_lines' | 'protobuf' | 'protobuf_row'
 
 export interface ExportedFile {
   readonly form: ExportForm
   readonly requests: readonly ExportedRequest[]
+  readonly failures: readonly InputFault[]
 }
 
 /** Longest file that is read, bytes: it is held in memory. */
 export const FILE_BYTES_MAX = 1024 * 1024 * 1024
 
+const BRACE = 0x7b
 const SIGNALS: readonly Signal[] = ['traces', 'logs', 'metrics']
 const SIGNAL_OF: ReadonlyMap<string, Signal> = new Map([
   ['resourceSpans', 'traces'],
@@ -28,22 +38,47 @@ const SIGNAL_OF: ReadonlyMap<string, Signal> = new Map([
   ['resource_metrics', 'metrics'],
 ])
 
-/** Reads a whole file. Throws MALFORMED when it is no OTLP, with the line where there are lines. */
+/** Reads a whole file, and goes on after what cannot be read. */
 export function readExported(bytes: Uint8Array): ExportedFile {
   if (bytes.length > FILE_BYTES_MAX) throw new SidecarError('TOO_LARGE', 'file is too large')
-  if (firstVisible(bytes) !== '{') return readBinary(bytes)
-  const whole = jsonRequest(bytes)
-  if (whole !== undefined) return { form: 'json', requests: [whole] }
-  const requests: ExportedRequest[] = []
-  let line = 0
-  for (const part of lines(bytes)) {
-    line++
-    if (firstVisible(part) === undefined) continue
-    const request = jsonRequest(part)
-    if (request === undefined) throw notOtlp(`line ${line} is not OTLP/JSON`)
-    requests.push(request)
+  const fault = faultOfWhole(bytes)
+  if (fault !== undefined) return unread(fault)
+  const whole = firstVisible(bytes) === BRACE ? asDocument(bytes) : readBinary(bytes)
+  return whole.failures.length > 0 && hasJsonLines(bytes) ? readLines(bytes) : whole
+}
+
+function asDocument(bytes: Uint8Array): ExportedFile {
+  try {
+    return { form: 'json', requests: [jsonRequest(bytes)], failures: [] }
+  } catch (thrown) {
+    return unread(expected(thrown))
   }
-  return { form: 'json_lines', requests }
+}
+
+function readLines(file: Uint8Array): ExportedFile {
+  const requests: ExportedRequest[] = []
+  const failures: InputFault[] = []
+  for (const { line, bytes } of numberedLines(file)) {
+    try {
+      requests.push(jsonRequest(bytes))
+    } catch (thrown) {
+      failures.push({ line, message: expected(thrown).message })
+    }
+  }
+  return { form: 'json_lines', requests, failures }
+}
+
+const unread = ({ message }: SidecarError): ExportedFile => ({
+  form: 'json',
+  requests: [],
+  failures: [{ message }],
+})
+
+/** A mistake of ours is no fault of the input. */
+function expected(thrown: unknown): SidecarError {
+  const error = asSidecarError(thrown)
+  if (error.code === 'INTERNAL') throw thrown
+  return error
 }
 
 /** The requests in the form that they came in. */
@@ -61,27 +96,32 @@ export function writeExported(form: ExportForm, requests: readonly ExportedReque
   return Buffer.concat(parts)
 }
 
-function jsonRequest(bytes: Uint8Array): ExportedRequest | undefined {
+function jsonRequest(bytes: Uint8Array): ExportedRequest {
+  const signal = signalOf(bytes)
+  if (signal === undefined)
+    throw new SidecarError('MALFORMED', 'json has no resourceSpans, resourceLogs or resourceMetrics')
+  return { signal, body: jsonToProtobuf(bytes, signal) }
+}
+
+function signalOf(bytes: Uint8Array): Signal | undefined {
   let document: unknown
   try {
     document = JSON.parse(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('utf8'))
   } catch {
-    return undefined
+    document = undefined
   }
-  if (typeof document !== 'object' || document === null) throw notOtlp('json is not an object')
-  const signal = Object.keys(document)
+  // For what is no object our own reader has the words.
+  if (typeof document !== 'object' || document === null || Array.isArray(document)) return 'traces'
+  return Object.keys(document)
     .map((key) => SIGNAL_OF.get(key))
     .find((known) => known !== undefined)
-  if (signal === undefined) throw notOtlp('json has no resourceSpans, resourceLogs or resourceMetrics')
-  return { signal, body: jsonToProtobuf(bytes, signal) }
 }
 
 function readBinary(bytes: Uint8Array): ExportedFile {
-  const signal = bytes.length === 0 ? undefined : binarySignal(bytes)
-  if (signal !== undefined) return { form: 'protobuf', requests: [{ signal, body: bytes }] }
+  const signal = binarySignal(bytes)
+  if (signal !== undefined) return { form: 'protobuf', requests: [{ signal, body: bytes }], failures: [] }
   const requests = splitRow(bytes)
-  if (requests === undefined) throw notOtlp('file is neither OTLP/JSON nor OTLP protobuf')
-  return { form: 'protobuf_row', requests }
+  return requests === undefined ? unread(notOtlp()) : { form: 'protobuf_row', requests, failures: [] }
 }
 
 function splitRow(bytes: Uint8Array): ExportedRequest[] | undefined {
@@ -128,26 +168,8 @@ function spansOnly(body: Uint8Array): Visitor {
       if (frame !== Frame.ITEM) return
       const span = new Fields(body, start, end)
       while (span.next()) {
-        if (span.field === 1 && span.end - span.start !== 16) throw notOtlp('not a span')
+        if (span.field === 1 && span.end - span.start !== 16) throw notOtlp()
       }
     },
   }
-}
-
-function* lines(bytes: Uint8Array): Generator<Uint8Array> {
-  for (let at = 0; at < bytes.length; ) {
-    const found = bytes.indexOf(0x0a, at)
-    const end = found < 0 ? bytes.length : found
-    yield bytes.subarray(at, end)
-    at = end + 1
-  }
-}
-
-function firstVisible(bytes: Uint8Array): string | undefined {
-  const first = bytes.find((byte) => byte !== 0x20 && byte !== 0x09 && byte !== 0x0d && byte !== 0x0a)
-  return first === undefined ? undefined : String.fromCharCode(first)
-}
-
-function notOtlp(message: string): SidecarError {
-  return new SidecarError('MALFORMED', message)
 }

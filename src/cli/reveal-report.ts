@@ -1,11 +1,14 @@
 // What `betrace reveal` prints. A value comes from outside, so its control characters are shown, not sent to the terminal.
 import { KmsError } from '../keys/kms.ts'
 import type { RevealedToken, RevealFailure } from '../keys/reveal.ts'
+import type { InputFault } from './input-faults.ts'
 import { LINE_COLUMNS, type Output, type Paint, wrap } from './terminal.ts'
 
 export interface FileReport {
   readonly file: string
   readonly tokens: readonly RevealedToken[]
+  /** What of the file could not be read. */
+  readonly failures: readonly InputFault[]
 }
 
 const FAILURES: Readonly<Record<RevealFailure, string>> = {
@@ -16,8 +19,8 @@ const FAILURES: Readonly<Record<RevealFailure, string>> = {
 
 /** One value a line, then a line of totals. */
 export function printText(out: Output, reports: readonly FileReport[], paint: Paint): void {
-  for (const { file, tokens } of reports) {
-    out.write(`${paint('bold', file)}\n`)
+  for (const { file, tokens, failures } of reports) {
+    if (tokens.length > 0 || failures.length === 0) out.write(`${paint('bold', file)}\n`)
     for (const token of tokens) out.write(`${tokenLine(token, paint)}\n`)
   }
   const all = reports.flatMap(({ tokens }) => tokens)
@@ -25,9 +28,10 @@ export function printText(out: Output, reports: readonly FileReport[], paint: Pa
   const keyCount = new Set(all.map(({ kid }) => kid)).size
   const failed = all.length - openCount
   const totals = `${openCount} of ${all.length} sealed values opened, ${keyCount} data ${keyCount === 1 ? 'key' : 'keys'}`
-  out.write(
-    `${paint(failed === 0 ? 'green' : 'red', failed === 0 ? totals : `${totals}, ${failed} failed`)}\n`,
-  )
+  const unread = reports.flatMap(({ failures }) => failures).length
+  const places = unread === 0 ? '' : `; ${unread} ${unread === 1 ? 'place' : 'places'} could not be read`
+  const style = failed > 0 ? 'red' : unread > 0 ? 'yellow' : 'green'
+  out.write(`${paint(style, `${totals}${failed === 0 ? '' : `, ${failed} failed`}${places}`)}\n`)
 }
 
 /** The failures alone, for standard error beside an opened document. */
@@ -39,8 +43,9 @@ export function printFailures(out: Output, reports: readonly FileReport[], paint
 }
 
 export function jsonReport(reports: readonly FileReport[]): string {
-  const files = reports.map(({ file, tokens }) => ({
+  const files = reports.map(({ file, tokens, failures }) => ({
     file,
+    ...(failures.length > 0 && { unreadable: failures }),
     values: tokens.map(({ requestIndex, kid, attributeKey, outcome }) => ({
       request: requestIndex,
       attribute: attributeKey,

@@ -7,6 +7,7 @@ import { asSidecarError, SidecarError } from '../errors.ts'
 import { anyValueJson, type RevealParts, revealRequests, revealToken } from '../keys/reveal.ts'
 import { CONFIG_OPTIONS, CONFIG_OPTIONS_HELP, configArgvOf } from './config-options.ts'
 import { reportUsage } from './help.ts'
+import { faultText } from './input-faults.ts'
 import { type RevealAccess, revealAccess } from './reveal-access.ts'
 import { readExported, writeExported } from './reveal-input.ts'
 import {
@@ -18,6 +19,7 @@ import {
   valueText,
 } from './reveal-report.ts'
 import { type CommandIo, ExitCode, painter } from './terminal.ts'
+import { positionText } from './verify-report.ts'
 
 export type RevealIo = Pick<CommandIo, 'stdout' | 'stderr'> &
   Partial<Pick<CommandIo, 'env' | 'cwd'>> & { readonly stdin?: AsyncIterable<Uint8Array> }
@@ -93,27 +95,27 @@ async function revealFiles(
   stdin: AsyncIterable<Uint8Array>,
 ): Promise<number> {
   const reports: FileReport[] = []
-  let isUnreadable = false
   for (const file of args.files) {
     try {
       const bytes =
         file === '-' ? await readAll(stdin) : await readFile(isAbsolute(file) ? file : resolve(io.cwd, file))
-      const { form, requests } = readExported(bytes)
+      const { form, requests, failures } = readExported(bytes)
       const { tokens, bodies } = await revealRequests(access, requests, noDeadline())
-      reports.push({ file, tokens })
+      reports.push({ file, tokens, failures })
       if (args.isDocument) {
         const opened = requests.map(({ signal }, index) => ({ signal, body: bodies[index]! }))
         io.stdout.write(writeExported(form, opened))
       }
     } catch (thrown) {
-      isUnreadable = true
-      io.stderr.write(`${file}: ${readFailure(thrown)}\n`)
+      reports.push({ file, tokens: [], failures: [{ message: readFailure(thrown) }] })
     }
+    for (const { message, ...place } of reports.at(-1)?.failures ?? [])
+      io.stderr.write(`${positionText({ file, ...place })}: ${message}\n`)
   }
   if (args.isJson) io.stdout.write(jsonReport(reports))
   else if (args.isDocument) printFailures(io.stderr, reports, painter(io.stderr, io.env))
   else printText(io.stdout, reports, painter(io.stdout, io.env))
-  return isUnreadable ? ExitCode.CANNOT_TELL : exitCodeOf(reports)
+  return exitCodeOf(reports)
 }
 
 async function revealOne(
@@ -144,6 +146,7 @@ async function revealOne(
 }
 
 function exitCodeOf(reports: readonly FileReport[]): number {
+  if (reports.some(({ failures }) => failures.length > 0)) return ExitCode.CANNOT_TELL
   const outcomes = reports.flatMap(({ tokens }) => tokens.map(({ outcome }) => outcome))
   const failures = outcomes.flatMap((outcome) => (outcome.isOpen ? [] : [outcome.failure]))
   if (failures.some((failure) => failure !== 'cannot_tell')) return ExitCode.FAILED
@@ -202,12 +205,9 @@ function parseOptions(argv: readonly string[]) {
 }
 
 function readFailure(thrown: unknown): string {
-  if (thrown instanceof Error && 'code' in thrown && !(thrown instanceof SidecarError)) {
-    return `cannot be read (${String(thrown.code)})`
-  }
-  const error = asSidecarError(thrown)
-  if (error.code === 'INTERNAL') throw thrown
-  return error.message
+  const isSystems = thrown instanceof Error && 'code' in thrown
+  if (!isSystems && asSidecarError(thrown).code === 'INTERNAL') throw thrown
+  return faultText(thrown)
 }
 
 async function readAll(source: AsyncIterable<Uint8Array>): Promise<Uint8Array> {

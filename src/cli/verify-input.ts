@@ -6,6 +6,16 @@ import { asSidecarError, SidecarError } from '../errors.ts'
 import { jsonToProtobuf } from '../wire/json.ts'
 import { readLength, varintEnd } from '../wire/reader.ts'
 import { scan, type Visitor } from '../wire/scan.ts'
+import {
+  emptyInput,
+  faultOfWhole,
+  firstVisible,
+  hasJsonLines,
+  isBlank,
+  isJsonLine,
+  notOtlp,
+  numberedLines,
+} from './input-faults.ts'
 
 /** One request, or what was wrong where one should have been. `line` counts from 1; absent where there are no lines. */
 export type Piece = {
@@ -16,14 +26,12 @@ export type Piece = {
 const HELD_BYTES_MAX = 1024 * 1024 * 1024
 const NEWLINE = 0x0a
 const BRACE = 0x7b
-const GZIP = 0x1f8b
-const ZSTD = 0x28b5
 
 /** Reads a source to its end. Throws what the stream throws; what is wrong with the content comes as pieces. */
 export async function* readPieces(source: AsyncIterable<Uint8Array>): AsyncGenerator<Piece> {
   const lines = splitLines(source)
   const first = await lines.next()
-  if (first.done === true) return yield { error: unreadable('is empty') }
+  if (first.done === true) return yield { error: emptyInput() }
   if (!isJsonLine(first.value)) return yield* wholePieces(await readAll(first.value, lines))
   yield piece(() => jsonToProtobuf(first.value, 'traces'), 1)
   let line = 1
@@ -59,12 +67,6 @@ async function* splitLines(source: AsyncIterable<Uint8Array>): AsyncGenerator<Ui
   if (heldBytes > 0) yield Buffer.concat(held)
 }
 
-/** Whether a first line is a request of its own: it looks like a whole object, though it may be a broken one. */
-function isJsonLine(line: Uint8Array): boolean {
-  const text = Buffer.from(line.buffer, line.byteOffset, line.length).toString('latin1').trim()
-  return text.startsWith('{') && text.endsWith('}')
-}
-
 async function readAll(first: Uint8Array, lines: AsyncIterable<Uint8Array>): Promise<Uint8Array> {
   const parts = [first]
   const newline = Uint8Array.of(NEWLINE)
@@ -78,13 +80,22 @@ async function readAll(first: Uint8Array, lines: AsyncIterable<Uint8Array>): Pro
 }
 
 function* wholePieces(body: Uint8Array): Generator<Piece> {
-  const magic = (body[0] << 8) | body[1]
-  if (magic === GZIP || magic === ZSTD) return yield { error: unreadable('is compressed: unpack it first') }
-  if (isBlank(body)) return yield { error: unreadable('is empty') }
-  if (firstVisible(body) === BRACE) return yield piece(() => jsonToProtobuf(body, 'traces'))
+  const fault = faultOfWhole(body)
+  if (fault !== undefined) return yield { error: fault }
+  if (firstVisible(body) === BRACE)
+    return yield* orLines(
+      body,
+      piece(() => jsonToProtobuf(body, 'traces')),
+    )
   const frames = splitFrames(body)
-  if (frames === undefined) return yield { error: unreadable('is neither OTLP/JSON nor OTLP protobuf') }
+  if (frames === undefined) return yield* orLines(body, { error: notOtlp() })
   for (const frame of frames) yield { body: frame }
+}
+
+/** What is no whole may be one request a line all the same, with a line of something else at its head. */
+function* orLines(body: Uint8Array, whole: Piece): Generator<Piece> {
+  if (!('error' in whole && hasJsonLines(body))) return yield whole
+  for (const { line, bytes } of numberedLines(body)) yield piece(() => jsonToProtobuf(bytes, 'traces'), line)
 }
 
 /** The one division of the bytes in which every frame is a request. */
@@ -151,16 +162,4 @@ function piece(read: () => Uint8Array, line?: number): Piece {
   } catch (thrown) {
     return { ...at, error: asSidecarError(thrown) }
   }
-}
-
-function firstVisible(bytes: Uint8Array): number | undefined {
-  return bytes.find((byte) => byte !== 0x20 && byte !== 0x09 && byte !== 0x0d && byte !== NEWLINE)
-}
-
-function isBlank(bytes: Uint8Array): boolean {
-  return firstVisible(bytes) === undefined
-}
-
-function unreadable(message: string): SidecarError {
-  return new SidecarError('MALFORMED', message)
 }

@@ -3,10 +3,11 @@
 import { readFile } from 'node:fs/promises'
 import { isAbsolute, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
-import { asSidecarError, SidecarError } from '../errors.ts'
+import { SidecarError } from '../errors.ts'
 import { keysFromJson } from '../evidence/key-file.ts'
 import { Verifier } from '../evidence/verify.ts'
 import { reportUsage } from './help.ts'
+import { faultText } from './input-faults.ts'
 import { type CommandIo, ExitCode } from './terminal.ts'
 import { openSource, type Piece, readPieces } from './verify-input.ts'
 import { jsonReport, type Report, textReport } from './verify-report.ts'
@@ -50,7 +51,7 @@ export async function verify(argv: string[], io: VerifyIo): Promise<number> {
       documents.push(parseJson(text))
       keysFromJson(documents)
     } catch (thrown) {
-      io.stderr.write(`${path}: ${failureText(thrown)}\n`)
+      io.stderr.write(`${path}: ${faultText(thrown)}\n`)
       return ExitCode.CANNOT_TELL
     }
   }
@@ -87,7 +88,7 @@ async function verifyFile(
     }
   } catch (thrown) {
     isReadable = false
-    report.unreadable(failureText(thrown), { file })
+    report.unreadable(faultText(thrown), { file })
   }
   return isReadable
 }
@@ -98,12 +99,12 @@ function checkPiece(
   verifier: Verifier,
   each: (verdict: ReturnType<Verifier['add']>[number]) => void,
 ): string | undefined {
-  if ('error' in piece) return failureText(piece.error)
+  if ('error' in piece) return faultText(piece.error)
   try {
     for (const verdict of verifier.add(piece.body)) each(verdict)
     return undefined
   } catch (thrown) {
-    return failureText(thrown)
+    return faultText(thrown)
   }
 }
 
@@ -142,22 +143,6 @@ function parseJson(text: string): unknown {
   } catch (cause) {
     throw new SidecarError('USAGE', 'is not JSON', { cause })
   }
-}
-
-const SYSTEM_FAILURES: ReadonlyMap<unknown, string> = new Map([
-  ['ENOENT', 'no such file'],
-  ['EISDIR', 'is a folder'],
-  ['EACCES', 'may not be read'],
-])
-
-/** One line, whatever was thrown. */
-function failureText(thrown: unknown): string {
-  if (thrown instanceof SidecarError) return thrown.message
-  const code = thrown instanceof Error && 'code' in thrown ? thrown.code : undefined
-  return (
-    SYSTEM_FAILURES.get(code) ??
-    (typeof code === 'string' ? `cannot be read (${code})` : asSidecarError(thrown).message)
-  )
 }
 
 function inFolder(cwd: string, path: string): string {

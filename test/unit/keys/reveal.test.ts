@@ -6,6 +6,7 @@ import { beforeAll, describe, expect, test } from 'vitest'
 import { reveal } from '../../../src/cli/reveal.ts'
 import { readExported, writeExported } from '../../../src/cli/reveal-input.ts'
 import type { CommandIo } from '../../../src/cli/terminal.ts'
+import { verify } from '../../../src/cli/verify.ts'
 import { KEYS_DEFAULTS, Keys } from '../../../src/keys/keys.ts'
 import { revealRequests, revealToken } from '../../../src/keys/reveal.ts'
 import { SealingKey } from '../../../src/keys/sealing-key.ts'
@@ -360,14 +361,20 @@ describe('forms of files', () => {
   const bad: Record<string, string> = {
     empty: '',
     'other JSON': '{"a":1}',
-    'a broken line': '{"resourceSpans":[]}\n{"resourceSpans":',
     text: 'hello world',
   }
   for (const [name, content] of Object.entries(bad)) {
-    test(`${name} is refused`, () => {
-      expect(() => readExported(Buffer.from(content))).toThrow(expect.objectContaining({ code: 'MALFORMED' }))
+    test(`${name} has no request and one failure`, () => {
+      expect(readExported(Buffer.from(content))).toMatchObject({
+        requests: [],
+        failures: [{ message: expect.stringMatching(/^(?:is|json) /) }],
+      })
     })
   }
+
+  test('a broken document over several lines is one failure, not one for each line', () => {
+    expect(readExported(Buffer.from('{\n  "resourceSpans": [\n')).failures).toHaveLength(1)
+  })
 })
 
 describe('betrace reveal', () => {
@@ -397,6 +404,42 @@ describe('betrace reveal', () => {
     expect(stdout).toContain('34 of 34 sealed values opened, 1 data key\n')
     const own = stdout.split('\n').slice(1)
     expect(Math.max(...own.map((line) => line.length))).toBeLessThanOrEqual(80)
+  })
+
+  test('a line that cannot be read is told with its number, and the others are opened: exit code 2', async () => {
+    const good = JSON.stringify(sealed())
+    for (const [content, lines] of [
+      [`${good}\n{"resourceSpans":[{]}\n${good}\n{"resourceSpans":`, [2, 4]],
+      [`12:00 started\n${good}\n\n[]\n${good}\n`, [1, 4]],
+    ] as const) {
+      const path = write(content)
+      const { code, stdout, stderr } = await run([...withKey(), path])
+      expect(code).toBe(2)
+      expect(stdout).toContain('34 of 34 sealed values opened, 1 data key; 2 places could not be read\n')
+      expect(stderr).toBe(lines.map((line) => `${path}:${line}: json is not well formed\n`).join(''))
+      const document = await run([...withKey(), '--document', path])
+      expect([document.code, document.stderr]).toEqual([2, stderr])
+      expect(document.stdout).toBe(`${normal(plain())}\n`.repeat(2))
+      const { files } = JSON.parse((await run([...withKey(), '--json', path])).stdout)
+      expect(files[0].unreadable).toEqual(lines.map((line) => ({ line, message: 'json is not well formed' })))
+    }
+  })
+
+  test('the same fault of an input has the same words as in betrace verify', async () => {
+    const folder = temporaryFolder()
+    const put = (name: string, content: string | Uint8Array) => writeFileSync(join(folder, name), content)
+    put('empty', '')
+    put('noise', 'hello world')
+    put('x.gz', Buffer.from('1f8b0800', 'hex'))
+    put('broken.jsonl', '{"resourceSpans":[]}\n{"resourceSpans":[{]}\n')
+    put('mixed.jsonl', '12:00 started\n{"resourceSpans":[]}\n')
+    const files = ['empty', 'noise', 'x.gz', 'broken.jsonl', 'mixed.jsonl', 'nowhere', '.']
+    const [stdout, stderr] = [new PassThrough(), new PassThrough()]
+    await verify(files, { stdout, stderr, cwd: folder, env: {} })
+    const revealed = await run([...withKey(), ...files], folder)
+    expect(revealed.code).toBe(2)
+    expect(revealed.stderr).toBe(String(stderr.read()))
+    expect(revealed.stderr.split('\n')).toHaveLength(files.length + 1)
   })
 
   test('works on another machine: the exported file and the key file, nothing else', async () => {
@@ -504,6 +547,6 @@ describe('betrace reveal', () => {
     const { code, stderr } = await run([...withKey(), '/nowhere/x.json', write('hello')])
     expect(code).toBe(2)
     expect(stderr.trim().split('\n')).toHaveLength(2)
-    expect(stderr).toContain('cannot be read (ENOENT)')
+    expect(stderr).toContain('x.json: no such file\n')
   })
 })
