@@ -9,7 +9,8 @@ export const KEYS_USAGE = `Usage: betrace keys list [--tenant T] [--json]
        betrace keys revoke KEY_ID --tenant T
        betrace keys rewrap [--from OLD_CONFIG]
        betrace keys shred --tenant T
-       betrace keys share-pseudonyms [--shared] [--keep FILE [--from OLD]]
+       betrace keys share-pseudonyms [--shared]
+                    [--keep FILE [--from OLD] [--renew --tenant T]]
 
 Reading, while the sidecar runs or not:
   list, show           signing keys and what is known of each
@@ -18,7 +19,8 @@ Reading, while the sidecar runs or not:
   share-pseudonyms     wrapped pseudonym keys, for kms.pseudonym_key_file of
                        other sidecars; --shared adds a root for all tenants;
                        --keep: what an earlier file holds stays, and with
-                       --from moves to the master key configured now
+                       --from moves to the master key configured now;
+                       --renew: but a new key for T, which ends its joins
 Writing, with the sidecar stopped:
   rotate               new signing keys, endorsed by the old ones: of tenants
                        whose key is too old, of one, or --all;
@@ -51,6 +53,7 @@ export interface KeysArguments {
   readonly isAll: boolean
   readonly withPseudonym: boolean
   readonly isShared: boolean
+  readonly isRenewal: boolean
   readonly isConfirmed: boolean
   /** `--config`, `--set` and `--properties`, as they were given. */
   readonly configArgv: readonly string[]
@@ -60,7 +63,7 @@ export interface KeysArguments {
   readonly fromConfig: string | undefined
 }
 
-type Flag = 'tenant' | 'json' | 'all' | 'pseudonym' | 'shared' | 'keep' | 'yes' | 'from'
+type Flag = 'tenant' | 'json' | 'all' | 'pseudonym' | 'shared' | 'renew' | 'keep' | 'yes' | 'from'
 
 /** What each action takes beside --config and --set. */
 const TAKES: Readonly<Record<KeysAction, { readonly keyId: boolean; readonly flags: readonly Flag[] }>> = {
@@ -71,10 +74,20 @@ const TAKES: Readonly<Record<KeysAction, { readonly keyId: boolean; readonly fla
   revoke: { keyId: true, flags: ['tenant', 'yes'] },
   rewrap: { keyId: false, flags: ['from'] },
   shred: { keyId: false, flags: ['tenant', 'yes'] },
-  'share-pseudonyms': { keyId: false, flags: ['tenant', 'shared', 'keep', 'from'] },
+  'share-pseudonyms': { keyId: false, flags: ['tenant', 'shared', 'renew', 'keep', 'from'] },
 }
 
-const FLAGS: readonly Flag[] = ['tenant', 'json', 'all', 'pseudonym', 'shared', 'keep', 'yes', 'from']
+const FLAGS: readonly Flag[] = [
+  'tenant',
+  'json',
+  'all',
+  'pseudonym',
+  'shared',
+  'renew',
+  'keep',
+  'yes',
+  'from',
+]
 
 /** The arguments, or one line that says what is wrong with them. */
 export function readKeysArguments(argv: readonly string[]): KeysArguments | string {
@@ -89,10 +102,12 @@ export function readKeysArguments(argv: readonly string[]): KeysArguments | stri
     return takes.keyId ? `${action} takes one key id` : `${action} takes options only`
   const misplaced = FLAGS.find((flag) => values[flag] !== undefined && !takes.flags.includes(flag))
   if (misplaced !== undefined) return `${action} does not take --${misplaced}`
-  const needsTenant = action === 'revoke' || action === 'shred' || values.pseudonym === true
+  const needsTenant =
+    action === 'revoke' || action === 'shred' || values.pseudonym === true || values.renew === true
   if (needsTenant && values.tenant === undefined) return `${action} needs --tenant here`
   if (action === 'share-pseudonyms' && values.from !== undefined && values.keep === undefined)
     return '--from moves what --keep names'
+  if (values.renew === true && values.keep === undefined) return '--renew changes what --keep names'
   if (values.tenant !== undefined && values.all === true) return '--tenant and --all exclude each other'
   return {
     action,
@@ -102,6 +117,7 @@ export function readKeysArguments(argv: readonly string[]): KeysArguments | stri
     isAll: values.all === true,
     withPseudonym: values.pseudonym === true,
     isShared: values.shared === true,
+    isRenewal: values.renew === true,
     isConfirmed: values.yes === true,
     configArgv: configArgvOf(values),
     keepFile: values.keep,
@@ -119,6 +135,7 @@ function parse(argv: readonly string[]) {
         all: { type: 'boolean' },
         pseudonym: { type: 'boolean' },
         shared: { type: 'boolean' },
+        renew: { type: 'boolean' },
         yes: { type: 'boolean', short: 'y' },
         from: { type: 'string' },
         keep: { type: 'string' },

@@ -1,22 +1,28 @@
 // `betrace keys rotate | revoke`, with the sidecar stopped. Data keys need neither: every start makes new ones.
+import type { SidecarConfig } from '../config/schema.ts'
 import { asSidecarError } from '../errors.ts'
 import { KeyRecordError } from '../keys/key-record.ts'
 import { KmsError } from '../keys/kms.ts'
 import { rotatePseudonymKey } from '../keys/pseudonym-keys.ts'
 import { SigningAges } from '../keys/signing-ages.ts'
 import { revokeSigningKey, rotateSigningKey } from '../keys/signing-keys.ts'
+import { readPseudonymKeys } from '../service/key-options.ts'
 import type { KeysIo } from './keys.ts'
 import type { WritableKeys } from './keys-access.ts'
 import type { KeysArguments } from './keys-arguments.ts'
 import { confirm } from './keys-confirm.ts'
 import { shown } from './keys-public.ts'
-import { ExitCode } from './terminal.ts'
+import { ExitCode, wrap } from './terminal.ts'
 
 const DAY_MS = 86_400_000
 const ROTATE_MS_MAX = 60_000
 
 export async function rotateKeys(keys: WritableKeys, args: KeysArguments, io: KeysIo): Promise<number> {
   if (args.withPseudonym) {
+    if (await isPseudonymKeyGiven(keys.config, args.tenant ?? '')) {
+      io.stderr.write(`${wrap(SHARED_PSEUDONYM_KEY)}\n`)
+      return ExitCode.FAILED
+    }
     const question = 'A new pseudonym key: tokens from before and after it no longer join.'
     if (!(await confirm(question, args.tenant ?? '', args.isConfirmed, io))) return notConfirmed(io)
   }
@@ -27,6 +33,19 @@ export async function rotateKeys(keys: WritableKeys, args: KeysArguments, io: Ke
   let failedCount = 0
   for (const tenant of tenants) if (!(await rotateOne(keys, tenant, args.withPseudonym, io))) failedCount++
   return failedCount === 0 && isWhole ? ExitCode.GOOD : ExitCode.FAILED
+}
+
+const SHARED_PSEUDONYM_KEY =
+  'betrace keys: nothing was rotated: the pseudonym key of this tenant is given by kms.pseudonym_key_file, which all ' +
+  'replicas share, and one made here would not be used. betrace keys share-pseudonyms --keep FILE --renew --tenant T ' +
+  'prints that file with a new key for the tenant: give it to every replica and restart them together. Without ' +
+  '--pseudonym, the signing key alone is rotated.'
+
+/** Whether the sidecar takes the tenant's pseudonym key from the shared file and not from its key store. */
+async function isPseudonymKeyGiven({ kms }: SidecarConfig, tenant: string): Promise<boolean> {
+  if (kms.pseudonymKeyFile === undefined) return false
+  const given = await readPseudonymKeys(kms.pseudonymKeyFile)
+  return given.shared !== undefined || given.tenants.has(tenant)
 }
 
 export async function revokeKey(keys: WritableKeys, args: KeysArguments, io: KeysIo): Promise<number> {

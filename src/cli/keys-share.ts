@@ -5,6 +5,7 @@ import { SidecarError } from '../errors.ts'
 import type { KeyStore } from '../keys/keystore.ts'
 import type { Kms } from '../keys/kms.ts'
 import {
+  createGivenKey,
   createSharedRoot,
   formatPseudonymKeys,
   type GivenPseudonymKeys,
@@ -38,6 +39,8 @@ export async function sharePseudonyms(
       tenants.set(record.tenant, givenKeyOf(record))
   }
   const signal = AbortSignal.timeout(WRAP_MS_MAX)
+  const { tenant } = args
+  if (args.isRenewal && tenant !== undefined) tenants.set(tenant, await createGivenKey(kms, tenant, signal))
   const shared = kept?.shared ?? (args.isShared ? await createSharedRoot(kms, signal) : undefined)
   if (tenants.size === 0 && shared === undefined) {
     io.stderr.write(

@@ -73,6 +73,19 @@ export async function createSharedRoot(kms: Kms, signal: AbortSignal): Promise<G
   }
 }
 
+/** A new key of one tenant's own, which ends the joins with the one before. Rejects with `KmsError`. */
+export async function createGivenKey(kms: Kms, tenant: string, signal: AbortSignal): Promise<GivenKey> {
+  const bytes = randomBytes(32)
+  try {
+    const id = new PseudonymKey(bytes).kid
+    const context = { tenantId: tenant, purpose: 'pseudonym', keyId: id } as const
+    const { wrapped, masterKeyId } = await kms.wrap(bytes, context, signal)
+    return { id, provider: kms.provider, masterKeyId, wrappedKey: wrapped }
+  } finally {
+    bytes.fill(0)
+  }
+}
+
 /** A tenant's key as its record in the key store holds it: the same context, so it needs no unwrapping. */
 export function givenKeyOf({ id, provider, masterKeyId, wrappedKey }: KeyRecord): GivenKey {
   return { id, provider, masterKeyId, wrappedKey }

@@ -4,7 +4,7 @@ import type { Clock } from '../clock.ts'
 import type { SidecarConfig } from '../config/schema.ts'
 import { SidecarError } from '../errors.ts'
 import { KEYS_DEFAULTS, type Keys, type KeysOptions } from '../keys/keys.ts'
-import { parsePseudonymKeys } from '../keys/pseudonym-file.ts'
+import { type GivenPseudonymKeys, parsePseudonymKeys } from '../keys/pseudonym-file.ts'
 import { ROTATION_DEFAULTS, Rotation } from '../keys/rotation.ts'
 import type { Telemetry } from '../telemetry.ts'
 import { requestMsMax } from './kms.ts'
@@ -37,7 +37,8 @@ export function createRotation(
   return new Rotation({ keys, ...around }, { ...ROTATION_DEFAULTS, enabled, checkCron })
 }
 
-async function readPseudonymKeys(path: string): Promise<KeysOptions['pseudonymKeys']> {
+/** The keys of `kms.pseudonym_key_file`. Rejects CONFIG with one line. */
+export async function readPseudonymKeys(path: string): Promise<GivenPseudonymKeys> {
   let text: string
   try {
     text = await readFile(path, 'utf8')

@@ -401,6 +401,54 @@ describe('keys share-pseudonyms', () => {
     })
   })
 
+  test('keys rotate --pseudonym leaves a shared key alone, does nothing else either, and says how it is done', async () => {
+    const folder = new KeysFolder()
+    await folder.run(['acme', 'alone'])
+    const shared = join(folder.folder, 'shared.json')
+    writeFileSync(shared, (await folder.command(['share-pseudonyms', '--tenant', 'acme'])).out)
+    const given = `kms.pseudonym_key_file=${shared}`
+    const rotate = (tenant: string) =>
+      folder.command(['rotate', '--tenant', tenant, '--pseudonym', '--yes'], 'a', given)
+    const refused = await rotate('acme')
+    expect([refused.code, refused.out]).toEqual([1, ''])
+    expect(refused.err).toMatch(/^betrace keys: nothing was rotated/)
+    expect(refused.err).toContain('--renew')
+    for (const line of refused.err.split('\n')) expect(line.length, line).toBeLessThanOrEqual(80)
+    // One that the file does not hold is in the key store, as ever.
+    expect((await rotate('alone')).out).toContain('alone: pseudonyms under')
+  })
+
+  test('--renew gives one tenant of the file a new key, which all replicas then have', async () => {
+    const folder = new KeysFolder()
+    await folder.run(['acme'])
+    const file = join(folder.folder, 'shared.json')
+    writeFileSync(file, (await folder.command(['share-pseudonyms', '--shared'])).out)
+    const joined = async () => {
+      const left = await folder.run(['acme', 'rooted'], {
+        pseudonymKeys: parsePseudonymKeys(readFileSync(file, 'utf8')),
+      })
+      return left.map(({ pseudonym }) => pseudonym)
+    }
+    const [acme, rooted] = await joined()
+    const renew = async (tenant: string) => {
+      const argv = ['share-pseudonyms', '--keep', file, '--tenant', tenant, '--renew']
+      const { code, out, err } = await folder.command(argv)
+      expect([code, err]).toEqual([0, ''])
+      writeFileSync(file, out)
+    }
+    await renew('acme')
+    const [renewed, kept] = await joined()
+    expect([renewed === acme, kept]).toEqual([false, rooted])
+    await renew('rooted')
+    const [again, own] = await joined()
+    expect([again, own === rooted]).toEqual([renewed, false])
+    for (const argv of [
+      ['--keep', file, '--renew'],
+      ['--tenant', 'acme', '--renew'],
+    ])
+      expect((await folder.command(['share-pseudonyms', ...argv])).code).toBe(3)
+  })
+
   test('without a tenant that has one there is nothing to share', async () => {
     const folder = new KeysFolder()
     await folder.open(async ({ keys }) => void (await keys.loadSigningKey('acme', never)))
