@@ -40,8 +40,11 @@ interface Entry<V> {
   readonly refreshAtMs: number
   readonly expiresAtMs: number
   readonly staleUntilMs: number
-  /** Loading its successor failed, in a way that a bounded wait may heal. */
-  mayServeStale: boolean
+  /**
+   * How loading its successor failed so far. "Disabled" and "denied" are answers, not outages: a key withdrawn on purpose is
+   * gone when its time is up, and an outage after that must not bring it back. Only a successor ends `refused`.
+   */
+  failed: 'not' | 'unreachable' | 'refused'
 }
 
 interface Failure {
@@ -167,7 +170,7 @@ export class KeyCache<V> {
       return undefined
     }
     if (this.#options.isSpent?.(entry.value) === true) return undefined
-    if (nowMs >= entry.expiresAtMs && !entry.mayServeStale) return undefined
+    if (nowMs >= entry.expiresAtMs && entry.failed !== 'unreachable') return undefined
     const failure = this.#failures.get(tenant)
     if (!this.#flights.has(tenant) && (failure === undefined || nowMs >= failure.retryAtMs)) {
       this.#start(tenant).catch(() => {}) // recorded as a failure; nobody waits for it
@@ -218,7 +221,7 @@ export class KeyCache<V> {
       refreshAtMs: nowMs + ttlMs * (REFRESH_SHARE_MIN + REFRESH_SHARE_JITTER * random()),
       expiresAtMs: nowMs + ttlMs,
       staleUntilMs: nowMs + ttlMs + staleGraceMs,
-      mayServeStale: false,
+      failed: 'not',
     })
   }
 
@@ -232,9 +235,9 @@ export class KeyCache<V> {
     this.#failures.set(tenant, { error, count, retryAtMs: nowMs + pauseMs })
     const entry = this.#entries.peek(tenant)
     if (entry === undefined || nowMs >= entry.staleUntilMs || isSpent?.(entry.value) === true) throw error
-    // "Disabled" and "denied" are answers, not outages: a key withdrawn on purpose is gone when its time is up.
-    entry.mayServeStale = error.isRetryable
-    if (!entry.mayServeStale && nowMs >= entry.expiresAtMs) throw error
+    if (!error.isRetryable) entry.failed = 'refused'
+    else if (entry.failed === 'not') entry.failed = 'unreachable'
+    if (entry.failed === 'refused' && nowMs >= entry.expiresAtMs) throw error
     return entry.value
   }
 }

@@ -185,6 +185,32 @@ describe('outage', () => {
     })
   }
 
+  test('a withdrawn key stays withdrawn: an outage after a final answer gives it no grace', async () => {
+    const { cache, clock, state } = build()
+    await cache.load('acme', never)
+    state.failure = down('key_disabled')
+    clock.advance(TTL_MS * 0.8)
+    expect(cache.get('acme')).toEqual({ number: 1 })
+    await settle()
+    expect(state.loads).toBe(2)
+    // Expired from the second round on, and well within the grace of a key that nobody withdrew.
+    for (const kmsClass of ['timeout', 'network', 'throttled'] as const) {
+      state.failure = down(kmsClass)
+      clock.advance(TTL_MS * 0.1)
+      if (cache.get('acme') !== undefined) await settle()
+    }
+    expect(state.loads).toBe(3)
+    await expect(cache.load('acme', never)).rejects.toBe(state.failure)
+    expect(cache.get('acme')).toBeUndefined()
+
+    state.failure = undefined
+    clock.advance(GRACE_MS / 2)
+    const { number } = await cache.load('acme', never)
+    state.failure = down('timeout')
+    clock.advance(TTL_MS)
+    expect(await cache.load('acme', never)).toEqual({ number })
+  })
+
   test('a refresh that failed ahead of time means nobody waits at the expiry', async () => {
     const { cache, clock, state } = build()
     await cache.load('acme', never)
