@@ -5,6 +5,7 @@ import type { EventEmitter } from 'node:events'
 import CircuitBreaker from 'opossum'
 import type { Clock } from '../clock.ts'
 import { asKmsError, KMS_CLASSES, KmsError } from './kms.ts'
+import { settledOrAborted } from './settled-or-aborted.ts'
 
 export type BreakerState = 'closed' | 'open' | 'half-open'
 
@@ -63,6 +64,11 @@ export class BreakerOpenError extends KmsError {
 
 export const WINDOW_MS = 10_000
 export const WINDOW_BUCKETS = 10
+/**
+ * How long others wait for the trials of a half-open breaker. A service that is back answers sooner, and all who wait are
+ * served with it, not a round of retries later; one that still hangs holds nobody for long.
+ */
+export const TRIALS_MS_MAX = 250
 
 export class Breaker {
   readonly #parts: BreakerParts
@@ -73,6 +79,8 @@ export class Breaker {
   #successCount = 0
   #halfOpenAtMs = 0
   #lastError: KmsError | undefined
+  /** Resolved, and replaced, when who waits for the trials should look again. */
+  #news = Promise.withResolvers<void>()
 
   constructor(parts: BreakerParts) {
     this.#parts = parts
@@ -90,14 +98,15 @@ export class Breaker {
   }
 
   /**
-   * Makes the call, or rejects with `BreakerOpenError` without making it. A call that its caller gave up early, and a
-   * failure that says nothing of the service or the master key, count for neither side.
+   * Makes the call, or rejects with `BreakerOpenError` without making it; may wait for the outcome of trials first. A call
+   * that its caller gave up early, and a failure that says nothing of the service or the master key, count for neither side.
    */
   async call<T>(operation: string, signal: AbortSignal, run: () => Promise<T>): Promise<T> {
+    const waitUntilMs = this.#parts.clock.monotonicMs() + TRIALS_MS_MAX
+    while (this.#hasTrialsEnough) await this.#awaitNews(operation, signal, waitUntilMs)
+    // No await from here to the start of the call: a free place is for one.
     const { state } = this
-    const { successesToClose } = this.#parts.options
-    const isFull = this.#trialCount + this.#successCount >= successesToClose
-    if (state === 'open' || (state === 'half-open' && isFull)) throw this.#openError(operation)
+    if (state === 'open') throw this.#openError(operation)
     const startMs = this.#parts.clock.monotonicMs()
     const period = this.#period
     const isTrial = state === 'half-open'
@@ -111,6 +120,7 @@ export class Breaker {
       if (period === this.#period) {
         if (isTrial) this.#trialCount--
         if (this.#counts(error, signal, startMs)) this.#failed(error)
+        else if (isTrial) this.#tell()
       }
       throw error
     }
@@ -129,6 +139,28 @@ export class Breaker {
   close(): void {
     this.#period++
     this.#circuit.shutdown()
+    this.#tell()
+  }
+
+  get #hasTrialsEnough(): boolean {
+    const { successesToClose } = this.#parts.options
+    return this.state === 'half-open' && this.#trialCount + this.#successCount >= successesToClose
+  }
+
+  async #awaitNews(operation: string, signal: AbortSignal, untilMs: number): Promise<void> {
+    const overdue = new AbortController()
+    const timer = setTimeout(() => overdue.abort(), untilMs - this.#parts.clock.monotonicMs())
+    try {
+      const either = AbortSignal.any([signal, overdue.signal])
+      await settledOrAborted(this.#news.promise, either, () => this.#openError(operation))
+    } finally {
+      clearTimeout(timer)
+    }
+  }
+
+  #tell(): void {
+    this.#news.resolve()
+    this.#news = Promise.withResolvers()
   }
 
   #counts(error: KmsError, signal: AbortSignal, startMs: number): boolean {
@@ -161,8 +193,9 @@ export class Breaker {
   }
 
   #openError(operation: string): BreakerOpenError {
-    const leftMs = this.#halfOpenAtMs - this.#parts.clock.monotonicMs()
-    return new BreakerOpenError(operation, this.#lastError, Math.max(1, Math.ceil(leftMs)))
+    const leftMs = Math.ceil(this.#halfOpenAtMs - this.#parts.clock.monotonicMs())
+    const retryAfterMs = this.state === 'open' ? Math.max(1, leftMs) : TRIALS_MS_MAX
+    return new BreakerOpenError(operation, this.#lastError, retryAfterMs)
   }
 
   #newCircuit(): CircuitBreaker<[KmsError | undefined], void> {
@@ -182,6 +215,7 @@ export class Breaker {
     circuit.on('open', () => {
       this.#period++
       this.#halfOpenAtMs = clock.monotonicMs() + options.openMs
+      this.#tell()
       onChange('open', this.#lastError)
     })
     circuit.on('halfOpen', () => {

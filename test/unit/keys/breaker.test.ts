@@ -155,16 +155,70 @@ test('one failed trial opens it again for its whole time', async () => {
   expect(changes).toEqual(['open', 'half-open', 'open', 'half-open', 'closed'])
 })
 
-test('half-open lets three trials through at once and turns the rest away', async () => {
+/** Trials that are under way, and others that came while they were. */
+async function halfOpenWith(otherCount: number) {
   const { breaker } = create()
   await trip(breaker)
   vi.advanceTimersByTime(5_000)
   const trials = [pending(breaker), pending(breaker), pending(breaker)]
-  for (let count = 0; count < 100; count++)
-    await expect(succeed(breaker)).rejects.toBeInstanceOf(BreakerOpenError)
+  const run = vi.fn(async () => 'plain')
+  const others = Array.from({ length: otherCount }, () =>
+    breaker.call('decrypt', never, run).catch((thrown: unknown) => thrown),
+  )
+  await vi.advanceTimersByTimeAsync(0)
+  expect(run).not.toHaveBeenCalled()
+  return { breaker, trials, run, others }
+}
+
+test('half-open lets three trials through at once; the rest goes on the moment they have closed it', async () => {
+  const { breaker, trials, run, others } = await halfOpenWith(100)
   for (const trial of trials) trial.resolve()
   expect(await Promise.all(trials.map(({ outcome }) => outcome))).toEqual(['plain', 'plain', 'plain'])
+  expect(new Set(await Promise.all(others))).toEqual(new Set(['plain']))
+  expect(run).toHaveBeenCalledTimes(100)
   expect(breaker.state).toBe('closed')
+  expect(vi.getTimerCount()).toBe(0)
+})
+
+test('when a trial fails, the rest is turned away without a call', async () => {
+  const { trials, run, others } = await halfOpenWith(100)
+  trials[0]!.reject(new KmsError('network', 'decrypt', 'still down'))
+  for (const error of await Promise.all(others)) {
+    expect(error).toBeInstanceOf(BreakerOpenError)
+    expect(error).toMatchObject({ retryAfterMs: 5_000 })
+  }
+  expect(run).not.toHaveBeenCalled()
+})
+
+test('the rest waits a quarter of a second for trials that hang, and is then turned away', async () => {
+  const { breaker, run, others } = await halfOpenWith(2)
+  const late = vi.fn()
+  for (const other of others) void other.then(late)
+  await vi.advanceTimersByTimeAsync(249)
+  expect(late).not.toHaveBeenCalled()
+  await vi.advanceTimersByTimeAsync(1)
+  expect(late.mock.calls).toEqual([[expect.any(BreakerOpenError)], [expect.any(BreakerOpenError)]])
+  expect(run).not.toHaveBeenCalled()
+  expect(breaker.state).toBe('half-open')
+})
+
+test('who gives up waiting for the trials is gone at once', async () => {
+  const { breaker } = await halfOpenWith(0)
+  const giveUp = new AbortController()
+  const waiting = breaker.call('decrypt', giveUp.signal, async () => 'plain')
+  giveUp.abort()
+  await expect(waiting).rejects.toBeInstanceOf(BreakerOpenError)
+})
+
+test('a trial that says nothing makes room for one of those who wait, and for no more', async () => {
+  const { breaker, trials, run, others } = await halfOpenWith(2)
+  run.mockImplementation(() => new Promise<string>(() => {}))
+  trials[0]!.reject(new KmsError('invalid_ciphertext', 'decrypt', 'not that key'))
+  await trials[0]!.outcome
+  await vi.advanceTimersByTimeAsync(1)
+  expect(run).toHaveBeenCalledTimes(1)
+  expect(breaker.state).toBe('half-open')
+  expect(others).toHaveLength(2)
 })
 
 test('no more trials are made than successes are missing', async () => {
@@ -173,10 +227,14 @@ test('no more trials are made than successes are missing', async () => {
   vi.advanceTimersByTime(5_000)
   await succeed(breaker)
   const trials = [pending(breaker), pending(breaker)]
-  await expect(succeed(breaker)).rejects.toBeInstanceOf(BreakerOpenError)
+  const third = vi.fn(async () => 'plain')
+  const waiting = breaker.call('decrypt', never, third)
+  await vi.advanceTimersByTimeAsync(1)
+  expect(third).not.toHaveBeenCalled()
   for (const trial of trials) trial.resolve()
   await Promise.all(trials.map(({ outcome }) => outcome))
   expect(breaker.state).toBe('closed')
+  await expect(waiting).resolves.toBe('plain')
 })
 
 test('a trial that counts for nobody gives its place back', async () => {
