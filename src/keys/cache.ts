@@ -10,6 +10,7 @@
 import { LRUCache } from 'lru-cache'
 import type { Clock } from '../clock.ts'
 import { asSidecarError, SidecarError } from '../errors.ts'
+import { BreakerOpenError } from './breaker.ts'
 import { KmsError } from './kms.ts'
 import { settledOrAborted } from './settled-or-aborted.ts'
 
@@ -20,6 +21,8 @@ export interface KeyCacheOptions<V> {
   readonly staleGraceMs: number
   /** A load that has not settled by then has failed, whatever the provider does. */
   readonly loadMsMax: number
+  /** A tenant whose loads fail waits no longer than this before the next. */
+  readonly failureMsMax: number
   /** Rejects with a SidecarError. Its signal aborts after `loadMsMax`, never because one caller gave up. */
   readonly load: (tenant: string, signal: AbortSignal) => Promise<V>
   /** Whether a value must not serve again, whatever its age. */
@@ -54,7 +57,8 @@ interface Failure {
 }
 
 const FAILURE_MS_MIN = 500
-const FAILURE_MS_MAX = 4_000
+/** Asking an open breaker costs no call, and an operator may close it at any moment. */
+const TURNED_AWAY_MS_MAX = 250
 const REFRESH_SHARE_MIN = 0.75
 const REFRESH_SHARE_JITTER = 0.15
 
@@ -228,17 +232,26 @@ export class KeyCache<V> {
   #failed(tenant: string, flight: Promise<V>, error: SidecarError): V {
     if (this.#flights.get(tenant) !== flight) throw error
     this.#flights.delete(tenant)
-    const { clock, random, isSpent } = this.#options
+    const { clock, isSpent } = this.#options
     const nowMs = clock.monotonicMs()
-    const count = (this.#failures.get(tenant)?.count ?? 0) + 1
-    const pauseMs = Math.min(FAILURE_MS_MIN * 2 ** (count - 1), FAILURE_MS_MAX) * (0.5 + random())
-    this.#failures.set(tenant, { error, count, retryAtMs: nowMs + pauseMs })
+    this.#failures.set(tenant, this.#failure(error, this.#failures.get(tenant)?.count ?? 0, nowMs))
     const entry = this.#entries.peek(tenant)
     if (entry === undefined || nowMs >= entry.staleUntilMs || isSpent?.(entry.value) === true) throw error
     if (!error.isRetryable) entry.failed = 'refused'
     else if (entry.failed === 'not') entry.failed = 'unreachable'
     if (entry.failed === 'refused' && nowMs >= entry.expiresAtMs) throw error
     return entry.value
+  }
+
+  #failure(error: SidecarError, countBefore: number, nowMs: number): Failure {
+    if (error instanceof BreakerOpenError) {
+      // Nobody was asked. Holding it against the tenant would keep it waiting after the breaker has closed.
+      const pauseMs = Math.min(error.retryAfterMs ?? TURNED_AWAY_MS_MAX, TURNED_AWAY_MS_MAX)
+      return { error, count: countBefore, retryAtMs: nowMs + pauseMs }
+    }
+    const { random, failureMsMax } = this.#options
+    const pauseMs = Math.min(FAILURE_MS_MIN * 2 ** countBefore, failureMsMax) * (0.5 + 0.5 * random())
+    return { error, count: countBefore + 1, retryAtMs: nowMs + pauseMs }
   }
 }
 

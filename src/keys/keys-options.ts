@@ -16,6 +16,8 @@ export interface KeysOptions {
   readonly requestMsMax: number
   /** A load, which may be several calls, that takes longer has failed. */
   readonly loadMsMax: number
+  /** A tenant whose loads fail waits no longer than this before the next; best no longer than a breaker stays open. */
+  readonly failureMsMax: number
   readonly dataKeyUsesMax: number
   readonly dataKeyBytesMax: number
   /** The classes that the policy may seal, each `[A-Za-z0-9_-]{1,64}`; announced with every data key. */
@@ -40,6 +42,7 @@ export const KEYS_DEFAULTS: Omit<KeysOptions, 'dataClasses'> = {
   staleGraceMs: 15 * MINUTE_MS,
   requestMsMax: 5_000,
   loadMsMax: 15_000,
+  failureMsMax: 5_000,
   dataKeyUsesMax: DATA_KEY_USES_MAX,
   dataKeyBytesMax: DATA_KEY_BYTES_MAX,
   tenantSecret: false,

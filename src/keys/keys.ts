@@ -212,12 +212,9 @@ export class Keys {
     type: KeyType,
     ttlMs: number,
   ): Omit<KeyCacheOptions<never>, 'load' | 'isSpent' | 'isNearlySpent'> {
-    const { sizeMax, staleGraceMs, loadMsMax } = this.#options
     return {
-      sizeMax,
+      ...this.#options,
       ttlMs,
-      staleGraceMs,
-      loadMsMax,
       clock: this.#parts.clock,
       random: this.#parts.random ?? Math.random,
       onEvict: (cause) => this.#metrics.byType[type].evicted(cause),

@@ -14,13 +14,15 @@ const DAY_MS = 86_400_000
 
 /** Reads `kms.pseudonym_key_file` where it is set. Rejects CONFIG with one line. */
 export async function keysOptions(config: SidecarConfig, processors: Processors): Promise<KeysOptions> {
-  const { cache, request, rotation, pseudonymKeyFile } = config.kms
+  const { cache, request, breaker, rotation, pseudonymKeyFile } = config.kms
   return {
     ...KEYS_DEFAULTS,
     ...cache,
     requestMsMax: requestMsMax(request),
     // A load may be more than one call: a wrapped key, and the secret that goes with it.
     loadMsMax: 2 * requestMsMax(request),
+    // When a breaker lets calls through again, nobody's own failures are in the way.
+    failureMsMax: Math.min(breaker.openMs, KEYS_DEFAULTS.failureMsMax),
     dataClasses: processors.dataClasses,
     tenantSecret: processors.tenantSecret,
     signingKeyAgeMsMax: rotation.ageDaysMax * DAY_MS,

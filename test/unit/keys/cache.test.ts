@@ -1,6 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import type { SidecarError } from '../../../src/errors.ts'
+import { BreakerOpenError } from '../../../src/keys/breaker.ts'
 import { KeyCache, type KeyCacheOptions } from '../../../src/keys/cache.ts'
 import { KmsError } from '../../../src/keys/kms.ts'
 import { ManualClock } from './manual-clock.ts'
@@ -28,6 +29,7 @@ function build(overrides: Partial<KeyCacheOptions<Value>> = {}) {
     ttlMs: TTL_MS,
     staleGraceMs: GRACE_MS,
     loadMsMax: 10_000,
+    failureMsMax: 5_000,
     clock,
     random: () => 0,
     load: async () => {
@@ -254,6 +256,53 @@ describe('outage', () => {
     expect(await cache.load('acme', never)).toEqual({ number: before + 1 })
   })
 
+  test('own failures hold a tenant back for no longer than it was told', async () => {
+    const { cache, clock, state } = build({ failureMsMax: 500, random: () => 0.999 })
+    state.failure = down()
+    for (let times = 1; times <= 10; times++) {
+      await expect(cache.load('acme', never)).rejects.toBe(state.failure)
+      expect(state.loads).toBe(times)
+      clock.advance(500)
+    }
+  })
+
+  test.each([
+    // [the breaker opens its door in, the cache asks it again after]
+    [5_000, 250],
+    [100, 100],
+    [1, 1],
+  ])(
+    'an open breaker with %i ms left is asked again after %i ms, however often it turned this tenant away',
+    async (retryAfterMs, pauseMs) => {
+      const { cache, clock, state } = build({ random: () => 0.999 })
+      state.failure = new BreakerOpenError('decrypt', down(), retryAfterMs)
+      for (let times = 1; times <= 20; times++) {
+        await expect(cache.load('acme', never)).rejects.toBe(state.failure)
+        expect(state.loads).toBe(times)
+        clock.advance(pauseMs - 1)
+        await expect(cache.load('acme', never)).rejects.toBe(state.failure)
+        expect(state.loads).toBe(times)
+        clock.advance(1)
+      }
+      state.failure = undefined
+      expect(await cache.load('acme', never)).toEqual({ number: 21 })
+    },
+  )
+
+  test('being turned away is no failure: the first real one begins with the short pause', async () => {
+    const { cache, clock, state } = build()
+    state.failure = new BreakerOpenError('decrypt', down(), 5_000)
+    for (let times = 0; times < 5; times++) {
+      await cache.load('acme', never).catch(() => {})
+      clock.advance(250)
+    }
+    state.failure = down()
+    await cache.load('acme', never).catch(() => {})
+    clock.advance(250)
+    state.failure = undefined
+    expect(await cache.load('acme', never)).toEqual({ number: 7 })
+  })
+
   test('a success ends the memory of failures: the next outage begins with the short pause', async () => {
     const { cache, clock, state } = build()
     state.failure = down()
@@ -390,6 +439,7 @@ test('whatever happens in whatever order, no value serves beyond its grace and l
         ttlMs: TTL_MS,
         staleGraceMs: GRACE_MS,
         loadMsMax: 10_000,
+        failureMsMax: 5_000,
         clock,
         random: () => 0.5,
         load: async () => {
