@@ -33,13 +33,13 @@ export class RotationRun {
   readonly #parts: RotationRunParts
   readonly #reason: 'scheduled' | 'requested'
   readonly #tenantsAtOnceMax: number
+  readonly #cancelled = new AbortController()
   readonly #failures: { tenant: string; error: string }[] = []
   #total = 0
   #rotated = 0
   #failed = 0
   #startedMs: number | undefined
   #finishedMs: number | undefined
-  #isCancelled = false
 
   constructor(parts: RotationRunParts, reason: 'scheduled' | 'requested', tenantsAtOnceMax: number) {
     this.#parts = parts
@@ -52,11 +52,16 @@ export class RotationRun {
     const { clock, log } = this.#parts
     this.#startedMs = clock.nowMs()
     this.#total = tenants.length
+    const ended = AbortSignal.any([this.#cancelled.signal, signal])
     const waiting = tenants.values()
+    let nextStartMs = clock.monotonicMs() // one for all workers, or they would start side by side
     const work = async (): Promise<void> => {
       for (const tenant of waiting) {
-        if (this.#isCancelled || signal.aborted) return
-        if (this.#rotated + this.#failed > 0) await pause(staggerMs, signal)
+        const nowMs = clock.monotonicMs()
+        const startMs = Math.max(nowMs, nextStartMs)
+        nextStartMs = startMs + staggerMs
+        await pause(startMs - nowMs, ended)
+        if (ended.aborted) return
         await this.#rotateOne(tenant, signal)
       }
     }
@@ -70,8 +75,9 @@ export class RotationRun {
     else log.debug(figures, 'No key needs rotation')
   }
 
+  /** Those under way go on, and nobody else begins. */
   cancel(): void {
-    this.#isCancelled = true
+    this.#cancelled.abort()
   }
 
   /** The run could not even find out what to rotate. */

@@ -38,7 +38,7 @@ export interface RotationParts {
 export interface RotateAllOptions {
   /** Every tenant with keys, not only those whose signing key is too old. */
   readonly force?: boolean
-  /** A pause before each tenant after the first. */
+  /** Between the starts of two tenants, at least. */
   readonly staggerMs?: number
 }
 

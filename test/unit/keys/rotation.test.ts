@@ -85,7 +85,14 @@ describe('the check’s schedule', () => {
 
 /** Keys whose ages are given and whose rotations are watched. */
 function givenKeys(ages: Map<string, number>, clock: Clock) {
-  const state = { atOnce: 0, atOnceMax: 0, rotated: [] as string[], failing: new Set<string>(), ms: 0 }
+  const state = {
+    atOnce: 0,
+    atOnceMax: 0,
+    startedMs: [] as number[],
+    rotated: [] as string[],
+    failing: new Set<string>(),
+    ms: 0,
+  }
   const all = (): TenantKeyAge[] =>
     [...ages].map(([tenant, createdMs]) => ({ tenant, keyId: `key-${tenant}`, createdMs }))
   const keys = {
@@ -94,6 +101,7 @@ function givenKeys(ages: Map<string, number>, clock: Clock) {
       all().filter(({ createdMs }) => clock.nowMs() - createdMs >= 90 * DAY_MS),
     rotate: async (tenant: string): Promise<RotatedKeys> => {
       state.atOnceMax = Math.max(state.atOnceMax, ++state.atOnce)
+      state.startedMs.push(clock.nowMs())
       await new Promise((resolve) => setTimeout(resolve, state.ms))
       state.atOnce--
       if (state.failing.has(tenant)) throw new KmsError('throttled', 'encrypt', 'told to')
@@ -211,15 +219,43 @@ describe('the scheduler', () => {
     expect(state.rotated).toHaveLength(100)
   })
 
-  test('a stagger spaces the tenants', async () => {
-    const { rotation, state } = scheduled({ a: 100, b: 100, c: 100 }, { tenantsAtOnceMax: 1 })
-    rotation.rotateAll({ staggerMs: 100 })
-    await vi.advanceTimersByTimeAsync(50)
-    expect(state.rotated).toHaveLength(1)
+  test('a stagger spaces the starts of all tenants, whatever their number at once', async () => {
+    const tenants = Object.fromEntries(Array.from({ length: 12 }, (_, index) => [`t${index}`, 100]))
+    const { rotation, state } = scheduled(tenants)
+    state.ms = 2_500
+    const startMs = Date.now()
+    rotation.rotateAll({ staggerMs: 1_000 })
+    await vi.advanceTimersByTimeAsync(60_000)
+    expect(state.startedMs.map((ms) => ms - startMs)).toEqual(
+      Array.from({ length: 12 }, (_, index) => index * 1_000),
+    )
+    expect(state.atOnceMax).toBe(3)
+  })
+
+  test('a stagger that is shorter than a rotation goes on as places get free', async () => {
+    const tenants = Object.fromEntries(Array.from({ length: 8 }, (_, index) => [`t${index}`, 100]))
+    const { rotation, state } = scheduled(tenants)
+    state.ms = 10_000
+    const startMs = Date.now()
+    rotation.rotateAll({ staggerMs: 1_000 })
+    await vi.advanceTimersByTimeAsync(60_000)
+    expect(state.startedMs.map((ms) => ms - startMs)).toEqual([
+      0, 1_000, 2_000, 3_000, 10_000, 11_000, 12_000, 13_000,
+    ])
+  })
+
+  test('stop ends the pauses of a stagger at once, and begins no tenant after them', async () => {
+    const tenants = Object.fromEntries(Array.from({ length: 12 }, (_, index) => [`t${index}`, 100]))
+    const { rotation, state } = scheduled(tenants)
+    rotation.rotateAll({ staggerMs: 60_000 })
     await vi.advanceTimersByTimeAsync(100)
-    expect(state.rotated).toHaveLength(2)
-    await vi.advanceTimersByTimeAsync(100)
-    expect(state.rotated).toHaveLength(3)
+    const startMs = Date.now()
+    const stopped = rotation.stop().then(() => Date.now())
+    await vi.advanceTimersByTimeAsync(10_000)
+    expect((await stopped) - startMs).toBe(0)
+    await vi.advanceTimersByTimeAsync(DAY_MS)
+    expect(state.startedMs).toHaveLength(1)
+    expect(rotation.state()).toMatchObject({ isRunning: false, rotated: 1, remaining: 11 })
   })
 
   test('stop takes up no further tenant, ends in time although one hangs, and starts nothing more', async () => {
