@@ -151,9 +151,9 @@ export class Keys {
     return this.#rotator.tenants()
   }
 
-  /** Those whose signing key is older than `signingKeyAgeMsMax`, oldest first. */
-  tenantsNeedingRotation(): Promise<readonly TenantKeyAge[]> {
-    return this.#rotator.overdue()
+  /** Those whose signing key is older than `signingKeyAgeMsMax`, or will be within so much time, oldest first. */
+  tenantsNeedingRotation(withinMs = 0): Promise<readonly TenantKeyAge[]> {
+    return this.#rotator.due(withinMs)
   }
 
   rotationStatus(): RotationStatus {

@@ -12,7 +12,11 @@ export interface RotationMetrics {
 /** When the key of each kind that has been in use longest began; `undefined` where there is none. Milliseconds. */
 export type OldestKeys = () => Readonly<Record<'signing' | 'encryption', number | undefined>>
 
-export function createRotationMetrics(registry: Registry, oldestKeys: OldestKeys): RotationMetrics {
+export function createRotationMetrics(
+  registry: Registry,
+  ageMsMax: number,
+  oldestKeys: OldestKeys,
+): RotationMetrics {
   const registers = [registry]
   const successes = new Counter({
     name: 'kms_rotation_success_total',
@@ -35,6 +39,11 @@ export function createRotationMetrics(registry: Registry, oldestKeys: OldestKeys
     help: 'Tenants whose signing key is older than kms.rotation.max_age_days, as of the last check',
     registers,
   })
+  new Gauge({
+    name: 'kms_rotation_max_age_seconds',
+    help: 'kms.rotation.max_age_days, which no key in use passes while the checks come and succeed',
+    registers,
+  }).set(ageMsMax / 1_000)
   new Gauge({
     name: 'kms_last_rotation_timestamp_seconds',
     help: 'When the key that has been in use longest was made, per kind: no tenant was rotated longer ago',

@@ -5,9 +5,20 @@ import type { Logger } from '../telemetry.ts'
 import type { Keys } from './keys.ts'
 import { KmsError } from './kms.ts'
 
+/** Which tenants a run takes, each scope with those before it: over their age, over it before the next check, all with keys. */
+export const ROTATION_SCOPES = ['overdue', 'due', 'all'] as const
+export type RotationScope = (typeof ROTATION_SCOPES)[number]
+
+export interface RotationRunOptions {
+  readonly reason: 'scheduled' | 'requested'
+  readonly scope: RotationScope
+  readonly tenantsAtOnceMax: number
+}
+
 export interface RotationRunStatus {
   readonly isRunning: boolean
   readonly reason: 'scheduled' | 'requested'
+  readonly scope: RotationScope
   readonly total: number
   readonly rotated: number
   readonly failed: number
@@ -31,8 +42,7 @@ const FAILURES_MAX = 20
 
 export class RotationRun {
   readonly #parts: RotationRunParts
-  readonly #reason: 'scheduled' | 'requested'
-  readonly #tenantsAtOnceMax: number
+  readonly #options: RotationRunOptions
   readonly #cancelled = new AbortController()
   readonly #failures: { tenant: string; error: string }[] = []
   #total = 0
@@ -41,15 +51,15 @@ export class RotationRun {
   #startedMs: number | undefined
   #finishedMs: number | undefined
 
-  constructor(parts: RotationRunParts, reason: 'scheduled' | 'requested', tenantsAtOnceMax: number) {
+  constructor(parts: RotationRunParts, options: RotationRunOptions) {
     this.#parts = parts
-    this.#reason = reason
-    this.#tenantsAtOnceMax = tenantsAtOnceMax
+    this.#options = options
   }
 
   /** One tenant's failure is not another's. Resolves when all were tried, or those under way when it was cancelled. */
   async rotate(tenants: readonly string[], staggerMs: number, signal: AbortSignal): Promise<void> {
     const { clock, log } = this.#parts
+    const { reason, tenantsAtOnceMax } = this.#options
     this.#startedMs = clock.nowMs()
     this.#total = tenants.length
     const ended = AbortSignal.any([this.#cancelled.signal, signal])
@@ -65,10 +75,10 @@ export class RotationRun {
         await this.#rotateOne(tenant, signal)
       }
     }
-    await Promise.all(Array.from({ length: Math.min(this.#tenantsAtOnceMax, tenants.length) }, work))
+    await Promise.all(Array.from({ length: Math.min(tenantsAtOnceMax, tenants.length) }, work))
     this.#finishedMs = clock.nowMs()
     const { total, rotated, failed, remaining } = this.status()
-    const figures = { reason: this.#reason, total, rotated, failed, remaining }
+    const figures = { reason, total, rotated, failed, remaining }
     if (failed > 0) log.error(figures, 'Key rotation ended with failures; they are tried again')
     else if (total > 0)
       log.info(figures, remaining > 0 ? 'Key rotation was stopped' : 'Key rotation complete')
@@ -92,7 +102,8 @@ export class RotationRun {
     const isRunning = this.#startedMs !== undefined && this.#finishedMs === undefined
     return {
       isRunning,
-      reason: this.#reason,
+      reason: this.#options.reason,
+      scope: this.#options.scope,
       total: this.#total,
       rotated: this.#rotated,
       failed: this.#failed,
@@ -106,7 +117,7 @@ export class RotationRun {
 
   async #rotateOne(tenant: string, signal: AbortSignal): Promise<void> {
     try {
-      await this.#parts.keys.rotate(tenant, this.#reason, signal)
+      await this.#parts.keys.rotate(tenant, this.#options.reason, signal)
       this.#rotated++
     } catch (thrown) {
       this.#failed++

@@ -1,11 +1,11 @@
 // When keys are rotated. Whether one is too old is read from its record, so a sidecar that was off when the hour came
-// rotates soon after its start. Replicas spread their checks by chance; within one, few tenants are rotated at once.
+// rotates soon after its start. A check takes the keys that would be too old before the next one. Replicas spread their checks by chance; within one, few tenants are rotated at once.
 import type { Clock } from '../clock.ts'
 import { asSidecarError } from '../errors.ts'
 import type { Logger } from '../telemetry.ts'
 import { type CheckSchedule, parseCheckCron } from './check-schedule.ts'
 import type { Keys } from './keys.ts'
-import { RotationRun, type RotationRunStatus } from './rotation-run.ts'
+import { ROTATION_SCOPES, RotationRun, type RotationRunStatus, type RotationScope } from './rotation-run.ts'
 
 export interface RotationOptions {
   /** False: nothing happens by itself; `rotateAll` works. */
@@ -42,8 +42,16 @@ export interface RotateAllOptions {
   readonly staggerMs?: number
 }
 
+interface RunRequest {
+  readonly reason: 'scheduled' | 'requested'
+  readonly scope: RotationScope
+  readonly staggerMs: number
+}
+
 export interface RotationState extends RotationRunStatus {
   readonly isEnabled: boolean
+  /** What the run that follows this one takes; `undefined`: none follows. */
+  readonly queued: RotationScope | undefined
   /** Milliseconds since the epoch; `undefined` when nothing is planned. */
   readonly nextCheckMs: number | undefined
 }
@@ -51,6 +59,10 @@ export interface RotationState extends RotationRunStatus {
 /** The longest wait in one piece, so that a clock that was set, or a machine that slept, is noticed. */
 const WAIT_MS_MAX = 10 * 60_000
 const STOP_GRACE_MS = 5_000
+/** What a run over very many tenants may take. */
+const RUN_MS = 15 * 60_000
+
+const CHECK: RunRequest = { reason: 'scheduled', scope: 'due', staggerMs: 0 }
 
 export class Rotation {
   readonly #parts: RotationParts
@@ -59,7 +71,9 @@ export class Rotation {
   readonly #random: () => number
   readonly #stopping = new AbortController()
   #run: RotationRun
+  #next: RunRequest | undefined
   #running: Promise<void> | undefined
+  #isStopping = false
   #timer: NodeJS.Timeout | undefined
   #nextCheckMs: number | undefined
 
@@ -69,7 +83,7 @@ export class Rotation {
     this.#options = options
     this.#random = parts.random ?? Math.random
     this.#schedule = parseCheckCron(options.checkCron)
-    this.#run = new RotationRun(parts, 'scheduled', options.tenantsAtOnceMax)
+    this.#run = this.#newRun(CHECK)
   }
 
   /** The first check comes soon, whatever the hour. Once. Switched off, it only looks, so that the metrics tell of old keys. */
@@ -83,6 +97,8 @@ export class Rotation {
   async stop(graceMs = STOP_GRACE_MS): Promise<void> {
     clearTimeout(this.#timer)
     this.#nextCheckMs = undefined
+    this.#isStopping = true
+    this.#next = undefined
     this.#run.cancel()
     const timer = setTimeout(() => this.#stopping.abort(), graceMs)
     await this.#running
@@ -90,19 +106,25 @@ export class Rotation {
     clearTimeout(timer)
   }
 
-  /** Rotates what is too old, now. Resolves when done; never rejects, since failures are in the state, metrics and log. */
+  /**
+   * Rotates what is too old, or will be before the next check. Resolves when done; never rejects, since failures are in
+   * the state, metrics and log.
+   */
   async check(): Promise<RotationState> {
-    await this.#begin('scheduled', {})
+    await this.#begin(CHECK)
     return this.state()
   }
 
-  /** Begins to rotate, unless a run is under way already, and answers its state at once; `settled` waits. */
-  rotateAll(options: RotateAllOptions = {}): RotationState {
-    void this.#begin('requested', options)
+  /**
+   * Begins to rotate and answers the state at once; `settled` waits. A run under way that takes these tenants too serves
+   * for this request; one that does not is followed by a run that does.
+   */
+  rotateAll({ force = false, staggerMs = 0 }: RotateAllOptions = {}): RotationState {
+    void this.#begin({ reason: 'requested', scope: force ? 'all' : 'overdue', staggerMs })
     return this.state()
   }
 
-  /** Resolves when no run is under way. */
+  /** Resolves when no run is under way and none follows. */
   async settled(): Promise<void> {
     await this.#running
   }
@@ -112,31 +134,55 @@ export class Rotation {
       ...this.#run.status(),
       isRunning: this.#running !== undefined,
       isEnabled: this.#options.enabled,
+      queued: this.#next?.scope,
       nextCheckMs: this.#nextCheckMs,
     }
   }
 
-  #begin(reason: 'scheduled' | 'requested', options: RotateAllOptions): Promise<void> {
-    if (this.#stopping.signal.aborted) return Promise.resolve()
-    this.#running ??= this.#perform(reason, options).finally(() => {
-      this.#running = undefined
-    })
+  #begin(request: RunRequest): Promise<void> {
+    if (this.#isStopping) return Promise.resolve()
+    if (this.#running === undefined) {
+      this.#running = this.#performAll(request).finally(() => {
+        this.#running = undefined
+      })
+    } else if (!takesIn(this.#run.status().scope, request) && !takesIn(this.#next?.scope, request)) {
+      this.#next = request
+    }
     return this.#running
   }
 
-  async #perform(reason: 'scheduled' | 'requested', options: RotateAllOptions): Promise<void> {
+  async #performAll(first: RunRequest): Promise<void> {
+    for (let request: RunRequest | undefined = first; request !== undefined; request = this.#next) {
+      this.#next = undefined
+      this.#run = this.#newRun(request)
+      await this.#perform(request)
+    }
+  }
+
+  async #perform({ scope, staggerMs }: RunRequest): Promise<void> {
     const { keys } = this.#parts
-    this.#run = new RotationRun(this.#parts, reason, this.#options.tenantsAtOnceMax)
     try {
-      const overdue = await keys.tenantsNeedingRotation()
-      const tenants =
-        options.force === true ? await keys.rotatableTenants() : overdue.map(({ tenant }) => tenant)
-      await this.#run.rotate(tenants, options.staggerMs ?? 0, this.#stopping.signal)
-      if (overdue.length > 0) await keys.tenantsNeedingRotation() // the gauge of those overdue, as it is now
+      const due = await keys.tenantsNeedingRotation(scope === 'due' ? this.#untilNextCheckMs() : 0)
+      const tenants = scope === 'all' ? await keys.rotatableTenants() : due.map(({ tenant }) => tenant)
+      await this.#run.rotate(tenants, staggerMs, this.#stopping.signal)
+      if (due.length > 0) await keys.tenantsNeedingRotation() // the gauge of those overdue, as it is now
     } catch (thrown) {
       this.#run.fail()
       this.#noteUnreadable(thrown)
     }
+  }
+
+  #newRun({ reason, scope }: RunRequest): RotationRun {
+    const { tenantsAtOnceMax } = this.#options
+    return new RotationRun(this.#parts, { reason, scope, tenantsAtOnceMax })
+  }
+
+  /** With time for a retry, should the next check fail. */
+  #untilNextCheckMs(): number {
+    const { jitterMsMax, retryMs } = this.#options
+    const nowMs = this.#parts.clock.nowMs()
+    const nextMs = this.#schedule.nextMs(nowMs)
+    return nextMs === undefined ? 0 : nextMs - nowMs + jitterMsMax + 2 * retryMs + RUN_MS
   }
 
   #noteUnreadable(thrown: unknown): void {
@@ -165,4 +211,8 @@ export class Rotation {
   #jitterMs(): number {
     return this.#options.jitterMsMax * this.#random()
   }
+}
+
+function takesIn(scope: RotationScope | undefined, request: RunRequest): boolean {
+  return scope !== undefined && ROTATION_SCOPES.indexOf(scope) >= ROTATION_SCOPES.indexOf(request.scope)
 }

@@ -69,7 +69,7 @@ export class TenantRotator {
   constructor(parts: TenantRotatorParts) {
     this.#parts = parts
     this.#ages = new SigningAges(parts.stored.store, parts.onCorrupt)
-    this.#metrics = createRotationMetrics(parts.registry, () => ({
+    this.#metrics = createRotationMetrics(parts.registry, parts.ageMsMax, () => ({
       signing: this.#ages.oldestMs,
       encryption: this.#oldestDataKeyMs(),
     }))
@@ -106,13 +106,15 @@ export class TenantRotator {
     return [...new Set([...signing, ...this.#parts.encryption.tenants()])]
   }
 
-  async overdue(): Promise<readonly TenantKeyAge[]> {
-    const nowMs = this.#parts.clock.nowMs()
-    const overdue = (await this.#ages.survey()).filter(
-      ({ createdMs }) => nowMs - createdMs >= this.#parts.ageMsMax,
-    )
-    this.#metrics.overdue(overdue.length)
-    return overdue
+  /** Those whose key is too old, or will be within so much time; a key that has not seen half of its time is never due. */
+  async due(withinMs: number): Promise<readonly TenantKeyAge[]> {
+    const { clock, ageMsMax } = this.#parts
+    const ages = await this.#ages.survey()
+    const olderThan = (ageMs: number): TenantKeyAge[] =>
+      ages.filter(({ createdMs }) => clock.nowMs() - createdMs >= ageMs)
+    this.#metrics.overdue(olderThan(ageMsMax).length)
+    // Checks that come once a year, or a start every hour, would otherwise rotate keys that are hours old.
+    return olderThan(ageMsMax - Math.min(withinMs, ageMsMax / 2))
   }
 
   /** The tenant's signing key may be new, or gone. */

@@ -59,6 +59,7 @@ test.each([
   'circuit_breaker_state',
   'circuit_breaker_rejections_total',
   'kms_last_rotation_timestamp_seconds',
+  'kms_rotation_max_age_seconds',
   'kms_rotation_success_total',
   'kms_rotation_failures_total',
   'kms_rotation_duration_seconds_bucket',

@@ -86,6 +86,7 @@ describe('the check’s schedule', () => {
 /** Keys whose ages are given and whose rotations are watched. */
 function givenKeys(ages: Map<string, number>, clock: Clock) {
   const state = {
+    ages,
     atOnce: 0,
     atOnceMax: 0,
     startedMs: [] as number[],
@@ -97,8 +98,8 @@ function givenKeys(ages: Map<string, number>, clock: Clock) {
     [...ages].map(([tenant, createdMs]) => ({ tenant, keyId: `key-${tenant}`, createdMs }))
   const keys = {
     rotatableTenants: async () => [...ages.keys()],
-    tenantsNeedingRotation: async () =>
-      all().filter(({ createdMs }) => clock.nowMs() - createdMs >= 90 * DAY_MS),
+    tenantsNeedingRotation: async (withinMs = 0) =>
+      all().filter(({ createdMs }) => clock.nowMs() - createdMs >= 90 * DAY_MS - withinMs),
     rotate: async (tenant: string): Promise<RotatedKeys> => {
       state.atOnceMax = Math.max(state.atOnceMax, ++state.atOnce)
       state.startedMs.push(clock.nowMs())
@@ -146,12 +147,27 @@ describe('the scheduler', () => {
     await rotation.stop()
   })
 
-  test('a key is rotated in the night after its ninetieth day', async () => {
-    const { rotation, state } = scheduled({ acme: 89 })
+  test('a key is rotated in the night before its ninetieth day is over', async () => {
+    const { rotation, state } = scheduled({ acme: 88 })
     rotation.start()
-    await vi.advanceTimersByTimeAsync(DAY_MS + 18 * HOUR_MS)
+    await vi.advanceTimersByTimeAsync(42 * HOUR_MS)
     expect(state.rotated).toEqual([])
     await vi.advanceTimersByTimeAsync(2 * HOUR_MS)
+    expect(state.rotated).toEqual(['acme'])
+    await rotation.stop()
+  })
+
+  test('a check that failed, and is made up for by its retry, still comes before the ninetieth day is over', async () => {
+    const { rotation, state } = scheduled({}, {}, 0.999)
+    // Over at 02:48 in two nights, so the first night's check may leave it to the second's.
+    state.ages.set('acme', Date.now() - 90 * DAY_MS + 43.8 * HOUR_MS)
+    rotation.start()
+    await vi.advanceTimersByTimeAsync(42 * HOUR_MS)
+    state.failing.add('acme')
+    await vi.advanceTimersByTimeAsync(1.1 * HOUR_MS)
+    expect(rotation.state()).toMatchObject({ failed: 1 })
+    state.failing.clear()
+    await vi.advanceTimersByTimeAsync(0.7 * HOUR_MS)
     expect(state.rotated).toEqual(['acme'])
     await rotation.stop()
   })
@@ -201,13 +217,13 @@ describe('the scheduler', () => {
     await rotation.stop()
   })
 
-  test('few tenants at once, with progress and an estimate, and a second request joins the first', async () => {
+  test('few tenants at once, with progress and an estimate, and a second like request joins the first', async () => {
     const tenants = Object.fromEntries(Array.from({ length: 100 }, (_, index) => [`t${index}`, 100]))
     const { rotation, state } = scheduled(tenants, { tenantsAtOnceMax: 4 })
     state.ms = 1_000
     rotation.rotateAll()
     await vi.advanceTimersByTimeAsync(10_500)
-    rotation.rotateAll({ force: true })
+    expect(rotation.rotateAll()).toMatchObject({ scope: 'overdue', queued: undefined })
     const progress = rotation.state()
     expect(progress).toMatchObject({ isRunning: true, total: 100, rotated: 40, remaining: 60 })
     expect(progress.estimatedEndMs! - progress.startedMs!).toBeGreaterThan(24_000)
@@ -217,6 +233,31 @@ describe('the scheduler', () => {
     expect(rotation.state()).toMatchObject({ isRunning: false, rotated: 100, remaining: 0 })
     expect(state.atOnceMax).toBe(4)
     expect(state.rotated).toHaveLength(100)
+  })
+
+  test('a forced request during a run over the overdue follows it, once, and takes every tenant', async () => {
+    const { rotation, state } = scheduled({ late: 100, young: 10, new: 1 })
+    state.ms = 1_000
+    rotation.rotateAll()
+    await vi.advanceTimersByTimeAsync(500)
+    for (let request = 0; request < 3; request++)
+      expect(rotation.rotateAll({ force: true })).toMatchObject({ scope: 'overdue', queued: 'all' })
+    await vi.advanceTimersByTimeAsync(1_000)
+    expect(rotation.state()).toMatchObject({ isRunning: true, scope: 'all', queued: undefined, total: 3 })
+    await vi.advanceTimersByTimeAsync(10_000)
+    expect(rotation.state()).toMatchObject({ isRunning: false, rotated: 3 })
+    expect(state.rotated.toSorted()).toEqual(['late', 'late', 'new', 'young'])
+  })
+
+  test('a check that comes during a run over the overdue follows it, so that what is due soon is not left', async () => {
+    const { rotation, state } = scheduled({ late: 100, soon: 89.5 })
+    state.ms = 1_000
+    rotation.rotateAll()
+    await vi.advanceTimersByTimeAsync(10)
+    const checked = rotation.check()
+    await vi.advanceTimersByTimeAsync(5_000)
+    await checked
+    expect(state.rotated).toEqual(['late', 'soon'])
   })
 
   test('a stagger spaces the starts of all tenants, whatever their number at once', async () => {
@@ -248,6 +289,7 @@ describe('the scheduler', () => {
     const tenants = Object.fromEntries(Array.from({ length: 12 }, (_, index) => [`t${index}`, 100]))
     const { rotation, state } = scheduled(tenants)
     rotation.rotateAll({ staggerMs: 60_000 })
+    rotation.rotateAll({ force: true })
     await vi.advanceTimersByTimeAsync(100)
     const startMs = Date.now()
     const stopped = rotation.stop().then(() => Date.now())
@@ -255,7 +297,7 @@ describe('the scheduler', () => {
     expect((await stopped) - startMs).toBe(0)
     await vi.advanceTimersByTimeAsync(DAY_MS)
     expect(state.startedMs).toHaveLength(1)
-    expect(rotation.state()).toMatchObject({ isRunning: false, rotated: 1, remaining: 11 })
+    expect(rotation.state()).toMatchObject({ isRunning: false, rotated: 1, remaining: 11, queued: undefined })
   })
 
   test('stop takes up no further tenant, ends in time although one hangs, and starts nothing more', async () => {
@@ -342,4 +384,55 @@ test('with real keys: switched off, the metrics still tell of keys that are too 
   expect(await value('kms_last_rotation_timestamp_seconds{key_type="signing"}')).toBe(String(madeSeconds))
   expect(keys.publicKeys('acme')).toHaveLength(1)
   await rotation.stop()
+})
+
+describe('the age that the alert looks at, under a regular schedule', () => {
+  const RULES: [claim: string, line: string, days: number][] = [
+    ['the defaults', ROTATION_DEFAULTS.checkCron, 90],
+    ['a check a week', '0 0 2 ? * MON', 90],
+    ['a check a month', '0 0 2 1 * ?', 90],
+    ['a day of life and three checks a day', '0 0 0/8 * * ?', 1],
+  ]
+  for (const [claim, checkCron, days] of RULES)
+    test(`never passes the limit that is exported: ${claim}`, async () => {
+      const clock = new ManualClock()
+      const { keys, logger, value } = await build({ clock, options: { signingKeyAgeMsMax: days * DAY_MS } })
+      const random = (): number => (clock.ms % 997) / 997
+      const rotation = new Rotation({ keys, clock, log: logger, random }, { ...ROTATION_DEFAULTS, checkCron })
+      const schedule = parseCheckCron(checkCron)
+      const limit = Number(await value('kms_rotation_max_age_seconds'))
+      expect(limit).toBe((days * DAY_MS) / 1_000)
+      let oldestSeconds = 0
+      let checks = 0
+      const endMs = clock.ms + 4 * days * DAY_MS
+      for (let tenant = 0; clock.ms < endMs; tenant++) {
+        // Tenants begin at every hour of the day; each keeps its key until a check takes it.
+        if (tenant < 24) await keys.loadSigningKey(`t${tenant}`, never)
+        const checkMs = schedule.nextMs(clock.ms)! + Math.floor(60_000 * random())
+        clock.advance(Math.min(checkMs - clock.ms, tenant < 24 ? 61 * 60_000 : Number.POSITIVE_INFINITY))
+        const oldest = Number(await value('kms_last_rotation_timestamp_seconds{key_type="signing"}'))
+        oldestSeconds = Math.max(oldestSeconds, clock.ms / 1_000 - oldest)
+        if (clock.ms < checkMs) continue
+        await rotation.check()
+        checks++
+      }
+      expect(checks).toBeGreaterThan(3)
+      expect(oldestSeconds).toBeLessThanOrEqual(limit)
+      expect(oldestSeconds).toBeGreaterThan(limit / 2)
+      await rotation.stop()
+    })
+
+  test('is not kept young by rotating at every start, where checks are rarer than keys are old', async () => {
+    const clock = new ManualClock()
+    const { keys, logger } = await build({ clock })
+    await keys.loadSigningKey('acme', never)
+    for (let start = 0; start < 44; start++) {
+      const rotation = new Rotation(
+        { keys, clock, log: logger },
+        { ...ROTATION_DEFAULTS, checkCron: '0 0 2 1 1 ?' },
+      )
+      clock.advance(DAY_MS)
+      expect(await rotation.check()).toMatchObject({ total: 0 })
+    }
+  })
 })
