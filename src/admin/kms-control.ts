@@ -86,8 +86,17 @@ export function createRotationControl(
   return {
     rotateAll: ({ isForced, staggerMs }) => void rotation.rotateAll({ force: isForced, staggerMs }),
     progress: () => {
-      const { isRunning, total, rotated, failed, estimatedEndMs } = rotation.state()
-      return { isRunning, tenantCount: total, rotatedCount: rotated, failedCount: failed, estimatedEndMs }
+      const { isRunning, queued, total, rotated, failed, startedMs, estimatedEndMs, ...run } =
+        rotation.state()
+      return {
+        isRunning,
+        scope: isRunning || startedMs !== undefined ? run.scope : undefined,
+        queued,
+        tenantCount: total,
+        rotatedCount: rotated,
+        failedCount: failed,
+        estimatedEndMs,
+      }
     },
     tenantsDue: async () =>
       (await keys.tenantsNeedingRotation()).map((each) => ({

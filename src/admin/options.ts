@@ -1,6 +1,7 @@
 // What the admin server needs to know, as functions: it reads the sidecar and never reaches into it.
 import type { Clock } from '../clock.ts'
 import type { KmsClass } from '../keys/kms.ts'
+import type { RotationScope } from '../keys/rotation-run.ts'
 import type { Logger, Registry } from '../telemetry.ts'
 import type { KmsValidation } from './kms-validation.ts'
 import type { RevealControl } from './reveal.ts'
@@ -95,6 +96,10 @@ export interface KmsControl {
 
 export interface RotationProgress {
   readonly isRunning: boolean
+  /** Of this run, or of the last one; `undefined`: there was none. */
+  readonly scope: RotationScope | undefined
+  /** Of the run that follows this one. */
+  readonly queued: RotationScope | undefined
   /** Tenants of this run, or of the last one. */
   readonly tenantCount: number
   readonly rotatedCount: number
@@ -104,7 +109,10 @@ export interface RotationProgress {
 }
 
 export interface RotationControl {
-  /** Starts a run and does not wait for its end. `isForced`: also tenants whose keys are young enough. */
+  /**
+   * Starts a run and does not wait for its end; a run under way that leaves these tenants out is followed by one. `isForced`:
+   * also tenants whose keys are young enough.
+   */
   readonly rotateAll: (options: {
     readonly isForced: boolean
     readonly staggerMs: number

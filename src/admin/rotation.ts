@@ -1,9 +1,16 @@
 import type { FastifyInstance } from 'fastify'
 import { SidecarError } from '../errors.ts'
+import type { RotationScope } from '../keys/rotation-run.ts'
 import type { RotationControl, RotationProgress } from './options.ts'
 
 const STAGGER_MS_MAX = 60_000
 const STAGGER_MS_DEFAULT = 100
+
+const TENANTS: Readonly<Record<RotationScope, string>> = {
+  overdue: 'the tenants whose signing key is older than kms.rotation.max_age_days',
+  due: 'the tenants whose signing key would pass kms.rotation.max_age_days before the next check',
+  all: 'every tenant that has keys',
+}
 
 /** The rotation routes, inside the admin scope. Without a rotation each of them answers 501. */
 export function addRotation(admin: FastifyInstance, rotation: RotationControl | undefined): void {
@@ -54,15 +61,33 @@ function malformed(): SidecarError {
 }
 
 function progressAnswer(progress: RotationProgress): object {
-  const { isRunning, tenantCount, rotatedCount, failedCount, estimatedEndMs } = progress
+  const { isRunning, scope, queued, tenantCount, rotatedCount, failedCount, estimatedEndMs } = progress
   const remaining = Math.max(0, tenantCount - rotatedCount - failedCount)
   return {
     status: isRunning ? 'RUNNING' : 'IDLE',
+    scope: scope ?? null,
+    queued: queued ?? null,
+    message: messageOf(progress),
     total_tenants: tenantCount,
     rotated: rotatedCount,
     failed: failedCount,
     remaining,
-    progress_pct: tenantCount === 0 ? 100 : Math.floor(((tenantCount - remaining) / tenantCount) * 100),
+    progress_pct: percentDone(isRunning, tenantCount, remaining),
     estimated_completion: estimatedEndMs === undefined ? null : new Date(estimatedEndMs).toISOString(),
   }
+}
+
+/** A run that has just begun has no tenants yet, and one that found none is over at once. */
+function percentDone(isRunning: boolean, tenantCount: number, remaining: number): number {
+  if (tenantCount === 0) return isRunning ? 0 : 100
+  return Math.floor(((tenantCount - remaining) / tenantCount) * 100)
+}
+
+// A total of 0 would leave an operator guessing what it is a total of.
+function messageOf({ isRunning, scope, queued }: RotationProgress): string {
+  if (scope === undefined) return 'no run since the start'
+  const run = isRunning ? 'this run takes' : 'the last run took'
+  const others = scope === 'all' ? '' : '; force: true takes every tenant'
+  const next = queued === undefined ? '' : `; a run over ${TENANTS[queued]} follows`
+  return `${run} ${TENANTS[scope]}${others}${next}`
 }

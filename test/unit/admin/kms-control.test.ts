@@ -100,6 +100,7 @@ test('rotation by admin call: who is due, a run over those, and a forced one ove
   await keys.loadSigningKey('old', never)
   clock.advance(91 * DAY_MS)
   await keys.loadSigningKey('young', never)
+  expect(await rotationControl.progress()).toMatchObject({ isRunning: false, scope: undefined })
   expect(await rotationControl.tenantsDue()).toEqual([
     {
       tenant: 'old',
@@ -118,7 +119,10 @@ test('rotation by admin call: who is due, a run over those, and a forced one ove
     failedCount: 0,
   })
   expect(await rotationControl.tenantsDue()).toEqual([])
+  expect(await rotationControl.progress()).toMatchObject({ scope: 'overdue', queued: undefined })
+  await rotationControl.rotateAll({ isForced: false, staggerMs: 0 })
   await rotationControl.rotateAll({ isForced: true, staggerMs: 0 })
+  expect(await rotationControl.progress()).toMatchObject({ scope: 'overdue', queued: 'all' })
   await rotation.settled()
   expect(await rotationControl.progress()).toMatchObject({ tenantCount: 2, rotatedCount: 2 })
   expect([keys.publicKeys('old').length, keys.publicKeys('young').length]).toEqual([3, 2])

@@ -199,6 +199,8 @@ test('rotation is started, watched and asked who is due', async () => {
     rotateAll: (options) => void started.push(options),
     progress: () => ({
       isRunning: true,
+      scope: 'overdue',
+      queued: 'all',
       tenantCount: 8,
       rotatedCount: 5,
       failedCount: 1,
@@ -220,6 +222,10 @@ test('rotation is started, watched and asked who is due', async () => {
   const status = await server.inject({ url: '/api/admin/kms/rotation-status', headers })
   expect(status.json()).toEqual({
     status: 'RUNNING',
+    scope: 'overdue',
+    queued: 'all',
+    message:
+      'this run takes the tenants whose signing key is older than kms.rotation.max_age_days; force: true takes every tenant; a run over every tenant that has keys follows',
     total_tenants: 8,
     rotated: 5,
     failed: 1,
@@ -232,6 +238,40 @@ test('rotation is started, watched and asked who is due', async () => {
     count: 1,
     tenants: [{ tenantId: '__proto__', keyId: 'k1', createdAt: '2025-01-01T00:00:00.000Z', age_days: 366 }],
   })
+})
+
+test.each([
+  ['before a first run', { isRunning: false, scope: undefined }, 'IDLE', 100, 'no run since the start'],
+  [
+    'while tenants are looked up',
+    { isRunning: true, scope: 'all' },
+    'RUNNING',
+    0,
+    'every tenant that has keys',
+  ],
+  [
+    'when nobody was due',
+    { isRunning: false, scope: 'overdue' },
+    'IDLE',
+    100,
+    'force: true takes every tenant',
+  ],
+] as const)('a run over no tenants, %s', async (_, state, status, progress_pct, message) => {
+  const rotation: RotationControl = {
+    rotateAll: () => undefined,
+    progress: () => ({
+      ...state,
+      queued: undefined,
+      tenantCount: 0,
+      rotatedCount: 0,
+      failedCount: 0,
+      estimatedEndMs: undefined,
+    }),
+    tenantsDue: async () => [],
+  }
+  const answer = await admin({ rotation }).inject({ url: '/api/admin/kms/rotation-status', headers })
+  expect(answer.json()).toMatchObject({ status, progress_pct, queued: null, total_tenants: 0 })
+  expect(answer.json().message).toContain(message)
 })
 
 test.each([[{ force: 1 }], [{ stagger_ms: -1 }], [{ stagger_ms: 60_001 }], [{ Force: true }], [[true]]])(
