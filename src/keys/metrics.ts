@@ -32,12 +32,12 @@ export class KeyTypeMetrics {
     this.#evictions = shared.evictions
     this.#retrieved = new Counter({
       name: `kms_retrieve_${type}_key_total`,
-      help: `Times a ${type} key was asked for, from the cache or not`,
+      help: `Requests for the ${type} key of a tenant, from the cache or not`,
       registers: [registry],
     })
     this.#seconds = new Histogram({
       name: `kms_retrieve_${type}_key_seconds`,
-      help: `Time to get a ${type} key that was not in the cache, waiting included`,
+      help: `Time to get the ${type} key of a tenant when it was not in the cache, waiting included`,
       buckets: BUCKETS_SECONDS,
       registers: [registry],
     })

@@ -114,3 +114,11 @@ test('two hundred tenants make no more series than one, beyond a capped few', ()
   }
   expect(grown.filter((series) => !series.includes('tenant-x'))).toEqual([])
 })
+
+test('each metric is explained in English', () => {
+  const helps = page.split('\n').filter((line) => line.startsWith('# HELP '))
+  expect(helps.length).toBeGreaterThan(50)
+  expect(helps.filter((line) => /\ba [aeio]|\ban [^aeiouh]/i.test(line.slice(line.indexOf(' ', 7))))).toEqual(
+    [],
+  )
+})
