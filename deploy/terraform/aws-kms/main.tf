@@ -31,7 +31,7 @@ resource "aws_kms_alias" "master" {
 }
 
 # The key policy leaves use to IAM (iam-policy.json) and grants none itself: a second grant without conditions would
-# make the conditions there mean nothing. Its denial binds everybody, whatever IAM says.
+# make the conditions there mean nothing. Its denials bind everybody, whatever IAM says.
 data "aws_iam_policy_document" "key" {
   statement {
     sid       = "LetIamPoliciesDecide"
@@ -44,8 +44,9 @@ data "aws_iam_policy_document" "key" {
     }
   }
 
+  # One statement each: conditions of one statement must all hold, and this is to deny what lacks either.
   statement {
-    sid       = "NeverWithoutTenantAndPurpose"
+    sid       = "NeverWithoutTenant"
     effect    = "Deny"
     actions   = ["kms:GenerateDataKey*", "kms:Encrypt", "kms:Decrypt", "kms:ReEncrypt*"]
     resources = ["*"]
@@ -58,6 +59,24 @@ data "aws_iam_policy_document" "key" {
     condition {
       test     = "Null"
       variable = "kms:EncryptionContext:tenantId"
+      values   = ["true"]
+    }
+  }
+
+  statement {
+    sid       = "NeverWithoutPurpose"
+    effect    = "Deny"
+    actions   = ["kms:GenerateDataKey*", "kms:Encrypt", "kms:Decrypt", "kms:ReEncrypt*"]
+    resources = ["*"]
+
+    principals {
+      type        = "AWS"
+      identifiers = ["*"]
+    }
+
+    condition {
+      test     = "Null"
+      variable = "kms:EncryptionContext:purpose"
       values   = ["true"]
     }
   }
@@ -107,7 +126,7 @@ data "aws_iam_policy_document" "use" {
       condition {
         test     = "StringNotEquals"
         variable = "kms:EncryptionContext:tenantId"
-        values   = var.tenant_ids
+        values   = concat(var.tenant_ids, [var.default_tenant])
       }
     }
   }

@@ -26,9 +26,15 @@ variable "administrator_arns" {
 }
 
 variable "tenant_ids" {
-  description = "Tenants whose keys the role may use. Empty: every tenant."
+  description = "Tenants whose keys the role may use, besides default_tenant. Empty: every tenant."
   type        = list(string)
   default     = []
+}
+
+variable "default_tenant" {
+  description = "The sidecar's tenants.default. Validation calls KMS in its name, so it is always among the tenants allowed."
+  type        = string
+  default     = "default"
 }
 
 variable "multi_region" {

@@ -9,8 +9,6 @@ import { dashboard, filesUnder, filledIn, ROOT } from '../../unit/deploy/operati
 import { findGoProgram, findPrometheus, findPythonTools, run } from './tools.ts'
 
 const prometheus = await findPrometheus()
-const hclfmt = await findGoProgram('hclfmt')
-const hcl2json = await findGoProgram('hcl2json')
 const compose = await findGoProgram('compose')
 const python = await findPythonTools()
 
@@ -88,44 +86,5 @@ describe.skipIf(compose === undefined)('compose', () => {
     expect(loaded.stdout).toMatch(/^name: betrace$/m)
     for (const service of ['sidecar', 'prometheus', 'grafana'])
       expect(loaded.stdout).toMatch(new RegExp(`^ {4}${service}:$`, 'm'))
-  })
-})
-
-describe.skipIf(hclfmt === undefined || hcl2json === undefined)('Terraform', () => {
-  const files = filesUnder('deploy/terraform', '.tf').map((file) => join(ROOT, file))
-
-  test.each(files)('%s is valid HCL in canonical form', async (file) => {
-    expect(await run(hclfmt!, ['-check', file])).toMatchObject({ code: 0 })
-    expect((await run(hclfmt!, [file])).stdout).toBe(readFileSync(file, 'utf8'))
-  })
-
-  test('every variable, local, resource and data source that is used is declared, and every variable is used', async () => {
-    const declared = new Set<string>()
-    const used = new Set<string>()
-    for (const file of files) {
-      const { stdout, code } = await run(hcl2json!, [file])
-      expect(code).toBe(0)
-      // The shape in which hcl2json prints a module: blocks by type and name, `locals` as a list.
-      const module = JSON.parse(stdout) as {
-        variable?: object
-        locals?: object[]
-        resource?: Record<string, object>
-        data?: Record<string, object>
-      }
-      for (const name of Object.keys(module.variable ?? {})) declared.add(`var.${name}`)
-      for (const block of module.locals ?? [])
-        for (const name of Object.keys(block)) declared.add(`local.${name}`)
-      for (const [type, blocks] of Object.entries(module.resource ?? {}))
-        for (const name of Object.keys(blocks)) declared.add(`${type}.${name}`)
-      for (const [type, blocks] of Object.entries(module.data ?? {}))
-        for (const name of Object.keys(blocks)) declared.add(`data.${type}.${name}`)
-      const uses = readFileSync(file, 'utf8').matchAll(
-        /\b((?:var|local)\.\w+|(?:data\.)?aws_\w+\.\w+)(?=[.[\s,)\]}"])/g,
-      )
-      for (const [, name] of uses) used.add(name!)
-    }
-    const isKnown = (name: string): boolean => declared.has(name)
-    expect([...used].filter((name) => !isKnown(name) && !declared.has(`data.${name}`))).toEqual([])
-    expect([...declared].filter((name) => name.startsWith('var.') && !used.has(name))).toEqual([])
   })
 })
