@@ -5,39 +5,24 @@ import { spawn } from 'node:child_process'
 import { chmodSync, copyFileSync, mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { filesUnder, ROOT, text } from '../../unit/deploy/operations-files.ts'
+import { ROOT } from '../../unit/deploy/operations-files.ts'
+import { blocksOf, OPERATORS_PAGES } from '../../unit/deploy/pages.ts'
 import { ADMIN_TOKEN, Sidecar } from '../sidecar.ts'
 import { type Finished, hasShellTools } from './tools.ts'
 
 const BLOCK_MS_MAX = 60_000
-const FENCES = new Set(['bash', 'bash aws', 'bash operator', 'yaml', 'hcl', 'text'])
+const FENCES = new Set([
+  'bash',
+  'bash aws',
+  'bash operator',
+  'yaml',
+  'yaml kubernetes',
+  'properties',
+  'hcl',
+  'text',
+])
 
-interface Block {
-  readonly page: string
-  readonly line: number
-  readonly info: string
-  readonly commands: string
-  readonly expected: readonly string[]
-}
-
-function blocksOf(page: string): Block[] {
-  const blocks: Block[] = []
-  let open: { info: string; line: number; lines: string[] } | undefined
-  for (const [index, line] of text(page).split('\n').entries()) {
-    if (!line.startsWith('```')) open?.lines.push(line)
-    else if (open === undefined) open = { info: line.slice(3).trim(), line: index + 1, lines: [] }
-    else {
-      const expected = open.lines.filter((each) => each.startsWith('# → ')).map((each) => each.slice(4))
-      blocks.push({ page, line: open.line, info: open.info, commands: open.lines.join('\n'), expected })
-      open = undefined
-    }
-  }
-  if (open !== undefined) throw new Error(`${page}: a fence is not closed`)
-  return blocks
-}
-
-const pages = [...filesUnder('docs/runbooks', '.md'), ...filesUnder('docs/setup', '.md')]
-const blocks = pages.flatMap(blocksOf)
+const blocks = OPERATORS_PAGES.flatMap(blocksOf)
 const runnable = blocks.filter(({ info }) => info === 'bash')
 
 const REQUEST = {
@@ -71,8 +56,7 @@ describe('fences', () => {
 
   test('commands for the sidecar are not hidden from this test', () => {
     const hidden = blocks.filter(
-      ({ info, commands }) =>
-        info !== 'bash' && /localhost:8080|\$SIDECAR|^(?:metrics|admin) /m.test(commands),
+      ({ info, content }) => info !== 'bash' && /localhost:8080|\$SIDECAR|^(?:metrics|admin) /m.test(content),
     )
     expect(hidden).toEqual([])
     expect(runnable.length).toBeGreaterThan(20)
@@ -110,8 +94,7 @@ describe.skipIf(!hasShellTools())('commands of the pages', () => {
     async (_, block) => {
       // The page's first block is the one that sets things up.
       const setup = runnable.find(({ page }) => page === block.page)!
-      const commands =
-        setup === block ? block.commands : `{\n${setup.commands}\n} >/dev/null\n${block.commands}`
+      const commands = setup === block ? block.content : `{\n${setup.content}\n} >/dev/null\n${block.content}`
       const done = await bash(commands.replaceAll('localhost:8080', `127.0.0.1:${sidecar.ports.admin}`))
       expect(done.code, `${done.stdout}\n${done.stderr}`).toBe(0)
       for (const line of block.expected) expect(done.stdout).toMatch(patternOf(line))

@@ -2,7 +2,8 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { ERRORS } from '../../../src/errors.ts'
 import { KMS_CLASSES } from '../../../src/keys/kms.ts'
 import { startSidecar, type TestSidecar } from '../service/sidecar.ts'
-import { alertRules, dashboard, filledIn } from './operations-files.ts'
+import { alertRules, dashboard, filledIn, text } from './operations-files.ts'
+import { ALL_PAGES, alternativesOf } from './pages.ts'
 import { exportedNames, labelsOf, selectorsOf } from './promql.ts'
 
 /** Prometheus makes it for every target. */
@@ -97,5 +98,34 @@ describe('what alerts and panels ask for', () => {
       { metric: 'nobody_has_this', labels: ['code'] },
       { metric: 'up', labels: [] },
     ])
+  })
+})
+
+describe('what pages name', () => {
+  const METRIC = /\b(?:kms|betrace|otelcol|circuit_breaker|nodejs|process)_[a-z0-9_]*[a-z0-9]\b/g
+  /** What a page's `metrics` command searches for, and `grep` in what comes from the metrics page. */
+  const PATTERN = /(?:\bmetrics|\/metrics \| grep(?: -E)?) '([^']+)'/g
+  /** Names in Terraform: a module, its output, a role. */
+  const OF_TERRAFORM = new Set(['betrace_kms', 'betrace_environment', 'betrace_sidecar'])
+
+  test.each(ALL_PAGES)('every metric in %s is exported', (file) => {
+    const exported = exportedNames(page)
+    for (const name of [...exported]) exported.add(name.replace(/_(?:bucket|sum|count)$/, ''))
+    const names = text(file).replaceAll(PATTERN, '').match(METRIC) ?? []
+    expect(names.filter((name) => !exported.has(name) && !OF_TERRAFORM.has(name))).toEqual([])
+  })
+
+  test.each(ALL_PAGES)('every alternative of every search in %s finds a metric', (file) => {
+    const exported = [...exportedNames(page)]
+    const futile = [...text(file).matchAll(PATTERN)]
+      .flatMap(([, pattern]) => alternativesOf(pattern!))
+      .map((alternative) => alternative.replace(/\\?\{.*/, ''))
+      .filter((alternative) => !exported.some((name) => new RegExp(alternative).test(name)))
+    expect(futile).toEqual([])
+  })
+
+  test('a pattern is searched half by half', () => {
+    expect(alternativesOf('^a(b|c(d|e))f|g')).toEqual(['^abf', '^acdf', '^acef', 'g'])
+    expect(alternativesOf('x|^y_(1|2)_z|w').sort()).toEqual(['^y_1_z', '^y_2_z', 'w', 'x'])
   })
 })
