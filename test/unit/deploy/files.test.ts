@@ -1,24 +1,18 @@
 import { existsSync } from 'node:fs'
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { loadConfig } from '../../../src/config/load.ts'
-import { KMS_PROVIDERS } from '../../../src/config/read-kms.ts'
 import { KEY_PURPOSES } from '../../../src/keys/context.ts'
 import { KMS_CLASSES, type KmsClass, KmsError } from '../../../src/keys/kms.ts'
 import {
   alertRules,
   anchorsOf,
   compose,
-  containersOf,
   dashboard,
   filesUnder,
-  manifests,
   type Policy,
   ROOT,
   text,
-  workloadOf,
 } from './operations-files.ts'
 
 describe('alerts', () => {
@@ -88,69 +82,6 @@ describe('dashboard', () => {
     const declared = new Set(templating.list.map(({ name }) => name))
     const used = JSON.stringify(panels).matchAll(/\$\{?(\w+)/g)
     for (const [, name] of used) if (!name!.startsWith('__')) expect(declared).toContain(name)
-  })
-})
-
-describe('Kubernetes', () => {
-  const files = filesUnder('deploy/kubernetes', '.yaml')
-
-  test.each(files)('the configuration in %s is one the sidecar takes', async (file) => {
-    const all = manifests(file)
-    const config = all.find(({ kind }) => kind === 'ConfigMap')!.data['container.yaml']!
-    const secret = all.find(({ kind }) => kind === 'Secret')!.stringData
-    const folder = await mkdtemp(join(tmpdir(), 'betrace-deploy-'))
-    try {
-      await writeFile(join(folder, 'container.yaml'), config)
-      const { problems, warnings } = await loadConfig({
-        files: [join(ROOT, 'collector-config.yaml'), join(folder, 'container.yaml')],
-        sets: [],
-        env: secret,
-        cwd: folder,
-        packs: ['default'],
-        kmsProviders: KMS_PROVIDERS,
-      })
-      expect(problems).toEqual([])
-      expect(warnings.filter(({ path }) => !path.startsWith('exporters.file/out'))).toEqual([])
-    } finally {
-      await rm(folder, { recursive: true })
-    }
-  })
-
-  test.each(files)('every container of %s is locked up', (file) => {
-    for (const container of containersOf(file)) {
-      const { securityContext: rights, resources, name } = container
-      expect(rights, name).toMatchObject({
-        runAsNonRoot: true,
-        readOnlyRootFilesystem: true,
-        allowPrivilegeEscalation: false,
-        capabilities: { drop: ['ALL'] },
-        seccompProfile: { type: 'RuntimeDefault' },
-      })
-      expect(resources.requests.memory, name).toBeTruthy()
-      expect(resources.limits.memory, name).toBeTruthy()
-    }
-  })
-
-  test.each(files)(
-    'the probes of %s are paths that the sidecar answers, in more time than it takes',
-    (file) => {
-      const betrace = containersOf(file).find(({ name }) => name === 'betrace')!
-      expect(betrace.startupProbe.httpGet.path).toBe('/startupz')
-      expect(betrace.livenessProbe.httpGet.path).toBe('/livez')
-      expect(betrace.readinessProbe.httpGet.path).toBe('/readyz')
-      // The key service's own time-out is 5 s, the health server's 6 s.
-      expect(betrace.readinessProbe.timeoutSeconds).toBeGreaterThan(6)
-    },
-  )
-
-  test.each(files)('every volume and claim of %s that is mounted is declared', (file) => {
-    const { template, volumeClaimTemplates = [] } = workloadOf(file).spec
-    const declared = new Set([
-      ...template.spec.volumes.map(({ name }) => name),
-      ...volumeClaimTemplates.map(({ metadata }) => metadata.name),
-    ])
-    for (const container of containersOf(file))
-      for (const { name } of container.volumeMounts ?? []) expect(declared).toContain(name)
   })
 })
 

@@ -57,20 +57,29 @@ export interface Container {
   readonly readinessProbe: Probe
   readonly livenessProbe: Probe
   readonly volumeMounts?: readonly { readonly name: string }[]
+  readonly envFrom?: readonly { readonly secretRef: { readonly name: string } }[]
+}
+
+export interface PolicyRule {
+  readonly to?: readonly { readonly ipBlock?: { readonly except: readonly string[] } }[]
+  readonly ports?: readonly { readonly port: number }[]
 }
 
 export interface Manifest {
   readonly kind: string
+  readonly metadata: { readonly name: string; readonly namespace?: string }
   readonly data: Readonly<Record<string, string>>
-  readonly stringData: Readonly<Record<string, string>>
   readonly spec: {
     readonly template: {
       readonly spec: {
         readonly initContainers?: readonly Container[]
         readonly containers: readonly Container[]
-        readonly volumes: readonly { readonly name: string }[]
+        readonly volumes: readonly { readonly name: string; readonly configMap?: { readonly name: string } }[]
+        readonly terminationGracePeriodSeconds: number
       }
     }
+    readonly ingress?: readonly PolicyRule[]
+    readonly egress?: readonly PolicyRule[]
     readonly volumeClaimTemplates?: readonly { readonly metadata: { readonly name: string } }[]
   }
 }
