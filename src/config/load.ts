@@ -86,12 +86,11 @@ export async function loadConfig(sources: ConfigSources): Promise<LoadedConfig> 
 }
 
 function readAll(root: Section, sources: ConfigSources): SidecarConfig {
-  const ambientRegion = sources.env.AWS_REGION ?? sources.env.AWS_DEFAULT_REGION
   const config: SidecarConfig = {
     receivers: root.section('receivers', readReceivers),
     tenants: root.section('tenants', readTenants),
     kms: root.section('kms', (kms) =>
-      readKms(kms, sources.kmsProviders ?? ['local'], ambientRegion, sources.checkCron),
+      readKms(kms, sources.kmsProviders ?? ['local'], sources.env, sources.checkCron),
     ),
     processors: root.section('processors', (processors) => readProcessors(processors, sources)),
     storage: root.section('storage', readStorage),

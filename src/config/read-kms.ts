@@ -1,3 +1,5 @@
+import { kmsSettingProblems, missingKmsSettings } from './check-kms.ts'
+import type { Environment } from './environment.ts'
 import { isTenantId } from './read-receivers.ts'
 import type {
   AwsKmsConfig,
@@ -13,6 +15,7 @@ import type {
   VaultKmsConfig,
 } from './schema.ts'
 import type { Section } from './section.ts'
+import { joinPath } from './yaml-source.ts'
 
 export const KMS_PROVIDERS = [
   'local',
@@ -26,7 +29,7 @@ export const KMS_PROVIDERS = [
 export function readKms(
   kms: Section,
   builtin: readonly KmsProviderName[],
-  ambientRegion: string | undefined,
+  env: Environment,
   checkCron?: (text: string) => string | undefined,
 ): KmsConfig {
   const provider = kms.choice('provider', KMS_PROVIDERS, 'local')
@@ -36,7 +39,7 @@ export function readKms(
   const config: KmsConfig = {
     provider,
     local: kms.section('local', readLocal),
-    aws: kms.section('aws', (aws) => readAws(aws, ambientRegion)),
+    aws: kms.section('aws', (aws) => readAws(aws, env.AWS_REGION ?? env.AWS_DEFAULT_REGION)),
     vault: kms.section('vault', readVault),
     gcp: kms.section('gcp', readGcp),
     azure: kms.section('azure', readAzure),
@@ -55,40 +58,19 @@ export function readKms(
     )
     return config
   }
-  for (const setting of missingSettings(config)) {
-    kms.problemBelow(
-      setting,
-      `is needed when kms.provider is ${provider}; valid providers: ${builtin.join(', ')}`,
-    )
+  // One line for each setting: of what is missing or no URL, the provider would say it again.
+  const known = new Set(kms.findings.problems.map(({ path }) => path))
+  const report = (path: readonly (string | number)[], message: string): void => {
+    const name = path.reduce<string>(joinPath, kms.path)
+    if (!known.has(name)) kms.problemBelow(path, message)
+    known.add(name)
   }
+  for (const setting of missingKmsSettings(config)) {
+    const message = `is needed when kms.provider is ${provider}; valid providers: ${builtin.join(', ')}`
+    report(setting, message)
+  }
+  for (const { path, message } of kmsSettingProblems(config, env)) report(path, message)
   return config
-}
-
-/** Settings without which the chosen provider cannot work, below `kms`. */
-function missingSettings(config: KmsConfig): (readonly string[])[] {
-  const { aws, vault, gcp, azure } = config
-  const needed: Record<KmsProviderName, readonly (readonly [string, string])[]> = {
-    local: [],
-    aws: [
-      ['aws.master_key_id', aws.masterKeyId],
-      ['aws.region', aws.region],
-    ],
-    vault: [
-      ['vault.address', vault.address],
-      ['vault.key_name', vault.keyName],
-    ],
-    gcp: [
-      ['gcp.project_id', gcp.projectId],
-      ['gcp.location', gcp.location],
-      ['gcp.key_ring', gcp.keyRing],
-      ['gcp.key_name', gcp.keyName],
-    ],
-    azure: [
-      ['azure.vault_uri', azure.vaultUri],
-      ['azure.key_name', azure.keyName],
-    ],
-  }
-  return needed[config.provider].flatMap(([name, value]) => (value === '' ? [name.split('.')] : []))
 }
 
 function readLocal(local: Section): LocalKmsConfig {
@@ -98,20 +80,12 @@ function readLocal(local: Section): LocalKmsConfig {
   }
 }
 
-const KEY_ARN = /^arn:[a-z0-9-]+:kms:([a-z0-9-]+):\d{12}:(?:key|alias)\/.+$/
+// The region of whatever claims to be an ARN; the provider says what it thinks of the rest.
+const ARN_REGION = /^arn:[^:]*:kms:([a-z0-9-]+):/
 
 function readAws(aws: Section, ambientRegion: string | undefined): AwsKmsConfig {
   const masterKeyId = aws.text('master_key_id', '')
-  const arnRegion = KEY_ARN.exec(masterKeyId)?.[1]
-  const region = aws.text('region', arnRegion ?? ambientRegion ?? '')
-  if (masterKeyId.startsWith('arn:') && arnRegion === undefined) {
-    aws.problem(
-      'master_key_id',
-      'is not the ARN of a KMS key; one is arn:aws:kms:<region>:<account>:key/<id>',
-    )
-  } else if (arnRegion !== undefined && region !== arnRegion) {
-    aws.problem('region', 'differs from the region in the ARN of kms.aws.master_key_id')
-  }
+  const region = aws.text('region', ARN_REGION.exec(masterKeyId)?.[1] ?? ambientRegion ?? '')
   return {
     masterKeyId,
     region,

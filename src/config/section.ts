@@ -215,9 +215,9 @@ export class Section {
   }
 
   /** Reports a setting deeper down, which may be missing, at the deepest place that is written. */
-  problemBelow(path: readonly string[], message: string): void {
-    const origin = this.#node ? originBelow(this.#node, path) : this.origin
-    this.#report(path.reduce(joinPath, this.path), origin, message)
+  problemBelow(path: readonly (string | number)[], message: string): void {
+    const origin = this.#node ? originBelow(this.#node, path.map(String)) : this.origin
+    this.#report(path.reduce<string>(joinPath, this.path), origin, message)
   }
 
   warning(key: string, message: string): void {

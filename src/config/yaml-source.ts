@@ -132,7 +132,8 @@ function convertScalar(
 }
 
 /** `a.b`; a key that itself holds a dot is quoted, in the form that `--set` reads back. */
-export function joinPath(parent: string, key: string): string {
+export function joinPath(parent: string, key: string | number): string {
+  if (typeof key === 'number') return `${parent}[${key}]`
   const step = /[.="[\]\s]/.test(key) || key === '' ? JSON.stringify(key) : key
   return parent === '' ? step : `${parent}.${step}`
 }

@@ -1,6 +1,6 @@
 // Which AWS keys may be named where. Full ARNs only: an alias can be pointed at another key behind our back, and a bare
 // id means another key in another account or region.
-import { SidecarError } from '../../errors.ts'
+import { refuseFirst, type SettingProblem } from './setting-problem.ts'
 
 export interface AwsKey {
   /** What the service is asked with: the full ARN, or for an emulator whatever it takes. */
@@ -8,13 +8,14 @@ export interface AwsKey {
   readonly region: string
 }
 
-export interface AwsKeySettings {
+export interface AwsSettings {
   readonly masterKeyId: string
   /** Empty: the region of the master key's ARN. */
   readonly region: string
   readonly endpoint: string | undefined
   readonly replicas: readonly string[]
   readonly tenantKeyMapping: ReadonlyMap<string, string>
+  readonly useFipsEndpoint: boolean
 }
 
 export interface AwsKeys {
@@ -28,6 +29,8 @@ export interface AwsKeys {
 const ARN =
   /^arn:aws[a-z-]{0,20}:kms:([a-z]{2,8}(?:-[a-z]{2,12}){1,3}-\d{1,2}):\d{12}:key\/([A-Za-z0-9-]{1,64})$/
 const EXAMPLE = 'arn:aws:kms:<region>:<account>:key/<id>'
+const NO_REPLICA =
+  'is no replica of kms.aws.master_key_id: a multi-Region key and its replicas have one account and one id, mrk-…'
 const MULTI_REGION = 'mrk-'
 const ACCOUNT_CHARS = 12
 
@@ -49,52 +52,57 @@ function multiRegionId(arn: string): string | undefined {
   return at < 0 ? undefined : arn.slice(at - ACCOUNT_CHARS)
 }
 
-/** Checks all keys that the configuration names. Throws CONFIG with one line that names the setting. */
-export function readAwsKeys(settings: AwsKeySettings): AwsKeys {
-  const { endpoint } = settings
-  const primary = readPrimary(settings)
-  const named = (setting: string, id: string): AwsKey => {
-    const key = parseKeyArn(id)
-    if (key !== undefined) return key
-    if (endpoint === undefined || id === '') throw refusal(setting, notAnArn(id))
-    return { id, region: primary.region }
+/** What is wrong with the keys that the configuration names, and with what stands beside them. */
+export function awsSettingProblems(settings: AwsSettings): readonly SettingProblem[] {
+  const { endpoint, replicas, tenantKeyMapping, useFipsEndpoint } = settings
+  const isWrong = (id: string): boolean =>
+    parseKeyArn(id) === undefined && (endpoint === undefined || id === '')
+  const problems: SettingProblem[] = [...primaryProblems(settings)]
+  for (const [index, id] of replicas.entries()) {
+    const path = ['replicas', index]
+    if (isWrong(id)) problems.push({ path, message: notAnArn(id) })
+    else if (endpoint === undefined && !isReplicaOf(settings.masterKeyId, id))
+      problems.push({ path, message: NO_REPLICA })
   }
-  const replicas = settings.replicas.map((id) => named('kms.replicas', id))
-  if (endpoint === undefined && !replicas.every((replica) => areReplicas(primary, replica))) {
-    throw refusal(
-      'kms.replicas',
-      'holds a key that is no replica of kms.aws.master_key_id: a multi-Region key and its replicas have one account and one id, mrk-…',
-    )
+  for (const [tenant, id] of tenantKeyMapping) {
+    if (isWrong(id)) problems.push({ path: ['tenant_key_mapping', tenant], message: notAnArn(id) })
   }
-  const ofTenants = new Map<string, AwsKey>()
-  for (const [tenant, id] of settings.tenantKeyMapping) {
-    ofTenants.set(tenant, named('kms.tenant_key_mapping', id))
+  if (useFipsEndpoint && endpoint !== undefined) {
+    problems.push({ path: ['aws', 'use_fips_endpoint'], message: 'cannot be true beside kms.aws.endpoint' })
   }
-  return { primary, replicas, ofTenants }
+  return problems
 }
 
-function readPrimary({ masterKeyId, region, endpoint }: AwsKeySettings): AwsKey {
+/** The keys that the configuration names. Throws CONFIG with one line that names the setting. */
+export function readAwsKeys(settings: AwsSettings): AwsKeys {
+  refuseFirst(awsSettingProblems(settings))
+  const { masterKeyId } = settings
+  const primary = parseKeyArn(masterKeyId) ?? { id: masterKeyId, region: settings.region }
+  const named = (id: string): AwsKey => parseKeyArn(id) ?? { id, region: primary.region }
+  const ofTenants = [...settings.tenantKeyMapping].map(([tenant, id]) => [tenant, named(id)] as const)
+  return { primary, replicas: settings.replicas.map(named), ofTenants: new Map(ofTenants) }
+}
+
+function primaryProblems({ masterKeyId, region, endpoint }: AwsSettings): readonly SettingProblem[] {
   const key = parseKeyArn(masterKeyId)
-  if (key === undefined) {
-    if (endpoint === undefined || masterKeyId === '') {
-      throw refusal('kms.aws.master_key_id', notAnArn(masterKeyId))
-    }
-    if (region === '')
-      throw refusal('kms.aws.region', 'is needed when kms.aws.master_key_id is not a full ARN')
-    return { id: masterKeyId, region }
-  }
-  if (region !== '' && region !== key.region) {
-    throw refusal('kms.aws.region', `differs from ${key.region}, the region in kms.aws.master_key_id`)
-  }
-  return key
+  if (key === undefined && (endpoint === undefined || masterKeyId === ''))
+    return [{ path: ['aws', 'master_key_id'], message: notAnArn(masterKeyId) }]
+  const path = ['aws', 'region']
+  if (key === undefined)
+    return region === '' ? [{ path, message: 'is needed when kms.aws.master_key_id is not a full ARN' }] : []
+  return region === '' || region === key.region
+    ? []
+    : [{ path, message: `differs from ${key.region}, the region in kms.aws.master_key_id` }]
+}
+
+/** True as well when the master key itself is wrong, which is a problem of its own. */
+function isReplicaOf(masterKeyId: string, id: string): boolean {
+  const [primary, replica] = [parseKeyArn(masterKeyId), parseKeyArn(id)]
+  return primary === undefined || replica === undefined || areReplicas(primary, replica)
 }
 
 function notAnArn(id: string): string {
   if (id === '') return `is needed; the full ARN of the key, ${EXAMPLE}`
   const what = id.includes('alias/') ? 'an alias' : 'not a full ARN'
   return `is ${what}; give the full ARN of the key, ${EXAMPLE} (aliases and bare ids only with kms.aws.endpoint, for emulators)`
-}
-
-function refusal(setting: string, message: string): SidecarError {
-  return new SidecarError('CONFIG', `${setting}: ${message}`)
 }

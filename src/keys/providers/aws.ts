@@ -2,7 +2,6 @@
 // only under the key that its announcement names. See docs/setup/aws.md for the policy that this needs.
 import type { KMSClientConfig } from '@aws-sdk/client-kms'
 import { type Clock, systemClock } from '../../clock.ts'
-import { SidecarError } from '../../errors.ts'
 import type { Logger } from '../../telemetry.ts'
 import { contextEntries, type KmsContext, utf8 } from '../context.ts'
 import { type GeneratedDataKey, type Kms, type KmsDescription, KmsError, type WrappedKey } from '../kms.ts'
@@ -41,9 +40,6 @@ export async function openAwsKms(options: AwsKmsOptions): Promise<Kms> {
   const { log, endpoint, useFipsEndpoint, request, credentials } = options
   log.info('Initializing KMS provider: aws')
   const keys = readAwsKeys(options)
-  if (useFipsEndpoint && endpoint !== undefined) {
-    throw new SidecarError('CONFIG', 'kms.aws.use_fips_endpoint: cannot be true beside kms.aws.endpoint')
-  }
   const sdk = await loadAwsSdk()
   const ownKeys = [keys.primary, ...keys.replicas, ...keys.ofTenants.values()]
   const ownRegions = new Set(ownKeys.map(({ region }) => region))

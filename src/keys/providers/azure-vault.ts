@@ -8,6 +8,7 @@ import type { CryptographyClient, KeyClient, KeyClientOptions, KeyVaultKey } fro
 import { SidecarError } from '../../errors.ts'
 import { TimedAgent } from './azure-agent.ts'
 import { type AzureKeyId, formatKeyId } from './azure-key-id.ts'
+import type { AzureSecretText } from './azure-settings.ts'
 
 type KeysModule = typeof import('@azure/keyvault-keys')
 type IdentityModule = typeof import('@azure/identity')
@@ -18,11 +19,6 @@ type Credential =
 export interface AzureSdk {
   readonly keys: KeysModule
   readonly identity: IdentityModule
-}
-
-/** A value that must not show up in a log; `config/` has the class. */
-export interface AzureSecretText {
-  reveal(): string
 }
 
 export interface AzureVaultOptions {
@@ -143,10 +139,8 @@ export class AzureVault {
       disableInstanceDiscovery:
         authorityHost !== undefined && !CLOUD_AUTHORITIES.has(new URL(authorityHost).hostname),
     }
-    if (clientSecret !== undefined) {
-      if (tenantId === undefined || clientId === undefined) {
-        throw new SidecarError('CONFIG', 'kms.azure.client_secret: needs tenant_id and client_id beside it')
-      }
+    // A secret without the other two is refused with the settings.
+    if (clientSecret !== undefined && tenantId !== undefined && clientId !== undefined) {
       return new ClientSecretCredential(tenantId, clientId, clientSecret.reveal(), common)
     }
     return new DefaultAzureCredential({

@@ -7,6 +7,7 @@ import { readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { SidecarError } from '../../errors.ts'
 import { KmsError } from '../kms.ts'
+import type { GcpEndpoint } from './gcp-settings.ts'
 
 type KmsModule = typeof import('@google-cloud/kms')
 type GaxModule = typeof import('google-gax')
@@ -17,13 +18,6 @@ type Stub = InstanceType<GaxModule['grpc']['Client']>
 export interface GcpSdk {
   readonly kms: KmsModule
   readonly gax: GaxModule
-}
-
-export interface GcpEndpoint {
-  readonly host: string
-  readonly port: number
-  /** Without TLS there are no credentials either. */
-  readonly isPlaintext: boolean
 }
 
 export interface GcpConnectionOptions {

@@ -1,28 +1,18 @@
 // Google Cloud KMS. Its Encrypt takes the context as additional authenticated data and returns a ciphertext that says by
 // itself which version of the key made it, so the key's name without a version is what a wrapped key needs to be opened.
 import { createHash, createPublicKey } from 'node:crypto'
-import { SidecarError } from '../../errors.ts'
 import type { Logger } from '../../telemetry.ts'
 import { type KmsContext, serialiseContext } from '../context.ts'
 import { type GeneratedDataKey, type Kms, type KmsDescription, KmsError, type WrappedKey } from '../kms.ts'
 import { type AttemptParts, type CallLimits, callWithAttempts } from './attempts.ts'
-import { GcpConnection, type GcpEndpoint, type GcpMethod, loadGcpSdk } from './gcp-connection.ts'
+import { GcpConnection, type GcpMethod, loadGcpSdk } from './gcp-connection.ts'
 import { crc32c } from './gcp-crc32c.ts'
 import { gcpError } from './gcp-errors.ts'
+import { type GcpSettings, KEY_PATH, readGcpSettings, VERSION_PATH } from './gcp-settings.ts'
 import { checkWrappable, generateByWrapping } from './random-key.ts'
 
 /** Credentials are what Application Default Credentials find. */
-export interface GcpKmsOptions {
-  readonly projectId: string
-  /** Such as `europe-west1` or `global`. */
-  readonly location: string
-  readonly keyRing: string
-  /** The key, purpose ENCRYPT_DECRYPT, of tenants that have none of their own. */
-  readonly keyName: string
-  /** `host[:port]` or `https://host[:port]`; `http://` is for emulators: no TLS, and no credentials are sent. */
-  readonly endpoint?: string | undefined
-  /** Tenant → its own key: a name in the same key ring, or `projects/…/cryptoKeys/…`. */
-  readonly tenantKeyMapping: ReadonlyMap<string, string>
+export interface GcpKmsOptions extends GcpSettings {
   /** PEM of the authorities that may vouch for the endpoint, instead of the public ones. */
   readonly caFile?: string | undefined
   readonly request: CallLimits
@@ -41,21 +31,11 @@ interface SigningKey {
 }
 
 const SIGNING_KEYS_MAX = 64
-const PART = '[A-Za-z0-9_.:-]{1,128}'
-const KEY_PATH = new RegExp(`^projects/${PART}/locations/${PART}/keyRings/${PART}/cryptoKeys/${PART}$`)
-const VERSION_PATH = new RegExp(`${KEY_PATH.source.slice(0, -1)}/cryptoKeyVersions/[0-9]{1,19}$`)
-
 /** Loads the client library and checks the settings; the first call connects. Rejects CONFIG with one line. */
 export async function openGcpKms(options: GcpKmsOptions): Promise<Kms> {
   options.log.info('Initializing KMS provider: gcp')
-  const { projectId, location, keyRing, keyName } = options
-  const ring = `projects/${projectId}/locations/${location}/keyRings/${keyRing}`
-  const masterKeyId = keyPath('gcp', ring, keyName)
-  const ofTenants = new Map<string, string>()
-  for (const [tenant, name] of options.tenantKeyMapping) {
-    ofTenants.set(tenant, keyPath('tenant_key_mapping', ring, name))
-  }
-  const endpoint = parseEndpoint(options.endpoint ?? 'cloudkms.googleapis.com')
+  const { projectId, location } = options
+  const { masterKeyId, ofTenants, endpoint } = readGcpSettings(options)
   const connection = new GcpConnection(await loadGcpSdk(), {
     projectId,
     endpoint,
@@ -66,30 +46,6 @@ export async function openGcpKms(options: GcpKmsOptions): Promise<Kms> {
   if (endpoint.isPlaintext) options.log.warn('kms.gcp.endpoint is plaintext: fit for an emulator only')
   const attempts = { limits: options.request, random: options.random ?? Math.random, errorOf: gcpError }
   return new GcpKms(connection, attempts, masterKeyId, ofTenants)
-}
-
-function keyPath(setting: string, ring: string, name: string): string {
-  const path = name.startsWith('projects/') ? name : `${ring}/cryptoKeys/${name}`
-  if (KEY_PATH.test(path)) return path
-  const reason =
-    setting === 'gcp'
-      ? 'project_id, location, key_ring and key_name must be plain names'
-      : 'a key is a name in the configured key ring, or projects/<project>/locations/<location>/keyRings/<ring>/cryptoKeys/<key>'
-  throw new SidecarError('CONFIG', `kms.${setting}: ${reason}`)
-}
-
-function parseEndpoint(text: string): GcpEndpoint {
-  const url = URL.canParse(text) && /^https?:\/\//.test(text) ? new URL(text) : parseAuthority(text)
-  const isBare = url?.pathname === '/' && url.search === '' && url.hash === '' && url.username === ''
-  if (url === undefined || !isBare || url.password !== '') {
-    throw new SidecarError('CONFIG', 'kms.gcp.endpoint: must be host, host:port or https://host:port')
-  }
-  const isPlaintext = url.protocol === 'http:'
-  return { host: url.hostname, port: Number(url.port || (isPlaintext ? 80 : 443)), isPlaintext }
-}
-
-function parseAuthority(text: string): URL | undefined {
-  return !text.includes('/') && URL.canParse(`https://${text}`) ? new URL(`https://${text}`) : undefined
 }
 
 class GcpKms implements Kms {

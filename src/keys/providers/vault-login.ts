@@ -1,10 +1,11 @@
 // The ways to a token: one that is given, one that somebody else keeps in a file, AppRole, and Kubernetes.
+import assert from 'node:assert'
 import { readFile } from 'node:fs/promises'
 import { KmsError } from '../kms.ts'
 import { answerError, field, numberField, textField, unusableAnswer } from './vault-errors.ts'
 import type { VaultHttp } from './vault-http.ts'
-import { type VaultKmsOptions, vaultSetting } from './vault-options.ts'
-import { isVaultPath, namespaceHeader } from './vault-path.ts'
+import type { VaultKmsOptions } from './vault-options.ts'
+import { namespaceHeader } from './vault-path.ts'
 
 export interface VaultToken {
   /** Secret. */
@@ -27,13 +28,9 @@ export interface VaultLogin {
 const SERVICE_ACCOUNT_TOKEN = '/var/run/secrets/kubernetes.io/serviceaccount/token'
 const OPERATION = 'login'
 
-/** Throws CONFIG when the options name no way at all. */
+/** The settings have been checked. */
 export function chooseLogin(options: VaultKmsOptions, http: VaultHttp): VaultLogin {
   const { token, tokenFile, roleId, kubernetesRole, appRoleMount, kubernetesMount } = options
-  if (appRoleMount !== undefined && !isVaultPath(appRoleMount))
-    throw vaultSetting('app_role_mount', 'must be a path such as approle, without outer slashes')
-  if (kubernetesMount !== undefined && !isVaultPath(kubernetesMount))
-    throw vaultSetting('kubernetes_mount', 'must be a path such as kubernetes, without outer slashes')
   if (token !== undefined) return givenToken(http, options, token.reveal())
   if (tokenFile !== undefined) return tokenInFile(http, options, tokenFile)
   if (roleId !== undefined) {
@@ -63,7 +60,7 @@ export function chooseLogin(options: VaultKmsOptions, http: VaultHttp): VaultLog
         })),
     }
   }
-  throw vaultSetting('token', 'is needed, or one of token_file, role_id with secret_id, kubernetes_role')
+  assert.fail('settings without a way to log in are refused before')
 }
 
 function givenToken(http: VaultHttp, options: VaultKmsOptions, text: string): VaultLogin {

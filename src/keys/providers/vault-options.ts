@@ -1,5 +1,6 @@
-import { SidecarError } from '../../errors.ts'
+import type { SidecarError } from '../../errors.ts'
 import type { Logger } from '../../telemetry.ts'
+import { settingError } from './setting-problem.ts'
 
 /** A value that must not show up in a log; `config/` has the class. */
 export interface SecretText {
@@ -10,7 +11,7 @@ export interface SecretText {
  * Vault or OpenBao Transit. Exactly one way to authenticate is taken: `token`, else `tokenFile`, else `roleId`, else
  * `kubernetesRole`.
  */
-export interface VaultKmsOptions {
+export interface VaultSettings {
   /** http or https URL; a path in it is put before `/v1`. */
   readonly address: string
   /** Where Transit is mounted, such as `transit`. */
@@ -38,6 +39,9 @@ export interface VaultKmsOptions {
   readonly tenantKeyMapping: ReadonlyMap<string, string>
   /** Mounts that wrapped keys of the past name. Only these and the mounts in use are ever asked to unwrap. */
   readonly formerMounts?: readonly string[] | undefined
+}
+
+export interface VaultKmsOptions extends VaultSettings {
   readonly request: VaultRequestOptions
   readonly log: Logger
   /** Monotonic milliseconds; `performance.now` when absent. */
@@ -60,5 +64,5 @@ export type Schedule = (delayMs: number, run: () => void) => () => void
 
 /** One line for the operator: the setting under `kms.vault`, then what is wrong with it. */
 export function vaultSetting(setting: string, reason: string, cause?: unknown): SidecarError {
-  return new SidecarError('CONFIG', `kms.vault.${setting}: ${reason}`, cause === undefined ? {} : { cause })
+  return settingError(['vault', setting], reason, cause)
 }

@@ -1,9 +1,10 @@
-// The settings of this provider, checked before anything is asked of a server. Each throws CONFIG with one line.
-import { SidecarError } from '../../errors.ts'
-import { type VaultKmsOptions, vaultSetting } from './vault-options.ts'
+// The settings of this provider, checked before anything is asked of a server.
+import { refuseFirst, type SettingProblem } from './setting-problem.ts'
+import type { VaultSettings } from './vault-options.ts'
 import { isKeyName, isVaultPath, type TransitPath, transitPath } from './vault-path.ts'
 
 export interface ConfiguredKeys {
+  readonly address: URL
   readonly fallback: TransitPath
   readonly ofTenants: ReadonlyMap<string, TransitPath>
   /** Mounts that may be asked to unwrap. */
@@ -12,13 +13,50 @@ export interface ConfiguredKeys {
 
 const LOOPBACK = /^(?:localhost|127(?:\.\d+){3}|\[::1\])$/
 
-export function parseAddress(text: string): URL {
-  const url = URL.canParse(text) ? new URL(text) : undefined
-  if (url === undefined || (url.protocol !== 'https:' && url.protocol !== 'http:'))
-    throw vaultSetting('address', 'must be a URL that starts with http:// or https://')
-  if (url.username !== '' || url.password !== '' || url.search !== '' || url.hash !== '')
-    throw vaultSetting('address', 'must not hold user, password, query or fragment')
-  return url
+export function vaultSettingProblems(settings: VaultSettings): readonly SettingProblem[] {
+  const { address, mount, keyName, namespace, tenantKeyMapping } = settings
+  const problems: SettingProblem[] = []
+  const check = (isGood: boolean, setting: string, message: string): void => {
+    if (!isGood) problems.push({ path: ['vault', setting], message })
+  }
+  const checkPath = (text: string | undefined, setting: string, example: string): void =>
+    check(!text || isVaultPath(text), setting, `must be a path such as ${example}, without outer slashes`)
+  const url = URL.parse(address)
+  const isHttp = url?.protocol === 'https:' || url?.protocol === 'http:'
+  check(isHttp, 'address', 'must be a URL that starts with http:// or https://')
+  const isBare = !url || [url.username, url.password, url.search, url.hash].every((part) => part === '')
+  check(!isHttp || isBare, 'address', 'must not hold user, password, query or fragment')
+  check(isVaultPath(mount), 'mount', 'must be a path such as transit, without outer slashes')
+  check(isKeyName(keyName), 'key_name', 'must be 1 to 128 letters, digits, dots, dashes or underscores')
+  checkPath(namespace, 'namespace', 'team/payments')
+  checkPath(settings.appRoleMount, 'app_role_mount', 'approle')
+  checkPath(settings.kubernetesMount, 'kubernetes_mount', 'kubernetes')
+  for (const [index, former] of (settings.formerMounts ?? []).entries()) {
+    if (isVaultPath(former)) continue
+    const message = 'must be a path such as transit, without outer slashes'
+    problems.push({ path: ['vault', 'former_mounts', index], message })
+  }
+  for (const [tenant, text] of tenantKeyMapping) {
+    if (isVaultPath(text)) continue
+    const message = 'must be the name of a Transit key, as key or as mount/key, such as acme or transit/acme'
+    problems.push({ path: ['tenant_key_mapping', tenant], message })
+  }
+  return [...problems, ...credentialProblems(settings)]
+}
+
+function credentialProblems(settings: VaultSettings): readonly SettingProblem[] {
+  const { token, tokenFile, roleId, kubernetesRole, clientCertFile, clientKeyFile } = settings
+  const problems: SettingProblem[] = []
+  if (!token && !tokenFile && !roleId && !kubernetesRole) {
+    const message = 'is needed, or one of token_file, role_id with secret_id, kubernetes_role'
+    problems.push({ path: ['vault', 'token'], message })
+  }
+  if (!clientCertFile !== !clientKeyFile) {
+    const missing = clientKeyFile ? 'client_cert_file' : 'client_key_file'
+    const message = 'is needed beside the other one of client_cert_file and client_key_file'
+    problems.push({ path: ['vault', missing], message })
+  }
+  return problems
 }
 
 /** Whether tokens and keys would cross a network unencrypted. */
@@ -26,28 +64,18 @@ export function isOpenToOthers(address: URL): boolean {
   return address.protocol === 'http:' && !LOOPBACK.test(address.hostname)
 }
 
-export function configuredKeys(options: VaultKmsOptions): ConfiguredKeys {
-  const { mount, namespace, keyName, tenantKeyMapping, formerMounts } = options
-  if (!isVaultPath(mount))
-    throw vaultSetting('mount', 'must be a path such as transit, without outer slashes')
-  if (!isKeyName(keyName))
-    throw vaultSetting('key_name', 'must be 1 to 128 letters, digits, dots, dashes or underscores')
-  if (namespace !== undefined && namespace !== '' && !isVaultPath(namespace))
-    throw vaultSetting('namespace', 'must be a path such as team/payments, without outer slashes')
+/** Throws CONFIG with one line. */
+export function configuredKeys(settings: VaultSettings): ConfiguredKeys {
+  refuseFirst(vaultSettingProblems(settings))
+  const { address, mount, namespace, keyName, tenantKeyMapping, formerMounts } = settings
   const mounts = new Set([mount, ...(formerMounts ?? [])])
-  if (![...mounts].every(isVaultPath))
-    throw vaultSetting('former_mounts', 'must be paths such as transit, without outer slashes')
   const ofTenants = new Map<string, TransitPath>()
   for (const [tenant, text] of tenantKeyMapping) {
-    if (!isVaultPath(text))
-      throw new SidecarError(
-        'CONFIG',
-        'kms.tenant_key_mapping: a Transit key is named as key, or as mount/key',
-      )
     const end = text.lastIndexOf('/')
     const ofMount = end === -1 ? mount : text.slice(0, end)
     mounts.add(ofMount)
     ofTenants.set(tenant, transitPath(namespace, ofMount, text.slice(end + 1)))
   }
-  return { fallback: transitPath(namespace, mount, keyName), ofTenants, mounts }
+  const fallback = transitPath(namespace, mount, keyName)
+  return { address: new URL(address), fallback, ofTenants, mounts }
 }

@@ -21,10 +21,6 @@ const CERTIFICATE =
 /** Reads what is named and checks that it is PEM that belongs together. Rejects CONFIG with the setting's name. */
 export async function loadVaultTls(files: VaultTlsFiles): Promise<VaultTls> {
   const { caFile, clientCertFile, clientKeyFile } = files
-  if ((clientCertFile === undefined) !== (clientKeyFile === undefined)) {
-    const missing = clientKeyFile === undefined ? 'client_key_file' : 'client_cert_file'
-    throw vaultSetting(missing, 'is needed beside the other one of client_cert_file and client_key_file')
-  }
   const tls: { ca?: Buffer; cert?: Buffer; key?: Buffer } = {}
   if (caFile !== undefined) {
     tls.ca = await readNamed('ca_file', caFile)

@@ -18,7 +18,7 @@ import { chooseLogin } from './vault-login.ts'
 import { type VaultKmsOptions, vaultSetting } from './vault-options.ts'
 import { isKeyName, parseMasterKeyId, type TransitPath, transitPath } from './vault-path.ts'
 import { VaultSession } from './vault-session.ts'
-import { type ConfiguredKeys, configuredKeys, isOpenToOthers, parseAddress } from './vault-settings.ts'
+import { type ConfiguredKeys, configuredKeys, isOpenToOthers } from './vault-settings.ts'
 import { parseSigningKeyName, publicKeyOf, signatureOf, signBody } from './vault-signing.ts'
 import { Transit } from './vault-transit.ts'
 
@@ -33,8 +33,8 @@ const WRAP_BYTES_MAX = 4_096
 export async function openVaultKms(options: VaultKmsOptions): Promise<Kms> {
   const { log } = options
   log.info('Initializing KMS provider: vault')
-  const address = parseAddress(options.address)
   const keys = configuredKeys(options)
+  const { address } = keys
   const http = await VaultHttp.open({
     address,
     tlsFiles: {

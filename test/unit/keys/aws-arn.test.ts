@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import {
-  type AwsKeySettings,
+  type AwsSettings,
   areReplicas,
   parseKeyArn,
   readAwsKeys,
@@ -9,12 +9,13 @@ import { ARN } from './aws-answers.ts'
 
 const MRK = 'arn:aws:kms:eu-west-1:111122223333:key/mrk-1234abcd12ab34cd56ef1234567890ab'
 const REPLICA = MRK.replace('eu-west-1', 'us-east-2')
-const settings = (overrides: Partial<AwsKeySettings>): AwsKeySettings => ({
+const settings = (overrides: Partial<AwsSettings>): AwsSettings => ({
   masterKeyId: ARN,
   region: '',
   endpoint: undefined,
   replicas: [],
   tenantKeyMapping: new Map(),
+  useFipsEndpoint: false,
   ...overrides,
 })
 
@@ -76,7 +77,7 @@ describe('settings', () => {
     expect(keys.ofTenants.get('__proto__')?.id).toBe(ARN)
   })
 
-  const refused: Record<string, readonly [Partial<AwsKeySettings>, RegExp]> = {
+  const refused: Record<string, readonly [Partial<AwsSettings>, RegExp]> = {
     'no key': [
       { masterKeyId: '' },
       /^kms\.aws\.master_key_id: is needed; the full ARN of the key, arn:aws:kms:</,
@@ -103,20 +104,20 @@ describe('settings', () => {
     ],
     'a replica of another key': [
       { masterKeyId: MRK, replicas: [REPLICA, ARN] },
-      /^kms\.replicas: holds a key that/,
+      /^kms\.replicas\[1\]: is no replica of kms\.aws\.master_key_id/,
     ],
     'a replica of a single-Region key': [
       { replicas: [ARN.replace('eu-west-1', 'us-east-2')] },
-      /^kms\.replicas: holds a key that is no replica/,
+      /^kms\.replicas\[0\]: is no replica/,
     ],
-    'a replica by alias': [{ masterKeyId: MRK, replicas: ['alias/x'] }, /^kms\.replicas: is an alias/],
+    'a replica by alias': [{ masterKeyId: MRK, replicas: ['alias/x'] }, /^kms\.replicas\[0\]: is an alias/],
     'a tenant’s key by alias': [
       { tenantKeyMapping: new Map([['acme', 'alias/acme']]) },
-      /^kms\.tenant_key_mapping: is an alias/,
+      /^kms\.tenant_key_mapping\.acme: is an alias/,
     ],
     'a tenant without a key': [
       { endpoint: 'http://127.0.0.1:1', tenantKeyMapping: new Map([['acme', '']]) },
-      /^kms\.tenant_key_mapping: is needed/,
+      /^kms\.tenant_key_mapping\.acme: is needed/,
     ],
   }
   for (const [name, [overrides, message]] of Object.entries(refused)) {

@@ -69,13 +69,13 @@ describe('gcp', () => {
   })
 
   test.each<[string, Partial<GcpKmsOptions>, RegExp]>([
-    ['a project with a slash', { projectId: 'a/b' }, /^kms\.gcp: project_id, location/],
-    ['an empty location', { location: '' }, /^kms\.gcp: /],
-    ['a key with a version', { keyName: 'k/cryptoKeyVersions/1' }, /^kms\.gcp: /],
+    ['a project with a slash', { projectId: 'a/b' }, /^kms\.gcp\.project_id: must be/],
+    ['an empty location', { location: '' }, /^kms\.gcp\.location: /],
+    ['a key with a version', { keyName: 'k/cryptoKeyVersions/1' }, /^kms\.gcp\.key_name: /],
     [
       'a tenant’s key that is none',
       { tenantKeyMapping: new Map([['t', 'a b']]) },
-      /^kms\.tenant_key_mapping: /,
+      /^kms\.tenant_key_mapping\.t: /,
     ],
     [
       'a tenant’s key with a version',
@@ -84,7 +84,7 @@ describe('gcp', () => {
           ['t', 'projects/p/locations/l/keyRings/r/cryptoKeys/k/cryptoKeyVersions/1'],
         ]),
       },
-      /^kms\.tenant_key_mapping: .*projects\/<project>/,
+      /^kms\.tenant_key_mapping\.t: .*projects\/<project>/,
     ],
     ['an endpoint with a path', { endpoint: 'https://h/v1' }, /^kms\.gcp\.endpoint: /],
     ['an endpoint with a password', { endpoint: 'https://u:p@h' }, /^kms\.gcp\.endpoint: /],
@@ -134,13 +134,13 @@ describe('azure', () => {
     ],
     ['a vault with a path', { vaultUri: 'https://acme.vault.azure.net/keys' }, /^kms\.azure\.vault_uri: /],
     ['a vault that is no URL', { vaultUri: 'acme' }, /^kms\.azure\.vault_uri: /],
-    ['a former vault that is no URL', { formerVaultUris: ['acme'] }, /^kms\.azure\.former_vault_uris: /],
+    ['a former vault that is no URL', { formerVaultUris: ['acme'] }, /^kms\.azure\.former_vault_uris\[0\]: /],
     ['a key with a slash', { keyName: 'a/b' }, /^kms\.azure\.key_name: /],
     ['no key', { keyName: '' }, /^kms\.azure\.key_name: /],
     [
       'a tenant’s key that is none',
       { tenantKeyMapping: new Map([['t', 'a b']]) },
-      /^kms\.tenant_key_mapping: /,
+      /^kms\.tenant_key_mapping\.t: /,
     ],
     ['an authority that is no URL', { authorityHost: 'login' }, /^kms\.azure\.authority_host: /],
     ['an authority without TLS', { authorityHost: 'http://login.example' }, /^kms\.azure\.authority_host: /],

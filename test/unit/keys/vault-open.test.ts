@@ -35,10 +35,10 @@ describe('settings that cannot work are refused by name', () => {
     'no key': [{ keyName: '' }, 'kms.vault.key_name: must be 1 to 128'],
     'a key with a slash': [{ keyName: 'a/b' }, 'kms.vault.key_name: must be 1 to 128'],
     'a namespace with a slash before it': [{ namespace: '/team' }, 'kms.vault.namespace: must be a path'],
-    'a former mount that is none': [{ formerMounts: ['a b'] }, 'kms.vault.former_mounts: must be paths'],
+    'a former mount that is none': [{ formerMounts: ['a b'] }, 'kms.vault.former_mounts[0]: must be a path'],
     "a tenant's key that is none": [
       { tenantKeyMapping: new Map([['__proto__', 'a//b']]) },
-      'kms.tenant_key_mapping: a Transit key is named',
+      'kms.tenant_key_mapping.__proto__: must be the name of a Transit key',
     ],
     'no way to log in': [{ token: undefined }, 'kms.vault.token: is needed, or one of'],
     'an AppRole mount that goes up': [
