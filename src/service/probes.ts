@@ -11,6 +11,7 @@ import type { BreakerKms } from '../keys/breaker-kms.ts'
 import type { Keys } from '../keys/keys.ts'
 import type { KeyStore } from '../keys/keystore.ts'
 import { MeteredKms, registeredCallMetrics } from '../keys/metered-kms.ts'
+import { rewrappedKey } from '../keys/rewrap.ts'
 import type { Rotation } from '../keys/rotation.ts'
 import { openTenantSecret } from '../keys/tenant-secret.ts'
 import type { Accept } from '../pipeline.ts'
@@ -142,6 +143,7 @@ export function createProbes(
         kms: metered,
         accept: acceptAudit,
         tenantSecret: (tenant, id, signal) => openTenantSecret(stored, tenant, id, signal),
+        rewrapped: async (tenant, kid) => rewrappedKey(keyStore, tenant, kid),
       }),
     publicKeys: (tenant) => {
       const records = keys.publicKeys(tenant)
