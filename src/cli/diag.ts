@@ -9,7 +9,7 @@ import { gzipSync } from 'node:zlib'
 import { type Clock, systemClock } from '../clock.ts'
 import type { LoadedConfig } from '../config/load.ts'
 import { printConfig } from '../config/print.ts'
-import { maskUrlCredentials, REDACTED, Secret } from '../config/secret.ts'
+import { maskUrlCredentials, REDACTED, Secret, urlCredentials } from '../config/secret.ts'
 import { formatProblem } from '../config/tree.ts'
 import { asSidecarError } from '../errors.ts'
 import { VERSION } from '../version.ts'
@@ -241,6 +241,7 @@ function knownSecrets(loaded: LoadedConfig | undefined, env: CommandIo['env']): 
   const found = new Set<string>()
   const walk = (value: unknown): void => {
     if (value instanceof Secret) found.add(value.reveal())
+    else if (typeof value === 'string') for (const part of urlCredentials(value)) found.add(part)
     else if (value instanceof Map || Array.isArray(value)) for (const item of value.values()) walk(item)
     else if (typeof value === 'object' && value !== null) for (const item of Object.values(value)) walk(item)
   }

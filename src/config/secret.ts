@@ -33,11 +33,34 @@ export class Secret {
   }
 }
 
+const URL = /\b([a-z][a-z0-9+.-]*:\/\/)([^\s"'<>]*)/gi
 // A password is what stands between the first colon and the last @ of the authority; one that is itself full of
 // @ or / would otherwise leave its tail behind.
-const URL_CREDENTIALS = /\b([a-z][a-z0-9+.-]*:\/\/)[^\s"'<>]*@/gi
+const USER = /^.*@/
+// Keys of an interface stand in a query under any name, or without one.
+const QUERY_VALUE = /([?&;][^=&;#?]*=)([^&;#]+)|(\?)([\w.~%-]+)(?=#|$)|(#)(.+)$/g
 
-/** Replaces user and password of every URL in a text. */
+/** Replaces user, password, and every value of the query of every URL in a text. */
 export function maskUrlCredentials(text: string): string {
-  return text.replace(URL_CREDENTIALS, `$1${REDACTED}@`)
+  return text.replace(URL, (_, scheme: string, rest: string) => scheme + maskAddressCredentials(rest))
+}
+
+/** The same for an address that may stand without a scheme. */
+export function maskAddressCredentials(address: string): string {
+  const named = address.replace(USER, `${REDACTED}@`)
+  return named.replace(
+    QUERY_VALUE,
+    (_, pair = '', _value, bare = '', _token, hash = '') => `${pair}${bare}${hash}${REDACTED}`,
+  )
+}
+
+/** What `maskUrlCredentials` hides in the URLs of a text, to find it again elsewhere: passwords and values of queries. */
+export function urlCredentials(text: string): string[] {
+  return [...text.matchAll(URL)].flatMap(([, , rest = '']) => {
+    const password = /^[^:]*:(.*)@/.exec(rest)?.[1]
+    const values = [...rest.replace(USER, '').matchAll(QUERY_VALUE)].map(
+      (match) => match[2] ?? match[4] ?? match[6],
+    )
+    return [password, ...values].filter((found) => found !== undefined)
+  })
 }

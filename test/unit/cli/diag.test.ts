@@ -20,6 +20,8 @@ const SECRETS = {
   vaultToken: 'hvs.canary-of-vault',
   header: 'canary-of-a-header',
   urlPassword: 'canary-of-a-url',
+  urlQuery: 'canary-of-a-query',
+  bareQuery: 'canary-of-no-scheme',
   azureSecret: 'canary-of-azure',
   accessKey: 'canary/of+an/access+key',
 }
@@ -42,6 +44,8 @@ exporters:
   otlp_http/next:
     endpoint: https://user:${SECRETS.urlPassword}@collector.internal:4318
     headers: { authorization: "Bearer ${SECRETS.header}" }
+  otlp_http/keyed: { endpoint: "http://127.0.0.1:9?apikey=${SECRETS.urlQuery}" }
+  otlp_grpc/bare: { endpoint: "user:${SECRETS.bareQuery}@127.0.0.1:9?apikey=${SECRETS.bareQuery}" }
 service:
   pipelines: { traces: { receivers: [otlp], exporters: [otlp_http/next] } }
   admin: { endpoint: "${sidecar.adminUrl.slice('http://'.length)}", token: "${ADMIN_TOKEN}" }
@@ -132,7 +136,8 @@ test('the bundle of a sidecar in trouble holds what the runbook asks for, and no
 
 test('a healthy sidecar and a whole configuration give a complete bundle, code 0', async () => {
   const good = join(folder, 'good.yaml')
-  writeFileSync(good, readFileSync(config, 'utf8').replace(/https:\/\/user:[^@]*@/, 'https://'))
+  const whole = readFileSync(config, 'utf8').replace(/.*otlp_(?:http\/keyed|grpc\/bare).*\n/g, '')
+  writeFileSync(good, whole.replace(/https:\/\/user:[^@]*@/, 'https://'))
   const { code, err, out } = await run(['--config', good])
   expect([code, err]).toEqual([0, ''])
   expect(unpacked(out.trim())('config.yaml')).toContain('token: "[redacted]"')
@@ -188,14 +193,16 @@ test('another master key of the same provider is told too', async () => {
 })
 
 test('secrets that other answers repeat are scrubbed as well', async () => {
-  const server = await listen((path) => `${path} says ${SECRETS.vaultToken} and ${SECRETS.accessKey}`)
+  const server = await listen(
+    (path) => `${path} says ${SECRETS.vaultToken} and ${SECRETS.accessKey}, to ?apikey=${SECRETS.urlQuery}`,
+  )
   const { port } = server.address() as AddressInfo
   const { out } = await run(['--config', config, '--url', `http://127.0.0.1:${port}`], {
     ADMIN_TOKEN,
     AWS_SECRET_ACCESS_KEY: SECRETS.accessKey,
   })
   const file = unpacked(out.trim())
-  expect(file('metrics.txt')).toBe('/q/metrics says [redacted] and [redacted]')
+  expect(file('metrics.txt')).toBe('/q/metrics says [redacted] and [redacted], to ?apikey=[redacted]')
   await close(server)
 })
 

@@ -130,4 +130,13 @@ test.each([
   ['see amqp://u:p@ss/w@h and http://x', 'see amqp://[redacted]@h and http://x'],
   ['http://host:80/a', 'http://host:80/a'],
   ['mail a@b', 'mail a@b'],
+  ['http://h:9?apikey=CANARY', 'http://h:9?apikey=[redacted]'],
+  ['http://h/a?x=1&y=a/b;z=%20#frag', 'http://h/a?x=[redacted]&y=[redacted];z=[redacted]#[redacted]'],
+  [
+    'see https://u:p@h/?a=b, then http://h?CANARY',
+    'see https://[redacted]@h/?a=[redacted] then http://h?[redacted]',
+  ],
+  ['http://h/?a=&b', 'http://h/?a=&b'],
+  ['is x?y=z a question', 'is x?y=z a question'],
+  ['https?://(?:a|b)\\?c', 'https?://(?:a|b)\\?c'],
 ])('%j is printed as %j', (text, masked) => expect(maskUrlCredentials(text)).toBe(masked))
