@@ -55,6 +55,7 @@ describe('cost', () => {
       ttlMs,
       staleGraceMs: 0,
       loadMsMax: 60_000,
+      failureMsMax: 1_000,
       load: async () => ++loads,
       clock,
       // Evenly spread and the same in every run.
