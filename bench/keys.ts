@@ -7,9 +7,9 @@ import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promi
 import { fileURLToPath } from 'node:url'
 import { type Clock, systemClock } from '../src/clock.ts'
 import { KEYS_DEFAULTS, Keys } from '../src/keys/keys.ts'
-import type { KeyStore, StoredKeyRecord } from '../src/keys/keystore.ts'
 import type { Kms } from '../src/keys/kms.ts'
 import { openLocalKms } from '../src/keys/providers/local.ts'
+import { MemoryKeyStore } from '../src/service/memory-key-store.ts'
 import { silentTelemetry } from '../src/telemetry.ts'
 
 export interface KeysResult {
@@ -181,24 +181,6 @@ function countCalls(kms: Kms, delayMs: number): { kms: Kms; calls: () => number 
       describe: (signal) => remote(() => kms.describe(signal)),
       close: () => kms.close(),
     },
-  }
-}
-
-class MemoryKeyStore implements KeyStore {
-  readonly #records = new Map<string, StoredKeyRecord & { readonly kind: string }>()
-
-  get(kind: string, tenant: string, id: string): Uint8Array | undefined {
-    return this.#records.get(JSON.stringify([kind, tenant, id]))?.record
-  }
-
-  *list(kind: string, tenant?: string): Iterable<StoredKeyRecord> {
-    for (const each of this.#records.values()) {
-      if (each.kind === kind && (tenant === undefined || each.tenant === tenant)) yield each
-    }
-  }
-
-  async put(kind: string, tenant: string, id: string, record: Uint8Array): Promise<void> {
-    this.#records.set(JSON.stringify([kind, tenant, id]), { kind, tenant, id, record })
   }
 }
 

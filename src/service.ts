@@ -125,6 +125,7 @@ export class Service {
 async function checkRecords(keys: Keys, log: Surroundings['log']): Promise<void> {
   try {
     await keys.checkRecords()
+    await keys.openAnnouncements()
   } catch (thrown) {
     log.error(loggable(thrown), 'The key records could not all be looked at')
   }

@@ -13,6 +13,10 @@ export interface OpenKeyStore {
   close(): Promise<void>
 }
 
+const refuse = async (): Promise<never> => {
+  throw new SidecarError('INTERNAL', 'a command does not write key records')
+}
+
 /** Rejects CONFIG when there is no data in the folder. */
 export async function openKeyStore(directory: string): Promise<OpenKeyStore> {
   if (!existsSync(join(directory, 'data.mdb'))) {
@@ -31,9 +35,8 @@ export async function openKeyStore(directory: string): Promise<OpenKeyStore> {
         key: new Uint8Array(key),
         value: new Uint8Array(value),
       })),
-    put: async () => {
-      throw new SidecarError('INTERNAL', 'a command does not write key records')
-    },
+    put: refuse,
+    remove: refuse,
   }
   // Of the store, key records need its table alone; what the records' keys look like stays in one place.
   const store = storeKeyStore<KeyRecordKind>({ table: () => table })

@@ -123,8 +123,7 @@ class FolderKeyStore implements ErasableKeyStore {
 
   constructor(directory: string, config: SidecarConfig) {
     this.#directory = directory
-    const { queueBytesMax, evidenceBytesMax } = { ...STORE_DEFAULTS, ...config.storage }
-    this.#mapBytes = mapBytes(queueBytesMax, evidenceBytesMax)
+    this.#mapBytes = mapBytes({ ...STORE_DEFAULTS, ...config.storage })
     this.#environment = openEnvironment(directory, this.#mapBytes)
   }
 
@@ -141,8 +140,7 @@ class FolderKeyStore implements ErasableKeyStore {
   }
 
   remove(kind: KeyRecordKind, tenant: string, id: string): Promise<void> {
-    // `put` of the one place that knows what a record's key looks like, with the value left out.
-    return this.#records(true).put(kind, tenant, id, new Uint8Array(0))
+    return this.#records().remove(kind, tenant, id)
   }
 
   /**
@@ -174,13 +172,10 @@ class FolderKeyStore implements ErasableKeyStore {
     return this.#environment.close()
   }
 
-  #records(isRemoval = false): ReturnType<typeof storeKeyStore<KeyRecordKind>> {
+  #records(): ReturnType<typeof storeKeyStore<KeyRecordKind>> {
     const environment = this.#environment
     return storeKeyStore<KeyRecordKind>({
-      table: (name) =>
-        openTable(environment, name, (write) =>
-          environment.commit([isRemoval ? { ...write, value: undefined } : write]),
-        ),
+      table: (name) => openTable(environment, name, (write) => environment.commit([write])),
     })
   }
 }

@@ -195,6 +195,8 @@ export interface StorageConfig {
   readonly directory: string
   readonly queueBytesMax: number
   readonly evidenceBytesMax: number
+  /** Announced data keys that the key store keeps. */
+  readonly announcementsMax: number
   /** Always `exported` when storage is off. */
   readonly ack: 'durable' | 'enqueue' | 'exported'
 }

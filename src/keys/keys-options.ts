@@ -28,6 +28,8 @@ export interface KeysOptions {
   readonly traceBound: boolean
   /** Pseudonym keys that this and other sidecars were given, see `parsePseudonymKeys`. */
   readonly pseudonymKeys: GivenPseudonymKeys | undefined
+  /** Announced data keys in the key store; the oldest make room. */
+  readonly announcementsMax: number
   /** A signing key older than this needs rotation. */
   readonly signingKeyAgeMsMax: number
 }
@@ -48,6 +50,7 @@ export const KEYS_DEFAULTS: Omit<KeysOptions, 'dataClasses'> = {
   tenantSecret: false,
   traceBound: false,
   pseudonymKeys: undefined,
+  announcementsMax: 200_000,
   signingKeyAgeMsMax: 90 * 24 * 60 * MINUTE_MS,
 }
 

@@ -1,6 +1,7 @@
 // Every key that a request may need, per tenant: at once from a cache, or by waiting for the key service. The service is
 // met only on a miss or ahead of one; a hit never depends on whether it is up.
 import { asSidecarError, SidecarError } from '../errors.ts'
+import { AnnouncementShelf } from './announcement-shelf.ts'
 import { KeyCache, type KeyCacheOptions } from './cache.ts'
 import { checkedClasses, generateSealingKey, isUsed } from './data-keys.ts'
 import { KeyRecordError } from './key-record.ts'
@@ -42,6 +43,7 @@ export class Keys {
   readonly #signing: KeyCache<SigningKey>
   readonly #public: PublicKeys
   readonly #rotator: TenantRotator
+  readonly #shelf: AnnouncementShelf
   readonly #corruptRecords = new Set<string>()
   readonly #purgeTimer: NodeJS.Timeout
   #dataClasses: readonly string[]
@@ -55,10 +57,19 @@ export class Keys {
     this.#kms = new MeteredKms({ ...parts, metrics: this.#metrics, requestMsMax: options.requestMsMax })
     const stored: StoredKeyParts = { kms: this.#kms, store: parts.store, clock: parts.clock }
     const { dataKeyUsesMax: usesMax, dataKeyBytesMax: bytesMax } = options
+    this.#shelf = new AnnouncementShelf({
+      ...parts,
+      countMax: options.announcementsMax,
+      closing: this.#closing.signal,
+    })
     this.#encryption = new KeyCache({
       ...this.#cacheOptions('encryption', options.encryptionKeyTtlMs),
-      load: (tenant, signal) =>
-        generateSealingKey(stored, { ...options, tenant, dataClasses: this.#dataClasses }, signal),
+      load: async (tenant, signal) => {
+        const asked = { ...options, tenant, dataClasses: this.#dataClasses }
+        const key = await generateSealingKey(stored, asked, signal)
+        this.#shelf.added()
+        return key
+      },
       isSpent: (key) => isUsed(key, usesMax, bytesMax),
       isNearlySpent: (key) => isUsed(key, usesMax * NEARLY_SPENT_SHARE, bytesMax * NEARLY_SPENT_SHARE),
     })
@@ -163,6 +174,11 @@ export class Keys {
   /** Looks at every record for damage, which then stands in the log and the status. For the start; asks no key service. */
   checkRecords(): Promise<{ readonly checked: number; readonly damaged: number }> {
     return checkKeyRecords(this.#parts.store, (error) => this.#noteCorrupt(error), this.#closing.signal)
+  }
+
+  /** Counts the announcements that are there, and makes room where there are too many. For the start. */
+  openAnnouncements(): Promise<void> {
+    return this.#shelf.open()
   }
 
   /** The policy changed: data keys that do not announce all of these classes are replaced. */

@@ -19,4 +19,6 @@ export interface KeyStore {
   list(kind: KeyRecordKind, tenant?: string): Iterable<StoredKeyRecord>
   /** Replaces. Durable when it resolves. */
   put(kind: KeyRecordKind, tenant: string, id: string, record: Uint8Array): Promise<void>
+  /** Durable when it resolves, also where there was none. */
+  remove(kind: KeyRecordKind, tenant: string, id: string): Promise<void>
 }

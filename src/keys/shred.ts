@@ -5,16 +5,15 @@ import { randomBytes } from 'node:crypto'
 import type { Clock } from '../clock.ts'
 import { SidecarError } from '../errors.ts'
 import { parseAnnouncement } from './announcement.ts'
-import type { KeyRecordKind, KeyStore } from './keystore.ts'
+import type { KeyStore } from './keystore.ts'
 import { type Kms, KmsError } from './kms.ts'
 import { revealToken, type SealedToken } from './reveal.ts'
 import { deriveKeys } from './sealed-value.ts'
 import { SealingKey } from './sealing-key.ts'
 import { openTenantSecret, type TenantSecret } from './tenant-secret.ts'
 
-/** A key store that can forget. `remove` is durable when it resolves; `scrub` leaves no trace of what was removed in its file. */
+/** A key store that can forget: `scrub` leaves no trace of what was removed in its file. */
 export interface ErasableKeyStore extends KeyStore {
-  remove(kind: KeyRecordKind, tenant: string, id: string): Promise<void>
   scrub(): Promise<void>
 }
 

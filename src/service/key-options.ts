@@ -23,6 +23,7 @@ export async function keysOptions(config: SidecarConfig, processors: Processors)
     loadMsMax: 2 * requestMsMax(request),
     // When a breaker lets calls through again, nobody's own failures are in the way.
     failureMsMax: Math.min(breaker.openMs, KEYS_DEFAULTS.failureMsMax),
+    announcementsMax: config.storage.announcementsMax,
     dataClasses: processors.dataClasses,
     tenantSecret: processors.tenantSecret,
     signingKeyAgeMsMax: rotation.ageDaysMax * DAY_MS,

@@ -22,4 +22,8 @@ export class MemoryKeyStore implements KeyStore {
     ofKind.set(tenant, ofTenant)
     ofTenant.set(id, record)
   }
+
+  async remove(kind: KeyRecordKind, tenant: string, id: string): Promise<void> {
+    this.#records.get(kind)?.get(tenant)?.delete(id)
+  }
 }

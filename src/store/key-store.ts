@@ -14,6 +14,8 @@ export interface StoredKeys<Kind extends string> {
   list(kind: Kind, tenant?: string): Iterable<{ tenant: string; id: string; record: Uint8Array }>
   /** On disk when the promise settles. */
   put(kind: Kind, tenant: string, id: string, record: Uint8Array): Promise<void>
+  /** The same, also where there is none. */
+  remove(kind: Kind, tenant: string, id: string): Promise<void>
 }
 
 export function storeKeyStore<Kind extends string>(store: Pick<Store, 'table'>): StoredKeys<Kind> {
@@ -28,6 +30,7 @@ export function storeKeyStore<Kind extends string>(store: Pick<Store, 'table'>):
       }
     },
     put: (kind, tenant, id, record) => table.put(recordKey(kind, tenant, id), record),
+    remove: (kind, tenant, id) => table.remove(recordKey(kind, tenant, id)),
   }
 }
 

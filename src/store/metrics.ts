@@ -13,6 +13,7 @@ export interface StoreLevels {
   readonly queueBytesMax: number
   readonly queuedItems: number
   readonly evidenceBytesUsed: number
+  readonly evidenceBytesMax: number
 }
 
 export function storeMetrics(registry: Registry, levels: () => StoreLevels): StoreMetrics {
@@ -30,6 +31,11 @@ export function storeMetrics(registry: Registry, levels: () => StoreLevels): Sto
   gauge('betrace_queue_capacity_bytes', 'Bytes the queue may hold', (now) => now.queueBytesMax)
   gauge('betrace_queue_items', 'Spans, log records and data points waiting', (now) => now.queuedItems)
   gauge('betrace_evidence_bytes', 'Bytes of signed statements', (now) => now.evidenceBytesUsed)
+  gauge(
+    'betrace_evidence_capacity_bytes',
+    'Bytes of signed statements that are kept; none go by themselves, and when full requests are refused',
+    (now) => now.evidenceBytesMax,
+  )
   return {
     commitSeconds: new Histogram({
       name: 'betrace_store_commit_seconds',

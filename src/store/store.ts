@@ -74,8 +74,7 @@ export class Store {
     const lock = lockDirectory(options.directory)
     let environment: Environment | undefined
     try {
-      const { queueBytesMax, evidenceBytesMax } = { ...STORE_DEFAULTS, ...options }
-      environment = openEnvironment(options.directory, mapBytes(queueBytesMax, evidenceBytesMax))
+      environment = openEnvironment(options.directory, mapBytes({ ...STORE_DEFAULTS, ...options }))
       const { instanceId, boot } = await startBoot(environment)
       // The file's name, and a new folder's, must survive a power cut as well as what is in the file.
       for (const folder of [options.directory, dirname(resolve(options.directory))])
@@ -145,6 +144,10 @@ export class Store {
 
   get evidenceBytesUsed(): number {
     return this.#evidenceBytesUsed
+  }
+
+  get evidenceBytesMax(): number {
+    return this.#evidenceBytesMax
   }
 
   /** How long until `bytes` will have left the queue, by the measured rate, within 1 to 30 s. */

@@ -26,6 +26,8 @@ export interface Table {
   range(options?: RangeOptions): { readonly key: Uint8Array; readonly value: Uint8Array }[]
   /** On disk when the promise resolves; in one transaction with whatever else is written at that moment. */
   put(key: Uint8Array, value: Uint8Array): Promise<void>
+  /** The same, for what goes. */
+  remove(key: Uint8Array): Promise<void>
 }
 
 /** Reads go to the environment; writes go through `write`, which joins the group commit. */
@@ -48,5 +50,6 @@ export function openTable(
       return found
     },
     put: (key, value) => write({ database: name, key, value }),
+    remove: (key) => write({ database: name, key, value: undefined }),
   }
 }

@@ -39,6 +39,10 @@ export class MemoryKeyStore implements KeyStore {
     if (this.#isDead) throw new SidecarError('STORE_FAILED', 'died after the write')
   }
 
+  async remove(kind: KeyRecordKind, tenant: string, id: string): Promise<void> {
+    this.#records.delete(nameOf(kind, tenant, id))
+  }
+
   restarted(): MemoryKeyStore {
     const store = new MemoryKeyStore()
     for (const [name, stored] of this.#records) store.#records.set(name, stored)
