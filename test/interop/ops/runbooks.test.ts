@@ -1,6 +1,7 @@
 // Every command of the runbooks and setup pages that talks to the sidecar, taken from the page and run against a live
-// one. A fence says who runs it: `bash` is run here; `bash aws` and `bash operator` need an account or a cluster and are not. A line
-// `# → text` below a command is output that must come, `…` standing for anything.
+// one. A fence says who runs it: `bash` is run here, `bash aws` beside this file against an emulator; `bash operator`
+// needs a cluster, a Docker daemon or another cloud, and is only parsed. A line `# → text` below a command is output
+// that must come, `…` standing for anything.
 import { spawn } from 'node:child_process'
 import { chmodSync, copyFileSync, mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -8,7 +9,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { ROOT } from '../../unit/deploy/operations-files.ts'
 import { blocksOf, OPERATORS_PAGES } from '../../unit/deploy/pages.ts'
 import { ADMIN_TOKEN, Sidecar } from '../sidecar.ts'
-import { type Finished, hasShellTools } from './tools.ts'
+import { type Finished, hasShellTools, run } from './tools.ts'
 
 const BLOCK_MS_MAX = 60_000
 const FENCES = new Set([
@@ -52,6 +53,11 @@ const REQUEST = {
 describe('fences', () => {
   test('say who runs them', () => {
     expect(blocks.filter(({ info }) => !FENCES.has(info))).toEqual([])
+  })
+
+  test('every command is one that bash can parse', async () => {
+    for (const { page, line, info, content } of blocks.filter((block) => block.info.startsWith('bash')))
+      expect(await run('bash', ['-n', '-c', content]), `${page}:${line} ${info}`).toMatchObject({ code: 0 })
   })
 
   test('commands for the sidecar are not hidden from this test', () => {
