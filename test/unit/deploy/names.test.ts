@@ -97,7 +97,9 @@ describe('settings', () => {
 
   test('a comment behind a property is part of its value, as the corrections say', async () => {
     const { problems } = await load('{}', 'kms.cache.private-key-ttl-minutes=120  # Increase from 60\n')
-    expect(problems).toMatchObject([{ message: 'must be a whole number of minutes' }])
+    expect(problems).toMatchObject([
+      { message: expect.stringContaining('must be a whole number of minutes') },
+    ])
   })
 
   test('there is YAML for every key service', () => {
