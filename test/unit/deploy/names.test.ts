@@ -169,7 +169,7 @@ describe('variables', () => {
     const source = [...filesUnder('src', '.ts'), 'src/launch.js', 'collector-config.yaml', 'Dockerfile']
       .map(text)
       .join('\n')
-    for (const name of ['ADMIN_TOKEN', 'REVEAL_TOKEN', 'NODE_ENV', 'KMS_PACKAGES'])
+    for (const name of ['ADMIN_TOKEN', 'REVEAL_TOKEN', 'NODE_ENV', 'BETRACE_CONFIG', 'KMS_PACKAGES'])
       expect(source, name).toMatch(new RegExp(`\\b${name}\\b`))
   })
 
