@@ -24,6 +24,7 @@ import { EvidenceDesk } from './service/evidence-desk.ts'
 import type { Exporting } from './service/exporting.ts'
 import { createRotation, keysOptions } from './service/key-options.ts'
 import { guardKms, meterKms, openKms, requestMsMax } from './service/kms.ts'
+import { MacKeys } from './service/mac-keys.ts'
 import { MemoryKeyStore } from './service/memory-key-store.ts'
 import { createProbes, KmsProbe } from './service/probes.ts'
 import { createProcessors, piiConfigs, processorOf } from './service/processors.ts'
@@ -32,7 +33,7 @@ import { createReceiving, type Receiving } from './service/receiving.ts'
 import { createSpanVerifier } from './service/span-verifier.ts'
 import { openStore } from './service/storing.ts'
 import { createTenantFinder } from './service/tenant-finder.ts'
-import { ownMacKeys, ownPublicKeys, trustedKeys } from './service/verifying-keys.ts'
+import { ownKeys, trustedKeys } from './service/verifying-keys.ts'
 import { createWayOut } from './service/way-out.ts'
 import { storeKeyStore } from './store/key-store.ts'
 import type { Store } from './store/store.ts'
@@ -151,13 +152,14 @@ async function assemble(
   const opened = await open(config, surroundings.env, log, true, () => namedMasterKeys(keyStore, 'local'))
   const kms = guardKms(opened, config, around)
   closers.push(() => kms.close())
-  const trust = new AnnouncementTrust({ kms: meterKms(opened, config, around), store: keyStore, clock })
+  const strangersKms = meterKms(opened, config, around)
+  const trust = new AnnouncementTrust({ kms: strangersKms, store: keyStore, clock })
   const trusted = await trustedKeys(processorOf(config, 'traces', 'signing'))
   const hooks = {
     isTrustedAnnouncement: (kid: string, text: string) => trust.isTrusted(kid, text),
     isTrustedPseudonymKey: createPseudonymTrust(keyStore, piiConfigs(config), clock),
     // Asked only once requests come, when the keys below stand.
-    knownKeys: ((keyId, tenant) => own(keyId, tenant) ?? trusted(keyId, tenant)) satisfies KeyLookup,
+    knownKeys: ((...id) => own(...id) ?? trusted(...id)) satisfies KeyLookup,
   }
   const processors = createProcessors(config, store, hooks, around)
   const options = await keysOptions(config, processors)
@@ -165,8 +167,8 @@ async function assemble(
   closers.push(() => keys.close())
   const rotation = createRotation(config, keys, around)
   closers.push(() => rotation.stop())
-  const { evidence } = processors
-  const own = processors.macTenants ? ownMacKeys(keys, processors.macTenants) : ownPublicKeys(keys)
+  const { evidence, signedSince } = processors
+  const own = ownKeys(keys, signedSince)
 
   const evidenceDesk = evidence && store && new EvidenceDesk({ evidence, keys, store, clock, log })
   const { exporting, delivery } = createWayOut(config, store, accounts, evidenceDesk, processors, around)
@@ -220,7 +222,12 @@ async function assemble(
     ...probes,
     log,
     registry,
-    verifySpan: createSpanVerifier(hooks.knownKeys, processors.signing),
+    verifySpan: createSpanVerifier({
+      keys: hooks.knownKeys,
+      macKeys: new MacKeys({ kms: strangersKms, store: keyStore, clock, signedSince }, options),
+      expected: processors.signing?.select,
+      coverage: evidence?.policy.coverage,
+    }),
   })
   closers.push(() => admin.close())
   const adminAddress = await listenAdmin(admin, config.service.admin.endpoint)

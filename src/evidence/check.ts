@@ -30,8 +30,15 @@ export interface VerifyingKey {
   readonly isRevoked?: boolean
 }
 
-/** Finds a key by its id; `tenant` is given where it is known. */
-export type KeyLookup = (keyId: string, tenant: string | undefined) => VerifyingKey | undefined
+/**
+ * Finds a key by its id, of the tenant where one is known: whose span it should be, else whom the statement names. One id
+ * may have a public key and a secret.
+ */
+export type KeyLookup = (
+  keyId: string,
+  tenant: string | undefined,
+  algorithm: VerifyingKey['algorithm'],
+) => VerifyingKey | undefined
 
 interface CheckedStatement {
   readonly statement: Statement | undefined
@@ -121,7 +128,7 @@ export class SpanChecker {
     if (texts.keyId !== statement.keyId || texts.timestamp !== statement.timeNs.toString()) {
       return failed(badProof('key id or timestamp differ from the statement'))
     }
-    const key = this.#keys(statement.keyId, tenant)
+    const key = this.#keys(statement.keyId, tenant ?? statement.tenant, 'ed25519-merkle-v1')
     if (key === undefined) return failed({ verdict: 'unknown_key', reason: 'no public key of this id' })
     if (key.isRevoked === true) return failed({ verdict: 'unknown_key', reason: 'key is revoked' })
     if (key.algorithm !== 'ed25519-merkle-v1') return failed(badProof('key is of another algorithm'))
@@ -149,7 +156,7 @@ export class SpanChecker {
     if (proof !== undefined || signature === undefined || !isUint64(timestamp)) {
       return { ...badProof('signature attributes are not the ones expected, each once'), keyId }
     }
-    const key = this.#keys(keyId, tenant)
+    const key = this.#keys(keyId, tenant, 'hmac-sha256')
     if (key === undefined) return { verdict: 'unknown_key', reason: 'no secret of this id', keyId }
     if (key.isRevoked === true) return { verdict: 'unknown_key', reason: 'key is revoked', keyId }
     if (key.algorithm !== 'hmac-sha256') return { ...badProof('key is of another algorithm'), keyId }

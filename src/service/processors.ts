@@ -23,8 +23,8 @@ export interface Processors {
   readonly sign: PipelineParts['sign']
   readonly evidence: Evidence | undefined
   readonly signing: SigningConfig | undefined
-  /** With `hmac-sha256`: tenants that have signed since the start. */
-  readonly macTenants: ReadonlySet<string> | undefined
+  /** With `hmac-sha256`: key id → tenant, of the keys that have signed since the start. */
+  readonly signedSince: ReadonlyMap<string, string>
   /** Of all rule sets together, for key announcements. */
   readonly dataClasses: readonly string[]
   readonly onKmsFailure: 'refuse' | 'mask'
@@ -56,11 +56,11 @@ export function createProcessors(
   }
   const metrics = new RedactionMetrics(around.registry)
   const isMac = signing?.algorithm === 'hmac-sha256'
-  const macTenants = new Set<string>()
+  const signedSince = new Map<string, string>()
   return {
     evidence,
     signing,
-    macTenants: isMac ? macTenants : undefined,
+    signedSince,
     dataClasses: [...new Set([...ruleSets.values()].flatMap((set) => set.dataClasses))],
     // One key serves every signal, so what holds for keys is the stricter of what the pipelines say.
     onKmsFailure: pii.length > 0 && pii.every((each) => each.onKmsFailure === 'mask') ? 'mask' : 'refuse',
@@ -77,7 +77,7 @@ export function createProcessors(
       const signed = evidence.sign(
         body,
         tenants,
-        isMac ? macKeys(keys, macTenants) : keys,
+        isMac ? macKeys(keys, signedSince) : keys,
         around.clock.nowNs(),
       )
       return { ...signed, refs: encodeRefs(signed.refs) }
@@ -85,8 +85,11 @@ export function createProcessors(
   }
 }
 
-function macKeys(keys: Parameters<PipelineParts['sign']>[3], tenants: Set<string>): Map<string, SigningKey> {
-  for (const tenant of keys.keys()) tenants.add(tenant)
+function macKeys(
+  keys: Parameters<PipelineParts['sign']>[3],
+  signedSince: Map<string, string>,
+): Map<string, SigningKey> {
+  for (const [tenant, { keyId }] of keys) signedSince.set(keyId, tenant)
   return new Map([...keys].map(([tenant, key]) => [tenant, macKeyOf(key)]))
 }
 

@@ -1,17 +1,41 @@
 import type { AdminProbes } from '../admin/options.ts'
 import type { SigningConfig } from '../config/schema.ts'
 import type { KeyLookup } from '../evidence/check.ts'
+import type { Coverage } from '../evidence/statement.ts'
 import { Verifier } from '../evidence/verify.ts'
 import { jsonToProtobuf } from '../wire/json.ts'
+import type { MacKeys } from './mac-keys.ts'
+
+export interface SpanVerifierParts {
+  /** The keys at hand. */
+  readonly keys: KeyLookup
+  readonly macKeys: Pick<MacKeys, 'load'>
+  /** `undefined`: nothing has to be signed. */
+  readonly expected: SigningConfig['select'] | undefined
+  /** What our own MACs cover; the default where nothing is signed. */
+  readonly coverage: Coverage | undefined
+}
 
 /** The verdict of the HTTP endpoint: the verifier of the command, over the keys that this sidecar knows. */
-export function createSpanVerifier(
-  keys: KeyLookup,
-  signing: SigningConfig | undefined,
-): AdminProbes['verifySpan'] {
-  return async (body) => {
-    const verifier = new Verifier({ keys, expected: signing?.select })
-    const spans = verifier.add(jsonToProtobuf(body, 'traces'))
+export function createSpanVerifier(parts: SpanVerifierParts): AdminProbes['verifySpan'] {
+  const { macKeys, expected, coverage } = parts
+  const verify = (body: Uint8Array, keys: KeyLookup) => {
+    const verifier = new Verifier({ keys, expected, ...(coverage && { macCoverage: coverage }) })
+    const spans = verifier.add(body)
     return { ...verifier.summary(), spans }
+  }
+  return async (json, abort) => {
+    const body = jsonToProtobuf(json, 'traces')
+    const first = verify(body, parts.keys)
+    const unknown = first.spans.flatMap(({ verdict, keyId }) =>
+      verdict === 'unknown_key' && keyId !== undefined ? [keyId] : [],
+    )
+    const old = await macKeys.load(new Set(unknown), abort)
+    if (old.size === 0) return first
+    return verify(body, (keyId, tenant, algorithm) =>
+      algorithm === 'hmac-sha256'
+        ? (old.get(keyId) ?? parts.keys(keyId, tenant, algorithm))
+        : parts.keys(keyId, tenant, algorithm),
+    )
   }
 }

@@ -1,31 +1,45 @@
 // Public keys as a verifier looks them up: our own tenants', and those of sidecars before us that the operator trusts.
 import { readFile } from 'node:fs/promises'
+import { isTenantId } from '../config/read-receivers.ts'
 import type { SigningConfig } from '../config/schema.ts'
 import { SidecarError } from '../errors.ts'
-import { ed25519PublicKey, type KeyLookup } from '../evidence/check.ts'
+import { ed25519PublicKey, type KeyLookup, type VerifyingKey } from '../evidence/check.ts'
 import { keysFromJson } from '../evidence/key-file.ts'
 import type { Keys } from '../keys/keys.ts'
 import { macKeyOf } from './mac-key.ts'
 
-/** Our own public keys, of the tenant that a statement names. */
-export function ownPublicKeys(keys: Pick<Keys, 'publicKeys'>): KeyLookup {
-  return (keyId, tenant) => {
-    const record = keys.publicKeys(tenant ?? '').find((each) => each.keyId === keyId)
-    if (record === undefined) return undefined
-    const key = ed25519PublicKey(Buffer.from(record.publicKey, 'base64'))
-    return { algorithm: 'ed25519-merkle-v1', key, isRevoked: record.status === 'REVOKED' }
-  }
+/** Our own keys: public ones of every age, and of the secrets those that sign now; MacKeys has the older ones. */
+export function ownKeys(
+  keys: Pick<Keys, 'publicKeys' | 'signingKey'>,
+  signedSince: ReadonlyMap<string, string>,
+): KeyLookup {
+  return (keyId, tenant, algorithm) =>
+    algorithm === 'hmac-sha256'
+      ? ownSecret(keys, keyId, signedSince.get(keyId))
+      : ownPublicKey(keys, keyId, tenant)
 }
 
-/** Our own secrets, with `hmac-sha256`. A MAC names no tenant, so those that signed since the start are tried. */
-export function ownMacKeys(keys: Pick<Keys, 'signingKey'>, tenants: ReadonlySet<string>): KeyLookup {
-  return (keyId) => {
-    for (const tenant of tenants) {
-      const key = keys.signingKey(tenant)
-      if (key?.keyId === keyId) return { algorithm: 'hmac-sha256', key: macKeyOf(key).privateKey }
-    }
-    return undefined
-  }
+function ownPublicKey(
+  keys: Pick<Keys, 'publicKeys'>,
+  keyId: string,
+  tenant: string | undefined,
+): VerifyingKey | undefined {
+  // A statement from outside may name anything as its tenant.
+  if (tenant === undefined || !isTenantId(tenant)) return undefined
+  const record = keys.publicKeys(tenant).find((each) => each.keyId === keyId)
+  if (record === undefined) return undefined
+  const key = ed25519PublicKey(Buffer.from(record.publicKey, 'base64'))
+  return { algorithm: 'ed25519-merkle-v1', key, isRevoked: record.status === 'REVOKED' }
+}
+
+/** A MAC names no tenant, so the one whose key it was is remembered. */
+function ownSecret(
+  keys: Pick<Keys, 'signingKey'>,
+  keyId: string,
+  tenant: string | undefined,
+): VerifyingKey | undefined {
+  const key = tenant === undefined ? undefined : keys.signingKey(tenant)
+  return key?.keyId === keyId ? { algorithm: 'hmac-sha256', key: macKeyOf(key).privateKey } : undefined
 }
 
 /** The keys of `processors.signing.trusted_keys_file`; none where it is not set. Rejects CONFIG. */

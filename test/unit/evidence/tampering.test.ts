@@ -322,7 +322,7 @@ describe('signatures that are moved, removed or exchanged', () => {
     const body = signedBy(testKey('k9'), signedSpans())
     expect(verifyTraces(body, { keys }).summary.outcome).toBe('unknown')
     const revoked = verifyTraces(signedBy(key, signedSpans()), {
-      keys: (id) => ({ ...keys(id, undefined)!, isRevoked: true }),
+      keys: (id) => ({ ...keys(id, undefined, 'ed25519-merkle-v1')!, isRevoked: true }),
     })
     expect(revoked.summary).toMatchObject({ outcome: 'unknown', counts: { unknown_key: 5 } })
   })

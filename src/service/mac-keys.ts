@@ -1,0 +1,93 @@
+// Old secrets of `hmac-sha256`, for whoever wants a span checked. A MAC names no tenant and its secret is stored wrapped,
+// so the key service is asked, for ids of our own alone: not through the breakers that signing depends on, each key once
+// while it stays in the cache, and within a budget, since everybody may ask.
+
+import { asSidecarError, SidecarError } from '../errors.ts'
+import type { VerifyingKey } from '../evidence/check.ts'
+import { KeyCache } from '../keys/cache.ts'
+import { decodeKeyRecord, KeyRecordError } from '../keys/key-record.ts'
+import type { KeysOptions } from '../keys/keys-options.ts'
+import { openSigningKey } from '../keys/signing-keys.ts'
+import type { StoredKeyParts } from '../keys/stored-key.ts'
+import { CheckBudget } from './check-budget.ts'
+import { macKeyOf } from './mac-key.ts'
+
+/** A burst for an audit over many tenants and years, then what checks one after the other need. */
+const OPENED_MAX = 2_000
+const OPENED_PER_SECOND = 50
+/** Ids read between two turns of the event loop. */
+const SLICE_COUNT = 200
+
+export interface MacKeysParts extends StoredKeyParts {
+  /** Key id → tenant, of keys that have signed since the start: the store is read once. */
+  readonly signedSince: ReadonlyMap<string, string>
+}
+
+export class MacKeys {
+  readonly #parts: MacKeysParts
+  readonly #budget: CheckBudget
+  readonly #opened: KeyCache<VerifyingKey>
+  #stored: Promise<ReadonlyMap<string, string>> | undefined
+
+  constructor(
+    parts: MacKeysParts,
+    options: Pick<KeysOptions, 'sizeMax' | 'privateKeyTtlMs' | 'staleGraceMs' | 'loadMsMax' | 'failureMsMax'>,
+  ) {
+    this.#parts = parts
+    this.#budget = new CheckBudget(parts.clock, OPENED_MAX, OPENED_PER_SECOND)
+    this.#opened = new KeyCache({
+      ...options,
+      ttlMs: options.privateKeyTtlMs,
+      clock: parts.clock,
+      random: Math.random,
+      load: (id, signal) => this.#open(id, signal),
+    })
+  }
+
+  /**
+   * Those of the ids that are ours and can be opened; of the others nothing is said. Rejects when the key service, or this
+   * sidecar's patience with it, cannot say now.
+   */
+  async load(ids: Iterable<string>, signal: AbortSignal): Promise<ReadonlyMap<string, VerifyingKey>> {
+    const keys = new Map<string, VerifyingKey>()
+    for (const id of ids) {
+      if ((await this.#tenantOf(id)) === undefined) continue
+      try {
+        keys.set(id, await this.#opened.load(id, signal))
+      } catch (thrown) {
+        const error = asSidecarError(thrown)
+        // A damaged record, or a master key that is gone, is gone tomorrow too.
+        if (error.isRetryable) throw new SidecarError('KEY_UNAVAILABLE', 'no usable key', { cause: error })
+      }
+    }
+    return keys
+  }
+
+  async #open(id: string, signal: AbortSignal): Promise<VerifyingKey> {
+    if (!this.#budget.take())
+      throw new SidecarError('OVERLOADED', 'too many old keys asked for', { retryAfterMs: 1_000 })
+    const tenant = (await this.#tenantOf(id)) ?? ''
+    const bytes = this.#parts.store.get('signing', tenant, id)
+    if (bytes === undefined) throw new KeyRecordError('signing', tenant, id)
+    const record = decodeKeyRecord('signing', tenant, id, bytes)
+    const { privateKey } = macKeyOf(await openSigningKey(this.#parts, record, signal))
+    return { algorithm: 'hmac-sha256', key: privateKey, isRevoked: record.status === 'REVOKED' }
+  }
+
+  async #tenantOf(id: string): Promise<string | undefined> {
+    this.#stored ??= this.#list().catch((thrown: unknown) => {
+      this.#stored = undefined
+      throw thrown
+    })
+    return this.#parts.signedSince.get(id) ?? (await this.#stored).get(id)
+  }
+
+  async #list(): Promise<ReadonlyMap<string, string>> {
+    const tenants = new Map<string, string>()
+    for (const { tenant, id } of this.#parts.store.list('signing')) {
+      tenants.set(id, tenant)
+      if (tenants.size % SLICE_COUNT === 0) await new Promise<void>((resolve) => setImmediate(resolve))
+    }
+    return tenants
+  }
+}
