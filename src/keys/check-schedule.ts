@@ -8,13 +8,21 @@ export interface CheckSchedule {
   nextMs(ms: number): number | undefined
 }
 
-const DAY_OF_WEEK = ['seconds', 'minutes', 'hours', 'day of month', 'month', 'day of week'].length - 1
+const DAY_OF_MONTH = 3
+const DAY_OF_WEEK = 5
 const SATURDAY = '7'
+/** Days are 1 to 7, and croner takes 8 for one. A count of days, after a slash, is no day. */
+const DAY_AFTER_SATURDAY = /(?<![/#\d])8/
 
 /** Throws CONFIG for what is no such line, or one that never comes. */
 export function parseCheckCron(text: string): CheckSchedule {
   const fields = text.trim().split(/\s+/)
   try {
+    const isOpen = fields.map((field) => field.includes('?'))
+    // croner reads `?` anywhere as `*`: in the first field, that would be a check every second.
+    if (isOpen.some((open, index) => open && index !== DAY_OF_MONTH && index !== DAY_OF_WEEK))
+      throw malformed()
+    if (DAY_AFTER_SATURDAY.test(fields[DAY_OF_WEEK] ?? '')) throw malformed()
     // Quartz: six or seven fields, days of the week from 1 (Sunday) and `L` there for Saturday, `a/b` for "from a, every b".
     const pattern = fields.map((field, index) =>
       index === DAY_OF_WEEK && field.toUpperCase() === 'L' ? SATURDAY : field,
@@ -39,6 +47,6 @@ export function parseCheckCron(text: string): CheckSchedule {
 const malformed = (cause?: unknown): SidecarError =>
   new SidecarError(
     'CONFIG',
-    'kms.rotation.check_cron: must be six or seven Quartz fields, seconds first, that some day fits, such as 0 0 2 * * ? for 02:00 UTC',
+    'kms.rotation.check_cron: must be six or seven Quartz fields, seconds first, that some day fits, such as 0 0 2 * * ? for 02:00 UTC; L, LW, 15W, 6L and 6#2 are known, L-3 and ranges that wrap around are not',
     { cause },
   )
