@@ -1,12 +1,15 @@
 import { createPublicKey, type KeyObject, sign, verify } from 'node:crypto'
+import { join } from 'node:path'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
+import { parseAnnouncement } from '../../../src/keys/announcement.ts'
 import { type EndorsedKey, endorsedKeyOf, judgeEndorsements } from '../../../src/keys/endorsement.ts'
 import { decodeKeyRecord, encodeKeyRecord } from '../../../src/keys/key-record.ts'
 import type { Keys } from '../../../src/keys/keys.ts'
 import { OpeningKey } from '../../../src/keys/opening-key.ts'
 import type { PublicKeyRecord } from '../../../src/keys/signing-keys.ts'
-import { DoorKms } from './key-service.ts'
+import { openTenantSecret } from '../../../src/keys/tenant-secret.ts'
+import { DoorKms, temporaryFolder } from './key-service.ts'
 import { build, DAY_MS, HOUR_MS, item, never, settle } from './keys-fixture.ts'
 import { ManualClock } from './manual-clock.ts'
 import { MemoryKeyStore } from './memory-keystore.ts'
@@ -211,36 +214,48 @@ describe('a rotation', () => {
 })
 
 describe('a hundred rotations', () => {
-  test('everything ever sealed opens, everything ever signed verifies with the exported keys', async () => {
-    const kms = await DoorKms.open()
-    const store = new MemoryKeyStore()
-    const clock = new ManualClock()
-    let current = await build({ kms, store, clock })
-    const sealed: { announcement: string; token: string }[] = []
-    const signatures: { keyId: string; signature: Buffer }[] = []
-    for (let rotation = 0; rotation < 100; rotation++) {
-      const { keys } = current
-      const sealer = keys.sealer('acme') ?? (await keys.loadSealer('acme', never))
-      sealed.push({ announcement: sealer.announcement, token: sealer.sealAll([item])[0]! })
-      signatures.push(await signNow(keys))
-      clock.advance(DAY_MS / 48)
-      await keys.rotate('acme', 'requested', never)
-      if (rotation % 10 === 9) current = await build({ kms, store, clock }) // restart
-    }
-    const records = current.keys.publicKeys('acme')
-    expect(records).toHaveLength(101)
-    expect(new Set(signatures.map(({ keyId }) => keyId)).size).toBe(100)
-    for (const { keyId, signature } of signatures)
-      expect(verify(null, MESSAGE, exportedKey(records, keyId), signature)).toBe(true)
-    expect(new Set(sealed.map(({ announcement }) => announcement)).size).toBe(100)
-    for (const { announcement, token } of sealed) {
-      const opener = await OpeningKey.unwrap(kms, announcement, undefined, never)
-      expect(Buffer.from(opener.open(token, 'user').plaintext)).toEqual(item.plaintext)
-    }
-    const verdicts = [...judgeEndorsements('acme', endorsed(records)).values()]
-    expect(verdicts.filter((verdict) => verdict === 'endorsed')).toHaveLength(100)
-    expect(records.filter(({ status }) => status === 'ACTIVE')).toHaveLength(1)
-  })
+  for (const isPlain of [true, false])
+    test(`everything ever sealed opens, everything ever signed verifies with the exported keys${isPlain ? '' : ', with a tenant secret and a master key of the tenant’s own'}`, async () => {
+      const keyFile = join(temporaryFolder(), 'local-kms.key')
+      const tenantKeyMapping = new Map(isPlain ? [] : [['acme', 'acme-master']])
+      const openKms = (create: boolean): Promise<DoorKms> =>
+        DoorKms.open({ keyFile, tenantKeyMapping, create })
+      const store = new MemoryKeyStore()
+      const clock = new ManualClock()
+      const options = { tenantSecret: !isPlain }
+      let current = await build({ kms: await openKms(true), store, clock, options })
+      const sealed: { announcement: string; token: string }[] = []
+      const signatures: { keyId: string; signature: Buffer }[] = []
+      for (let rotation = 0; rotation < 100; rotation++) {
+        const { keys } = current
+        const sealer = keys.sealer('acme') ?? (await keys.loadSealer('acme', never))
+        sealed.push({ announcement: sealer.announcement, token: sealer.sealAll([item])[0]! })
+        signatures.push(await signNow(keys))
+        clock.advance(DAY_MS / 48)
+        await keys.rotate('acme', 'requested', never)
+        // A restart, and the master key read from its file again.
+        if (rotation % 10 === 9) current = await build({ kms: await openKms(false), store, clock, options })
+      }
+      const records = current.keys.publicKeys('acme')
+      expect(records).toHaveLength(101)
+      expect(new Set(signatures.map(({ keyId }) => keyId)).size).toBe(100)
+      for (const { keyId, signature } of signatures)
+        expect(verify(null, MESSAGE, exportedKey(records, keyId), signature)).toBe(true)
+      expect(new Set(sealed.map(({ announcement }) => announcement)).size).toBe(100)
+      const kms = await openKms(false)
+      for (const { announcement, token } of sealed) {
+        const { tenantSecretId } = parseAnnouncement(announcement)!
+        expect(tenantSecretId === '').toBe(isPlain)
+        const secret = isPlain
+          ? undefined
+          : await openTenantSecret({ kms, store, clock }, 'acme', tenantSecretId, never)
+        const opener = await OpeningKey.unwrap(kms, announcement, secret, never)
+        expect(Buffer.from(opener.open(token, 'user').plaintext)).toEqual(item.plaintext)
+      }
+      const verdicts = [...judgeEndorsements('acme', endorsed(records)).values()]
+      expect(verdicts.filter((verdict) => verdict === 'endorsed')).toHaveLength(100)
+      expect(records.filter(({ status }) => status === 'ACTIVE')).toHaveLength(1)
+    })
 })
 
 describe('a death on the way', () => {
