@@ -24,8 +24,6 @@ export interface BreakerKmsParts {
   readonly requestMsMax: number
   /** A service that has not answered for so long counts as failed, also where the caller gave up then; as above if absent. */
   readonly answerMsMax?: number
-  /** Tenant → its own master key. */
-  readonly tenantKeyMapping: ReadonlyMap<string, string>
   readonly clock: Clock
   readonly log: Logger
   readonly registry: Registry
@@ -172,7 +170,8 @@ export class BreakerKms implements Kms {
   }
 
   #masterKeyOf({ tenantId }: KmsContext): string {
-    return this.#parts.tenantKeyMapping.get(tenantId) ?? this.#parts.kms.masterKeyId
+    const { kms } = this.#parts
+    return kms.masterKeyOf?.(tenantId) ?? kms.masterKeyId
   }
 
   #forContext<T>(
@@ -194,9 +193,12 @@ export class BreakerKms implements Kms {
     signal: AbortSignal,
     call: (signal: AbortSignal) => Promise<T>,
   ): Promise<T> {
+    const { kms } = this.#parts
     try {
-      return await this.#breakerOf(name, masterKeyId).call(operation, signal, () =>
-        boundedCall(operation, this.#parts.requestMsMax, signal, call),
+      return await this.#breakerOf(name, kms.canonicalKeyId?.(masterKeyId) ?? masterKeyId).call(
+        operation,
+        signal,
+        () => boundedCall(operation, this.#parts.requestMsMax, signal, call),
       )
     } catch (thrown) {
       if (thrown instanceof BreakerOpenError) this.#rejections.inc({ name })

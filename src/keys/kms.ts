@@ -11,6 +11,10 @@ export interface Kms {
   readonly provider: string
   /** The master key of tenants that have none of their own. */
   readonly masterKeyId: string
+  /** The master key that wraps for a tenant; `masterKeyId` for all where absent. */
+  masterKeyOf?(tenantId: string): string
+  /** One id for one master key, whichever version or replica of it is named; each its own where absent. */
+  canonicalKeyId?(masterKeyId: string): string
   /** A fresh 32-byte key, in plain and wrapped. The caller owns `plaintext` and zeroes it. */
   generateDataKey(context: KmsContext, signal: AbortSignal): Promise<GeneratedDataKey>
   /** Wraps up to 4,096 bytes. `plaintext` stays the caller's and is not kept. */

@@ -65,13 +65,12 @@ export function guardKms(
   config: SidecarConfig,
   around: Telemetry & { readonly clock: Clock },
 ): BreakerKms {
-  const { breaker, request, tenantKeyMapping } = config.kms
+  const { breaker, request } = config.kms
   return new BreakerKms({
     kms,
     options: breaker,
     requestMsMax: requestMsMax(request),
     answerMsMax: request.timeoutMs,
-    tenantKeyMapping,
     ...around,
   })
 }

@@ -73,6 +73,17 @@ class AwsKms implements Kms {
     this.#signer = new AwsSigner(sdk, calls)
   }
 
+  masterKeyOf(tenantId: string): string {
+    return (this.#keys.ofTenants.get(tenantId) ?? this.#keys.primary).id
+  }
+
+  /** A replica is the primary in another region, and each call asks them all. */
+  canonicalKeyId(masterKeyId: string): string {
+    const { primary } = this.#keys
+    const named = parseKeyArn(masterKeyId)
+    return named !== undefined && areReplicas(primary, named) ? primary.id : masterKeyId
+  }
+
   async generateDataKey(context: KmsContext, signal: AbortSignal): Promise<GeneratedDataKey> {
     const operation = 'generate_data_key'
     return await this.#calls.call(operation, this.#keysOf(context), signal, async (client, key, signal) => {

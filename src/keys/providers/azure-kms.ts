@@ -34,6 +34,16 @@ export class AzureKms implements Kms {
     this.#parts = parts
   }
 
+  masterKeyOf(tenantId: string): string {
+    return formatKeyId(this.#parts.ofTenants.get(tenantId) ?? this.#parts.master)
+  }
+
+  /** Without its version. */
+  canonicalKeyId(masterKeyId: string): string {
+    const id = parseKeyId(masterKeyId)
+    return id === undefined ? masterKeyId : formatKeyId({ ...id, version: undefined })
+  }
+
   async generateDataKey(context: KmsContext, signal: AbortSignal): Promise<GeneratedDataKey> {
     return generateByWrapping((plaintext) => this.#wrap('generate_data_key', plaintext, context, signal))
   }

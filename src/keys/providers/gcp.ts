@@ -69,6 +69,10 @@ class GcpKms implements Kms {
     this.#ofTenants = ofTenants
   }
 
+  masterKeyOf(tenantId: string): string {
+    return this.#ofTenants.get(tenantId) ?? this.masterKeyId
+  }
+
   async generateDataKey(context: KmsContext, signal: AbortSignal): Promise<GeneratedDataKey> {
     return generateByWrapping((plaintext) => this.#wrap('generate_data_key', plaintext, context, signal))
   }

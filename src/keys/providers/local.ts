@@ -52,6 +52,10 @@ class LocalKms implements Kms {
     for (const master of [fallback, ...ofTenants.values()]) this.#byId.set(master.id, master)
   }
 
+  masterKeyOf(tenantId: string): string {
+    return (this.#ofTenants.get(tenantId) ?? this.#fallback).id
+  }
+
   async generateDataKey(context: KmsContext, signal: AbortSignal): Promise<GeneratedDataKey> {
     checkAbort(signal, 'generate_data_key')
     const plaintext = randomBytes(32)

@@ -83,6 +83,10 @@ class VaultKms implements Kms {
     this.#transit = new Transit({ client, namespace, monotonicMs })
   }
 
+  masterKeyOf(tenantId: string): string {
+    return this.#pathOf(tenantId).id
+  }
+
   async generateDataKey(context: KmsContext, signal: AbortSignal): Promise<GeneratedDataKey> {
     const operation = 'generate_data_key'
     const bytes = serialiseContext(context)

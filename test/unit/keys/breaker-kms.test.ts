@@ -1,53 +1,14 @@
-import { afterEach, beforeEach, expect, test, vi } from 'vitest'
+import { expect, test, vi } from 'vitest'
 import { systemClock } from '../../../src/clock.ts'
 import { BreakerOpenError } from '../../../src/keys/breaker.ts'
-import { BREAKER_NAMES, BreakerKms, type BreakerKmsParts } from '../../../src/keys/breaker-kms.ts'
+import { BREAKER_NAMES } from '../../../src/keys/breaker-kms.ts'
 import type { KeyPurpose } from '../../../src/keys/context.ts'
 import { KEYS_DEFAULTS, Keys } from '../../../src/keys/keys.ts'
-import { type Kms, KmsError } from '../../../src/keys/kms.ts'
-import { Registry, silentTelemetry } from '../../../src/telemetry.ts'
+import { KmsError } from '../../../src/keys/kms.ts'
+import { silentTelemetry } from '../../../src/telemetry.ts'
+import { generate, guarded, never, trip } from './guarded-kms.ts'
 import { DoorKms } from './key-service.ts'
 import { MemoryKeyStore } from './memory-keystore.ts'
-
-const OPTIONS = { requestsMin: 10, failurePercent: 50, openMs: 5_000, successesToClose: 3 }
-const never = new AbortController().signal
-const closers: (() => Promise<void>)[] = []
-
-beforeEach(() => {
-  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'setInterval', 'clearInterval', 'performance'] })
-})
-afterEach(async () => {
-  for (const close of closers.splice(0)) await close()
-  vi.useRealTimers()
-})
-
-async function guarded(overrides: Partial<BreakerKmsParts> = {}, door?: DoorKms) {
-  const kms = door ?? (await DoorKms.open())
-  const registry = new Registry()
-  const guard = new BreakerKms({
-    kms,
-    options: OPTIONS,
-    requestMsMax: 5_000,
-    tenantKeyMapping: new Map([['byok', 'key-of-byok']]),
-    clock: systemClock,
-    log: silentTelemetry().log,
-    registry,
-    ...overrides,
-  })
-  closers.push(() => guard.close())
-  const gauge = async (name: string): Promise<number> => {
-    const line = (await registry.metrics()).split('\n').find((each) => each.includes(`{name="${name}"}`))
-    return Number(line?.split(' ').at(-1))
-  }
-  return { kms, guard, gauge, registry }
-}
-
-const generate = (kms: Kms, tenantId: string, purpose: KeyPurpose = 'pii') =>
-  kms.generateDataKey({ tenantId, purpose }, never)
-
-async function trip(kms: Kms, tenantId: string, purpose: KeyPurpose = 'pii'): Promise<void> {
-  for (let count = 0; count < 10; count++) await generate(kms, tenantId, purpose).catch(() => {})
-}
 
 test("one tenant's dead master key leaves the others untouched, and the gauge shows the worst", async () => {
   const { kms, guard, gauge } = await guarded()
@@ -66,7 +27,12 @@ test("one tenant's dead master key leaves the others untouched, and the gauge sh
     ]),
   )
   expect(guard.tripped()).toEqual([
-    { name: 'kms-encryption-key', masterKeyId: 'key-of-byok', state: 'open', error: 'key_disabled' },
+    {
+      name: 'kms-encryption-key',
+      masterKeyId: kms.masterKeyOf('byok'),
+      state: 'open',
+      error: 'key_disabled',
+    },
   ])
   expect(await Promise.all(BREAKER_NAMES.map(gauge))).toEqual([0, 0, 1])
 })

@@ -56,6 +56,9 @@ export class DoorKms implements Kms {
   get masterKeyId(): string {
     return this.#kms.masterKeyId
   }
+  masterKeyOf(tenantId: string): string {
+    return this.#kms.masterKeyOf?.(tenantId) ?? this.masterKeyId
+  }
   count(operation: string): number {
     return this.calls.filter((call) => call.operation === operation).length
   }

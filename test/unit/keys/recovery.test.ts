@@ -34,7 +34,6 @@ async function open() {
     kms: door,
     options: { requestsMin: 10, failurePercent: 50, openMs: OPEN_MS, successesToClose: 3 },
     requestMsMax: 5_000,
-    tenantKeyMapping: new Map(),
     clock: systemClock,
     log,
     registry,
