@@ -1,13 +1,13 @@
 // A key service behind circuit breakers, one for each use and master key: a tenant's dead master key opens nobody else's.
 // The caches stand before this, so a key that is at hand never meets a breaker.
 import { EventEmitter } from 'node:events'
-import { LRUCache } from 'lru-cache'
 import type { Clock } from '../clock.ts'
 import { Counter, Gauge, type Logger, type Registry } from '../telemetry.ts'
 import { boundedCall } from './bounded-call.ts'
-import { Breaker, BreakerOpenError, type BreakerOptions, type BreakerState } from './breaker.ts'
+import { BreakerOpenError, type BreakerOptions, type BreakerState } from './breaker.ts'
 import type { KeyPurpose, KmsContext } from './context.ts'
 import type { GeneratedDataKey, Kms, KmsClass, KmsDescription, KmsError, WrappedKey } from './kms.ts'
+import { MasterKeyBreaker } from './master-key-breaker.ts'
 
 export type BreakerName = 'kms-signing-key' | 'kms-public-key' | 'kms-encryption-key'
 
@@ -29,6 +29,13 @@ export interface BreakerKmsParts {
   readonly registry: Registry
 }
 
+/** What a call is for. */
+interface Use {
+  readonly name: BreakerName
+  readonly masterKeyId: string
+  readonly tenant?: string
+}
+
 /** One breaker that is not closed. */
 export interface TrippedBreaker {
   readonly name: BreakerName
@@ -40,10 +47,10 @@ export interface TrippedBreaker {
 interface NamedBreaker {
   readonly name: BreakerName
   readonly masterKeyId: string
-  readonly breaker: Breaker
+  readonly breaker: MasterKeyBreaker
 }
 
-/** Breakers at once. Master keys come from configuration and announcements; the least used is forgotten, and closed then. */
+/** Master keys come from configuration and records. Above this the least used that is closed is forgotten: nothing is lost. */
 const BREAKERS_MAX = 1_000
 const ROTATE_MS = 1_000
 const RUNBOOK = 'docs/runbooks/circuit-breaker-open.md'
@@ -62,7 +69,8 @@ const NAME_OF_PURPOSE: Readonly<Record<KeyPurpose, BreakerName | undefined>> = {
 
 export class BreakerKms implements Kms {
   readonly #parts: BreakerKmsParts
-  readonly #breakers: LRUCache<string, NamedBreaker>
+  /** The least recently used first. */
+  readonly #breakers = new Map<string, NamedBreaker>()
   readonly #rotation = new EventEmitter().setMaxListeners(0)
   readonly #rotationTimer: NodeJS.Timeout
   readonly #rejections: Counter<'name'>
@@ -71,19 +79,22 @@ export class BreakerKms implements Kms {
 
   constructor(parts: BreakerKmsParts) {
     this.#parts = parts
-    this.#breakers = new LRUCache({ max: BREAKERS_MAX, dispose: ({ breaker }) => breaker.close() })
     this.#rotationTimer = setInterval(() => this.#rotation.emit('rotate'), ROTATE_MS).unref()
     this.#rejections = this.#registerMetrics()
     const { kms } = parts
     if (kms.sign) {
       const sign = kms.sign.bind(kms)
       this.sign = (message, keyId, signal) =>
-        this.#guard('kms-signing-key', keyId, 'sign', signal, (signal) => sign(message, keyId, signal))
+        this.#guard({ name: 'kms-signing-key', masterKeyId: keyId }, 'sign', signal, (signal) =>
+          sign(message, keyId, signal),
+        )
     }
     if (kms.publicKey) {
       const publicKey = kms.publicKey.bind(kms)
       this.publicKey = (keyId, signal) =>
-        this.#guard('kms-public-key', keyId, 'get_public_key', signal, (signal) => publicKey(keyId, signal))
+        this.#guard({ name: 'kms-public-key', masterKeyId: keyId }, 'get_public_key', signal, (signal) =>
+          publicKey(keyId, signal),
+        )
     }
   }
 
@@ -128,43 +139,43 @@ export class BreakerKms implements Kms {
 
   describe(signal: AbortSignal): Promise<KmsDescription> {
     const { kms } = this.#parts
-    return this.#guard('kms-public-key', kms.masterKeyId, 'describe_key', signal, (signal) =>
-      kms.describe(signal),
-    )
+    const use = { name: 'kms-public-key', masterKeyId: kms.masterKeyId } as const
+    return this.#guard(use, 'describe_key', signal, (signal) => kms.describe(signal))
   }
 
   /** Name → the worst state over its master keys. */
   states(): ReadonlyMap<BreakerName, BreakerState> {
     const worst = new Map<BreakerName, BreakerState>(BREAKER_NAMES.map((name) => [name, 'closed']))
     for (const { name, breaker } of this.#breakers.values()) {
-      if (BADNESS[breaker.state] > BADNESS[worst.get(name)!]) worst.set(name, breaker.state)
+      if (BADNESS[breaker.worst] > BADNESS[worst.get(name)!]) worst.set(name, breaker.worst)
     }
     return worst
   }
 
-  /** Which master keys they are about. */
+  /** Which master keys they are about, the last used first. */
   tripped(): readonly TrippedBreaker[] {
-    return [...this.#breakers.values()]
-      .filter(({ breaker }) => breaker.state !== 'closed')
-      .map(({ name, masterKeyId, breaker }) => ({
+    return [...this.#breakers.values()].reverse().flatMap(({ name, masterKeyId, breaker }) =>
+      breaker.tripped.map(({ state, lastError }) => ({
         name,
         masterKeyId,
-        state: breaker.state,
-        error: breaker.lastError?.kmsClass,
-      }))
+        state,
+        error: lastError?.kmsClass,
+      })),
+    )
   }
 
   /** Closes every breaker of a name. How many were not closed; `undefined` when there is no such name. */
   reset(name: string): number | undefined {
     if (!BREAKER_NAMES.some((known) => known === name)) return undefined
     const ofName = [...this.#breakers.values()].filter((each) => each.name === name)
-    const trippedCount = ofName.filter(({ breaker }) => breaker.state !== 'closed').length
+    const trippedCount = ofName.flatMap(({ breaker }) => breaker.tripped).length
     for (const { breaker } of ofName) breaker.reset()
     return trippedCount
   }
 
   async close(): Promise<void> {
     clearInterval(this.#rotationTimer)
+    for (const { breaker } of this.#breakers.values()) breaker.close()
     this.#breakers.clear()
     await this.#parts.kms.close()
   }
@@ -175,7 +186,7 @@ export class BreakerKms implements Kms {
   }
 
   #forContext<T>(
-    { purpose }: KmsContext,
+    { purpose, tenantId: tenant }: KmsContext,
     masterKeyId: string,
     operation: string,
     signal: AbortSignal,
@@ -183,43 +194,57 @@ export class BreakerKms implements Kms {
   ): Promise<T> {
     const name = NAME_OF_PURPOSE[purpose]
     if (name === undefined) return boundedCall(operation, this.#parts.requestMsMax, signal, call)
-    return this.#guard(name, masterKeyId, operation, signal, call)
+    return this.#guard({ name, masterKeyId, tenant }, operation, signal, call)
   }
 
   async #guard<T>(
-    name: BreakerName,
-    masterKeyId: string,
+    { name, masterKeyId, tenant }: Use,
     operation: string,
     signal: AbortSignal,
     call: (signal: AbortSignal) => Promise<T>,
   ): Promise<T> {
-    const { kms } = this.#parts
+    const { kms, requestMsMax } = this.#parts
+    const breaker = this.#breakerOf(name, kms.canonicalKeyId?.(masterKeyId) ?? masterKeyId)
+    const run = (): Promise<T> => boundedCall(operation, requestMsMax, signal, call)
+    if (breaker === undefined) return run()
     try {
-      return await this.#breakerOf(name, kms.canonicalKeyId?.(masterKeyId) ?? masterKeyId).call(
-        operation,
-        signal,
-        () => boundedCall(operation, this.#parts.requestMsMax, signal, call),
-      )
+      return await breaker.call(tenant, operation, signal, run)
     } catch (thrown) {
       if (thrown instanceof BreakerOpenError) this.#rejections.inc({ name })
       throw thrown
     }
   }
 
-  #breakerOf(name: BreakerName, masterKeyId: string): Breaker {
+  /** `undefined` where there is no room: a call that nobody watches is better than an open breaker that is forgotten. */
+  #breakerOf(name: BreakerName, masterKeyId: string): MasterKeyBreaker | undefined {
     const id = `${name}\0${masterKeyId}`
     const known = this.#breakers.get(id)
-    if (known !== undefined) return known.breaker
+    if (known === undefined && !this.#hasRoom()) return undefined
+    const named = known ?? { name, masterKeyId, breaker: this.#newBreaker(name, masterKeyId) }
+    this.#breakers.delete(id)
+    this.#breakers.set(id, named)
+    return named.breaker
+  }
+
+  #hasRoom(): boolean {
+    if (this.#breakers.size < BREAKERS_MAX) return true
+    for (const [id, { breaker }] of this.#breakers) {
+      if (breaker.worst !== 'closed') continue
+      breaker.close()
+      return this.#breakers.delete(id)
+    }
+    return false
+  }
+
+  #newBreaker(name: BreakerName, masterKeyId: string): MasterKeyBreaker {
     const { options, clock, requestMsMax, answerMsMax = requestMsMax } = this.#parts
-    const breaker = new Breaker({
+    return new MasterKeyBreaker({
       options,
       answerMsMax,
       clock,
       rotation: this.#rotation,
       onChange: (state, error) => this.#logChange(name, masterKeyId, state, error),
     })
-    this.#breakers.set(id, { name, masterKeyId, breaker })
-    return breaker
   }
 
   #logChange(name: BreakerName, masterKeyId: string, state: BreakerState, error: KmsError | undefined): void {

@@ -4,7 +4,7 @@
 import type { EventEmitter } from 'node:events'
 import CircuitBreaker from 'opossum'
 import type { Clock } from '../clock.ts'
-import { asKmsError, KMS_CLASSES, KmsError } from './kms.ts'
+import { asKmsError, KMS_CLASSES, type KmsClass, KmsError } from './kms.ts'
 import { settledOrAborted } from './settled-or-aborted.ts'
 
 export type BreakerState = 'closed' | 'open' | 'half-open'
@@ -23,6 +23,8 @@ export interface BreakerParts {
   readonly options: BreakerOptions
   /** A service that has not answered for so long has failed, whoever gave up waiting. */
   readonly answerMsMax: number
+  /** The failures that it is about. */
+  readonly counts: (kmsClass: KmsClass) => boolean
   readonly clock: Clock
   /** Emits `rotate` once a second, which moves the window; one for all breakers, so that each needs no timer. */
   readonly rotation: EventEmitter
@@ -92,6 +94,12 @@ export class Breaker {
     return this.#circuit.halfOpen ? 'half-open' : 'closed'
   }
 
+  /** Half-open, and as many trials made or under way as successes are needed. */
+  get hasTrialsEnough(): boolean {
+    const { successesToClose } = this.#parts.options
+    return this.state === 'half-open' && this.#trialCount + this.#successCount >= successesToClose
+  }
+
   /** What the newest failure that counted said. */
   get lastError(): KmsError | undefined {
     return this.#lastError
@@ -103,7 +111,7 @@ export class Breaker {
    */
   async call<T>(operation: string, signal: AbortSignal, run: () => Promise<T>): Promise<T> {
     const waitUntilMs = this.#parts.clock.monotonicMs() + TRIALS_MS_MAX
-    while (this.#hasTrialsEnough) await this.#awaitNews(operation, signal, waitUntilMs)
+    while (this.hasTrialsEnough) await this.#awaitNews(operation, signal, waitUntilMs)
     // No await from here to the start of the call: a free place is for one.
     const { state } = this
     if (state === 'open') throw this.#openError(operation)
@@ -142,11 +150,6 @@ export class Breaker {
     this.#tell()
   }
 
-  get #hasTrialsEnough(): boolean {
-    const { successesToClose } = this.#parts.options
-    return this.state === 'half-open' && this.#trialCount + this.#successCount >= successesToClose
-  }
-
   async #awaitNews(operation: string, signal: AbortSignal, untilMs: number): Promise<void> {
     const overdue = new AbortController()
     const timer = setTimeout(() => overdue.abort(), untilMs - this.#parts.clock.monotonicMs())
@@ -164,11 +167,11 @@ export class Breaker {
   }
 
   #counts(error: KmsError, signal: AbortSignal, startMs: number): boolean {
-    const { answerMsMax, clock } = this.#parts
+    const { answerMsMax, clock, counts } = this.#parts
     // Who bounds a call in time aborts with the KmsError that says so; any other reason is the caller's own.
     const isGivenUp = signal.aborted && !(signal.reason instanceof KmsError)
-    if (isGivenUp) return clock.monotonicMs() - startMs >= answerMsMax
-    return KMS_CLASSES[error.kmsClass].countsForBreaker
+    if (isGivenUp && clock.monotonicMs() - startMs < answerMsMax) return false
+    return counts(error.kmsClass)
   }
 
   #succeeded(isTrial: boolean): void {

@@ -135,14 +135,40 @@ test('state survives nothing: a new process starts closed', async () => {
   await expect(generate(next, 'a')).resolves.toHaveProperty('wrapped')
 })
 
-test('two thousand foreign master keys hold a thousand breakers at most', async () => {
+test('of two thousand master keys a thousand are watched, and no open breaker is forgotten for a closed one', async () => {
   const { kms, guard } = await guarded()
-  kms.fail('key_not_found')
   const unwrap = (id: number) =>
     guard.unwrap(new Uint8Array(8), `key-${id}`, { tenantId: 'a', purpose: 'pii' }, never).catch(() => {})
-  for (let id = 0; id < 2_000; id++) await unwrap(id)
-  for (let count = 0; count < 10; count++) await Promise.all([unwrap(5), unwrap(1_999)])
-  expect(guard.tripped().map(({ masterKeyId }) => masterKeyId)).toEqual(['key-1999', 'key-5'])
+  const fail = async (id: number, times: number): Promise<void> => {
+    kms.fail('key_not_found')
+    for (let count = 0; count < times; count++) await unwrap(id)
+    kms.fail('invalid_ciphertext')
+  }
+  const tripped = () => guard.tripped().map(({ masterKeyId }) => masterKeyId)
+  await fail(0, 10)
+  for (let id = 1; id < 2_000; id++) await unwrap(id)
+  expect(tripped()).toEqual(['key-0'])
+  // One that was used lately is not the one to go: its nine failures are remembered.
+  await fail(1_500, 9)
+  for (let id = 2_000; id < 2_998; id++) await unwrap(id)
+  await fail(1_500, 1)
+  expect(tripped()).toEqual(['key-1500', 'key-0'])
+})
+
+test('where a thousand breakers are open, one more key is not watched until they are reset', async () => {
+  const { kms, guard } = await guarded()
+  kms.fail('network')
+  const unwrap = (id: number) =>
+    guard.unwrap(new Uint8Array(8), `key-${id}`, { tenantId: 'a', purpose: 'pii' }, never).catch(() => {})
+  for (let id = 0; id < 1_000; id++) for (let count = 0; count < 10; count++) await unwrap(id)
+  const before = kms.calls.length
+  for (let count = 0; count < 20; count++) await unwrap(1_000)
+  expect(kms.calls.length - before).toBe(20)
+  expect(guard.tripped()).toHaveLength(1_000)
+  expect(guard.reset('kms-encryption-key')).toBe(1_000)
+  for (let count = 0; count < 20; count++) await unwrap(1_000)
+  expect(guard.tripped()).toMatchObject([{ masterKeyId: 'key-1000', state: 'open' }])
+  expect(kms.calls.length - before).toBe(30)
 })
 
 test('asymmetric calls are offered exactly where the provider has them', async () => {

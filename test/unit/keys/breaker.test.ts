@@ -23,6 +23,7 @@ function create(options: Partial<BreakerOptions> = {}) {
   const breaker = new Breaker({
     options: { ...OPTIONS, ...options },
     answerMsMax: 5_000,
+    counts: (kmsClass) => KMS_CLASSES[kmsClass].countsForBreaker,
     clock,
     rotation,
     onChange: (state) => changes.push(state),
