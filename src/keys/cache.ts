@@ -6,7 +6,7 @@
 //                       loaded anew     loading fails
 //
 // Evicting drops references and never wipes: values hold KeyObjects, whose bytes are not in our memory, and whoever still
-// seals with an evicted key must not find it zeroed.
+// seals with an evicted key must not find it zeroed. See docs/decisions/key-zeroing.md.
 import { LRUCache } from 'lru-cache'
 import type { Clock } from '../clock.ts'
 import { asSidecarError, SidecarError } from '../errors.ts'
