@@ -1,7 +1,8 @@
 // The commands: name → module, loaded only when it runs, so that `betrace --version` loads no gRPC.
 import { didYouMean } from '../config/suggestion.ts'
-import { asSidecarError, type SidecarError } from '../errors.ts'
+import { asSidecarError } from '../errors.ts'
 import { VERSION } from '../version.ts'
+import { errorLine } from './error-line.ts'
 import { printCommandHelp, printHelp } from './help.ts'
 import { type CommandIo, ExitCode, painter } from './terminal.ts'
 
@@ -35,6 +36,11 @@ const CONFIG_NOTE =
   '(BETRACE_KMS_PROVIDER, AWS_KMS_*, KMS_CACHE_*, KMS_ROTATION_*, ADMIN_TOKEN; property names as they stand too, as in betrace.kms.provider), --set. Maps merge key by key; lists ' +
   'are replaced. --set also takes the property names, as in --set kms.cache.max-size=500.'
 
+const VALIDATE_NOTE =
+  'Exits 0 when the sidecar would start here: files that settings name (keys, certificates, pseudonym keys) are read too, ' +
+  'and must be there; a local key file is not missed, since the first start makes it, and a token file of Vault is only ' +
+  'warned of. Nothing is made or written, and neither the key service nor the data folder is asked.'
+
 export const COMMANDS: readonly Command[] = [
   {
     name: 'run',
@@ -49,7 +55,7 @@ export const COMMANDS: readonly Command[] = [
     summary: 'check a configuration: every problem at once, with path and line',
     usage: `validate ${CONFIG_USAGE}`,
     options: CONFIG_OPTIONS,
-    note: CONFIG_NOTE,
+    note: `${VALIDATE_NOTE} ${CONFIG_NOTE}`,
     load: async () => (await import('./validate.ts')).validate,
   },
   {
@@ -164,30 +170,14 @@ function reportUnknown(name: string, io: CommandIo, commands: readonly Command[]
   return ExitCode.USAGE
 }
 
-/** Codes whose message is the whole story; anything else names its code as well. */
-const PLAIN_CODES: ReadonlySet<string> = new Set(['USAGE', 'CONFIG'])
-
 function reportError(thrown: unknown, io: CommandIo): number {
   const error = isUsageError(thrown) ? undefined : asSidecarError(thrown)
   const paint = painter(io.stderr, io.env)
   io.stderr.write(
-    `${paint('red', 'betrace')}: ${error ? describe(error) : 'unknown or incomplete option; see --help'}\n`,
+    `${paint('red', 'betrace')}: ${error ? errorLine(error) : 'unknown or incomplete option; see --help'}\n`,
   )
   if (io.env.BETRACE_DEBUG === '1') io.stderr.write(`${stackOf(thrown)}\n`)
   return !error || error.code === 'USAGE' ? ExitCode.USAGE : ExitCode.FAILED
-}
-
-function describe(error: SidecarError): string {
-  const head = PLAIN_CODES.has(error.code) ? error.message : `${error.message} [${error.code}]`
-  const hint = error.code === 'INTERNAL' ? '; BETRACE_DEBUG=1 shows where' : ''
-  return `${oneLine(head)}${systemCause(error)}${hint}`
-}
-
-// An operating system's code says more than our phrase and holds no data: EADDRINUSE, EACCES, ENOENT.
-function systemCause(error: SidecarError): string {
-  const { cause } = error
-  if (!(cause instanceof Error) || !('code' in cause) || typeof cause.code !== 'string') return ''
-  return /^[A-Z][A-Z0-9_]{1,40}$/.test(cause.code) ? ` (${cause.code})` : ''
 }
 
 function isUsageError(thrown: unknown): boolean {
@@ -199,5 +189,3 @@ function stackOf(thrown: unknown): string {
   const own = thrown.stack ?? thrown.message
   return thrown.cause === undefined ? own : `${own}\ncaused by ${stackOf(thrown.cause)}`
 }
-
-const oneLine = (text: string): string => text.replace(/\s+/g, ' ')

@@ -46,7 +46,7 @@ export async function readPseudonymKeys(path: string): Promise<GivenPseudonymKey
   try {
     text = await readFile(path, 'utf8')
   } catch (cause) {
-    throw new SidecarError('CONFIG', 'kms.pseudonym_key_file: cannot be read', { cause })
+    throw new SidecarError('CONFIG', `kms.pseudonym_key_file: ${path} cannot be read`, { cause })
   }
   return parsePseudonymKeys(text)
 }

@@ -1,4 +1,5 @@
 // The AWS SDK, loaded when the first key service of AWS is opened, and one client per region.
+import { createRequire } from 'node:module'
 import type { KMSClient, KMSClientConfig } from '@aws-sdk/client-kms'
 import { SidecarError } from '../../errors.ts'
 import { KmsError } from '../kms.ts'
@@ -36,12 +37,25 @@ export async function loadAwsSdk(): Promise<AwsSdk> {
     // A bundler may turn the CommonJS package into a module that has only a default export.
     return 'default' in loaded ? (loaded.default as AwsSdk) : loaded
   } catch (cause) {
-    throw new SidecarError(
-      'CONFIG',
-      'kms.provider: aws needs the package @aws-sdk/client-kms; run npm install @aws-sdk/client-kms',
-      { cause },
-    )
+    throw notInstalled(cause)
   }
+}
+
+/** Throws CONFIG with the command that installs the package; loads nothing. */
+export function checkAwsPackage(): void {
+  try {
+    createRequire(import.meta.url).resolve('@aws-sdk/client-kms')
+  } catch (cause) {
+    throw notInstalled(cause)
+  }
+}
+
+function notInstalled(cause: unknown): SidecarError {
+  return new SidecarError(
+    'CONFIG',
+    'kms.provider: aws needs the package @aws-sdk/client-kms; run npm install @aws-sdk/client-kms',
+    { cause },
+  )
 }
 
 export class AwsClients {

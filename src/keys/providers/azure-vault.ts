@@ -3,12 +3,13 @@
 // A `CryptographyClient` that is given a key's id, or a whole key, reads the key before its first call, refuses by its
 // own clock to unwrap under an expired version, which the service allows, and wraps here when it can. One that is given
 // a key that is only named does none of it: each operation is one call.
-import { readFileSync } from 'node:fs'
+import { createRequire } from 'node:module'
 import type { CryptographyClient, KeyClient, KeyClientOptions, KeyVaultKey } from '@azure/keyvault-keys'
 import { SidecarError } from '../../errors.ts'
 import { TimedAgent } from './azure-agent.ts'
 import { type AzureKeyId, formatKeyId } from './azure-key-id.ts'
 import type { AzureSecretText } from './azure-settings.ts'
+import { readCaFile } from './ca-file.ts'
 
 type KeysModule = typeof import('@azure/keyvault-keys')
 type IdentityModule = typeof import('@azure/identity')
@@ -57,14 +58,23 @@ export async function loadAzureSdk(): Promise<AzureSdk> {
     const [keys, identity] = await Promise.all([import('@azure/keyvault-keys'), import('@azure/identity')])
     return { keys, identity }
   } catch (cause) {
-    throw new SidecarError(
-      'CONFIG',
-      `kms.provider: azure needs packages that are not installed: ${INSTALL}`,
-      {
-        cause,
-      },
-    )
+    throw notInstalled(cause)
   }
+}
+
+/** Throws CONFIG with the command that installs the packages; loads nothing. */
+export function checkAzurePackages(): void {
+  try {
+    const { resolve } = createRequire(import.meta.url)
+    for (const name of ['@azure/keyvault-keys', '@azure/identity']) resolve(name)
+  } catch (cause) {
+    throw notInstalled(cause)
+  }
+}
+
+function notInstalled(cause: unknown): SidecarError {
+  const message = `kms.provider: azure needs packages that are not installed: ${INSTALL}`
+  return new SidecarError('CONFIG', message, { cause })
 }
 
 export class AzureVault {
@@ -81,7 +91,7 @@ export class AzureVault {
   constructor(sdk: AzureSdk, options: AzureVaultOptions) {
     this.#sdk = sdk
     this.#options = options
-    this.#ca = options.caFile === undefined ? undefined : readCa(options.caFile)
+    this.#ca = readCaFile('azure', options.caFile)
     const ca = this.#ca === undefined ? {} : { ca: this.#ca }
     if (!options.isProxied) this.#agent = new TimedAgent(options.connectTimeoutMs, ca)
     this.#credential = this.#makeCredential()
@@ -150,13 +160,5 @@ export class AzureVault {
         ? {}
         : { managedIdentityClientId: clientId, workloadIdentityClientId: clientId }),
     })
-  }
-}
-
-function readCa(path: string): Buffer {
-  try {
-    return readFileSync(path)
-  } catch (cause) {
-    throw new SidecarError('CONFIG', 'kms.azure.ca_file: the file cannot be read', { cause })
   }
 }

@@ -3,10 +3,10 @@
 // Calls go to `innerApiCalls`, below the methods that the client offers: those write each request and answer, plaintext
 // keys included, to standard error when GOOGLE_SDK_NODE_LOGGING is set, and end the process with an unhandled rejection
 // when no credentials are found.
-import { readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { SidecarError } from '../../errors.ts'
 import { KmsError } from '../kms.ts'
+import { readCaFile } from './ca-file.ts'
 import type { GcpEndpoint } from './gcp-settings.ts'
 
 type KmsModule = typeof import('@google-cloud/kms')
@@ -53,10 +53,22 @@ export async function loadGcpSdk(): Promise<GcpSdk> {
     const gax: GaxModule = createRequire(here.resolve('@google-cloud/kms'))('google-gax')
     return { kms, gax }
   } catch (cause) {
-    throw new SidecarError('CONFIG', `kms.provider: gcp needs a package that is not installed: ${INSTALL}`, {
-      cause,
-    })
+    throw notInstalled(cause)
   }
+}
+
+/** Throws CONFIG with the command that installs the package; loads nothing. */
+export function checkGcpPackages(): void {
+  try {
+    createRequire(import.meta.url).resolve('@google-cloud/kms')
+  } catch (cause) {
+    throw notInstalled(cause)
+  }
+}
+
+function notInstalled(cause: unknown): SidecarError {
+  const message = `kms.provider: gcp needs a package that is not installed: ${INSTALL}`
+  return new SidecarError('CONFIG', message, { cause })
 }
 
 export class GcpConnection {
@@ -70,7 +82,7 @@ export class GcpConnection {
   constructor(sdk: GcpSdk, options: GcpConnectionOptions) {
     this.#sdk = sdk
     this.#options = options
-    this.#ca = options.caFile === undefined ? null : readCa(options.caFile)
+    this.#ca = readCaFile('gcp', options.caFile) ?? null
   }
 
   /** One call. Rejects with `KmsError` when no connection comes about, otherwise with what the client threw. */
@@ -170,13 +182,5 @@ export class GcpConnection {
       // Its error only says that the time is over, which the next round sees for itself.
       await new Promise<void>((resolve) => channel.watchConnectivityState(state, until, () => resolve()))
     }
-  }
-}
-
-function readCa(path: string): Buffer {
-  try {
-    return readFileSync(path)
-  } catch (cause) {
-    throw new SidecarError('CONFIG', 'kms.gcp.ca_file: the file cannot be read', { cause })
   }
 }

@@ -10,11 +10,14 @@ export interface MasterKey {
   readonly key: KeyObject
 }
 
-export interface LocalMasterKeySettings {
+export interface KeyFileSettings {
   /** The default master key. Other keys stand beside it. */
   readonly keyFile: string
   /** Tenant → name of a master key of its own, which stands in `local-kms-<name>.key` beside the default. */
   readonly tenantKeyMapping: ReadonlyMap<string, string>
+}
+
+export interface LocalMasterKeySettings extends KeyFileSettings {
   /** Makes key files that are not there. Who only reads old values leaves it off, so that a wrong path is an error. */
   readonly create: boolean
   /** Master keys of this provider that stored records name; looked at when a file is missing. None when absent. */
@@ -31,16 +34,38 @@ const LOST =
 
 /** Opens the key files, or makes them. Throws CONFIG with one line that names the setting and the file. */
 export async function openMasterKeys(settings: LocalMasterKeySettings): Promise<LocalMasterKeys> {
-  const { keyFile, tenantKeyMapping } = settings
-  const fallback = await openMasterKey(settings, { path: keyFile, setting: ['local', 'key_file'] })
+  const [main, ...own] = keyFiles(settings)
+  const fallback = await openMasterKey(settings, main)
   const ofTenants = new Map<string, MasterKey>()
-  const byName = Map.groupBy(tenantKeyMapping.keys(), (tenant) => tenantKeyMapping.get(tenant)!)
-  for (const [name, tenants] of byName) {
-    const path = join(dirname(keyFile), `local-kms-${name}.key`)
-    const key = await openMasterKey(settings, { path, setting: ['tenant_key_mapping', tenants[0]!] }, tenants)
+  for (const { tenants = [], ...file } of own) {
+    const key = await openMasterKey(settings, file, tenants)
     for (const tenant of tenants) ofTenants.set(tenant, key)
   }
   return { fallback, ofTenants }
+}
+
+/** A look at each key file that is there; each throws CONFIG as the opening would. */
+export function checkLocalFiles(settings: KeyFileSettings): readonly (() => Promise<void>)[] {
+  return keyFiles(settings).map((file) => async () => {
+    const bytes = await readKeyFile(file)
+    bytes?.fill(0)
+  })
+}
+
+interface UsedKeyFile extends KeyFile {
+  /** Whose own key it is; absent: everybody's who has none. */
+  readonly tenants?: readonly string[]
+}
+
+/** The default one first. */
+function keyFiles({ keyFile, tenantKeyMapping }: KeyFileSettings): readonly [UsedKeyFile, ...UsedKeyFile[]] {
+  const byName = Map.groupBy(tenantKeyMapping.keys(), (tenant) => tenantKeyMapping.get(tenant)!)
+  const own = [...byName].map(([name, tenants]) => ({
+    path: join(dirname(keyFile), `local-kms-${name}.key`),
+    setting: ['tenant_key_mapping', tenants[0]!],
+    tenants,
+  }))
+  return [{ path: keyFile, setting: ['local', 'key_file'] }, ...own]
 }
 
 /** `tenants` are those whose own key it is; all others have the default one. */

@@ -10,6 +10,8 @@ import { localSettingProblems } from './local-settings.ts'
 import { checkWrappable } from './random-key.ts'
 import { refuseFirst } from './setting-problem.ts'
 
+export { checkLocalFiles } from './local-master-keys.ts'
+
 export interface LocalKmsOptions extends LocalMasterKeySettings {
   /** With NODE_ENV=production the service refuses to start unless this is true. */
   readonly allowInProduction: boolean
@@ -25,17 +27,24 @@ const HEADER_BYTES = 1 + NONCE_BYTES
 
 /** Opens or makes the key files. Throws CONFIG with one line that names the setting. */
 export async function openLocalKms(options: LocalKmsOptions): Promise<Kms> {
-  if (options.nodeEnv === 'production' && !options.allowInProduction) {
-    throw new SidecarError(
-      'CONFIG',
-      'kms.provider: local is refused when NODE_ENV=production; choose aws, vault, gcp or azure, or set kms.local.allow_in_production: true',
-    )
-  }
+  refuseInProduction(options)
   options.log.info('Initializing KMS provider: local')
   refuseFirst(localSettingProblems(options))
   const { fallback, ofTenants } = await openMasterKeys(options)
   options.log.warn('Using LocalKmsAdapter - NOT FOR PRODUCTION USE')
   return new LocalKms(fallback, ofTenants)
+}
+
+/** Throws CONFIG. */
+export function refuseInProduction({
+  nodeEnv,
+  allowInProduction,
+}: Pick<LocalKmsOptions, 'nodeEnv' | 'allowInProduction'>): void {
+  if (nodeEnv !== 'production' || allowInProduction) return
+  throw new SidecarError(
+    'CONFIG',
+    'kms.provider: local is refused when NODE_ENV=production; choose aws, vault, gcp or azure, or set kms.local.allow_in_production: true',
+  )
 }
 
 class LocalKms implements Kms {

@@ -1,10 +1,10 @@
 // The ways to a token: one that is given, one that somebody else keeps in a file, AppRole, and Kubernetes.
 import assert from 'node:assert'
 import { readFile } from 'node:fs/promises'
-import { KmsError } from '../kms.ts'
+import { asKmsError, KmsError } from '../kms.ts'
 import { answerError, field, numberField, textField, unusableAnswer } from './vault-errors.ts'
 import type { VaultHttp } from './vault-http.ts'
-import type { VaultKmsOptions } from './vault-options.ts'
+import { type VaultKmsOptions, type VaultSettings, vaultSetting } from './vault-options.ts'
 import { namespaceHeader } from './vault-path.ts'
 
 export interface VaultToken {
@@ -61,6 +61,31 @@ export function chooseLogin(options: VaultKmsOptions, http: VaultHttp): VaultLog
     }
   }
   assert.fail('settings without a way to log in are refused before')
+}
+
+type Credentials = Pick<
+  VaultSettings,
+  'token' | 'tokenFile' | 'roleId' | 'kubernetesRole' | 'kubernetesTokenFile'
+>
+
+/**
+ * One line when the token that a file should hold is not there; `undefined` when it is, or when no file is asked for one.
+ * No reason not to start: whoever writes the file may be late.
+ */
+export async function findLateCredential(settings: Credentials): Promise<string | undefined> {
+  const { token, tokenFile, roleId, kubernetesRole, kubernetesTokenFile } = settings
+  if (token !== undefined) return undefined
+  const isKubernetes = tokenFile === undefined && roleId === undefined && kubernetesRole !== undefined
+  const path = tokenFile ?? (isKubernetes ? (kubernetesTokenFile ?? SERVICE_ACCOUNT_TOKEN) : undefined)
+  if (path === undefined) return undefined
+  try {
+    await readSecretFile(path)
+    return undefined
+  } catch (thrown) {
+    const setting = isKubernetes ? 'kubernetes_token_file' : 'token_file'
+    const { providerMessage } = asKmsError(thrown, OPERATION)
+    return vaultSetting(setting, `${providerMessage}; there is no login until a token stands in it`).message
+  }
 }
 
 function givenToken(http: VaultHttp, options: VaultKmsOptions, text: string): VaultLogin {

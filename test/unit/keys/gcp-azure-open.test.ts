@@ -165,33 +165,47 @@ describe('azure', () => {
 
 describe('without the packages', () => {
   test.each([
-    ['gcp', 'openGcpKms', 'npm install @google-cloud/kms@6.3.0', gcp()],
-    ['azure', 'openAzureKms', 'npm install @azure/keyvault-keys@4.10.2 @azure/identity@4.14.1', azure()],
-  ])('%s says how to install them', async (provider, open, command, options) => {
-    const folder = mkdtempSync(join(tmpdir(), 'betrace-no-packages-'))
-    try {
-      cpSync(join(root, 'src'), join(folder, 'src'), { recursive: true })
-      writeFileSync(join(folder, 'package.json'), '{"type":"module"}')
-      mkdirSync(join(folder, 'node_modules'))
-      for (const name of ['pino', 'pino-pretty', 'prom-client']) {
-        symlinkSync(join(root, 'node_modules', name), join(folder, 'node_modules', name))
-      }
-      const program = `
+    ['gcp', 'openGcpKms', 'gcp-connection', 'npm install @google-cloud/kms@6.3.0', gcp()],
+    [
+      'azure',
+      'openAzureKms',
+      'azure-vault',
+      'npm install @azure/keyvault-keys@4.10.2 @azure/identity@4.14.1',
+      azure(),
+    ],
+  ])(
+    '%s says how to install them, validate in the same words',
+    async (provider, open, loader, command, options) => {
+      const folder = mkdtempSync(join(tmpdir(), 'betrace-no-packages-'))
+      try {
+        cpSync(join(root, 'src'), join(folder, 'src'), { recursive: true })
+        writeFileSync(join(folder, 'package.json'), '{"type":"module"}')
+        mkdirSync(join(folder, 'node_modules'))
+        for (const name of ['pino', 'pino-pretty', 'prom-client']) {
+          symlinkSync(join(root, 'node_modules', name), join(folder, 'node_modules', name))
+        }
+        const program = `
         import { ${open} } from './src/keys/providers/${provider}.ts'
         import { silentTelemetry } from './src/telemetry.ts'
         const options = JSON.parse(process.argv[2])
-        ${open}({ ...options, tenantKeyMapping: new Map(), log: silentTelemetry().log }).catch((error) =>
-          console.log(JSON.stringify({ code: error.code, message: error.message })))`
-      writeFileSync(join(folder, 'main.ts'), program)
-      const { log: _, tenantKeyMapping: __, ...plain } = options
-      const { stdout } = await promisify(execFile)(process.execPath, ['main.ts', JSON.stringify(plain)], {
-        cwd: folder,
-      })
-      const error = JSON.parse(stdout) as { code: string; message: string } // printed by the program above
-      expect(error.code).toBe('CONFIG')
-      expect(error.message).toContain(command)
-    } finally {
-      rmSync(folder, { recursive: true, force: true })
-    }
-  })
+        const checks = Object.entries(await import('./src/keys/providers/${loader}.ts'))
+        const [, check] = checks.find(([name]) => name.startsWith('check'))
+        const lines = []
+        try { check() } catch (error) { lines.push(error.message) }
+        await ${open}({ ...options, tenantKeyMapping: new Map(), log: silentTelemetry().log }).catch((error) =>
+          lines.push(error.message))
+        console.log(JSON.stringify(lines))`
+        writeFileSync(join(folder, 'main.ts'), program)
+        const { log: _, tenantKeyMapping: __, ...plain } = options
+        const { stdout } = await promisify(execFile)(process.execPath, ['main.ts', JSON.stringify(plain)], {
+          cwd: folder,
+        })
+        const [checked, opened] = JSON.parse(stdout) as string[] // printed by the program above
+        expect(checked).toContain(command)
+        expect(opened).toBe(checked)
+      } finally {
+        rmSync(folder, { recursive: true, force: true })
+      }
+    },
+  )
 })

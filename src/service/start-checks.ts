@@ -1,0 +1,104 @@
+// What a start finds in its surroundings: files that settings name, packages that a key service needs, NODE_ENV. Each is
+// read as the start reads it, by the same function; nothing is made, opened for writing, or asked over a network.
+import { join } from 'node:path'
+import type { ExporterConfig, SidecarConfig } from '../config/schema.ts'
+import { SidecarError } from '../errors.ts'
+import { loadClientTls } from '../exporters/client-tls.ts'
+import { readCaFile } from '../keys/providers/ca-file.ts'
+import { loadSecureContext } from '../receivers/tls.ts'
+import { readPseudonymKeys } from './key-options.ts'
+import { processorOf } from './processors.ts'
+import { trustedKeys } from './verifying-keys.ts'
+
+export interface StartFindings {
+  /** Every one of them would end the start. */
+  readonly problems: readonly SidecarError[]
+  /** One line each, the setting first. What a start does not end at, and will miss. */
+  readonly warnings: readonly string[]
+}
+
+type Check = () => unknown
+
+/** For a configuration without problems. A key file that is not there is none: the start makes it. */
+export async function checkStart(
+  config: SidecarConfig,
+  env: Readonly<Record<string, string | undefined>>,
+): Promise<StartFindings> {
+  const problems: SidecarError[] = []
+  const warnings: string[] = []
+  for (const check of [...(await kmsChecks(config, env, warnings)), ...fileChecks(config)]) {
+    try {
+      await check()
+    } catch (thrown) {
+      if (!(thrown instanceof SidecarError)) throw thrown
+      problems.push(thrown)
+    }
+  }
+  return { problems, warnings }
+}
+
+async function kmsChecks(
+  { kms, storage }: SidecarConfig,
+  env: Readonly<Record<string, string | undefined>>,
+  warnings: string[],
+): Promise<readonly Check[]> {
+  switch (kms.provider) {
+    case 'local': {
+      const { checkLocalFiles, refuseInProduction } = await import('../keys/providers/local.ts')
+      const { keyFile = join(storage.directory, 'local-kms.key'), allowInProduction } = kms.local
+      const { tenantKeyMapping } = kms
+      return [
+        () => refuseInProduction({ allowInProduction, nodeEnv: env.NODE_ENV }),
+        ...checkLocalFiles({ keyFile, tenantKeyMapping }),
+      ]
+    }
+    case 'aws': {
+      const { checkAwsPackage } = await import('../keys/providers/aws-clients.ts')
+      return [checkAwsPackage]
+    }
+    case 'vault': {
+      const { loadVaultTls } = await import('../keys/providers/vault-tls.ts')
+      const { findLateCredential } = await import('../keys/providers/vault-login.ts')
+      const late = await findLateCredential(kms.vault)
+      if (late !== undefined) warnings.push(late)
+      return [() => loadVaultTls(kms.vault)]
+    }
+    case 'gcp': {
+      const { checkGcpPackages } = await import('../keys/providers/gcp-connection.ts')
+      return [checkGcpPackages, () => readCaFile('gcp', kms.gcp.caFile)]
+    }
+    case 'azure': {
+      const { checkAzurePackages } = await import('../keys/providers/azure-vault.ts')
+      return [checkAzurePackages, () => readCaFile('azure', kms.azure.caFile)]
+    }
+  }
+}
+
+function fileChecks(config: SidecarConfig): readonly Check[] {
+  const { pseudonymKeyFile } = config.kms
+  const protocols = [...config.receivers.values()].flatMap(({ grpc, http }) => [
+    { setting: 'receivers.otlp.protocols.grpc.tls', tls: grpc?.tls },
+    { setting: 'receivers.otlp.protocols.http.tls', tls: http?.tls },
+  ])
+  return [
+    () => pseudonymKeyFile !== undefined && readPseudonymKeys(pseudonymKeyFile),
+    () => trustedKeys(processorOf(config, 'traces', 'signing')),
+    ...protocols.map(
+      ({ setting, tls }) =>
+        () =>
+          tls && loadSecureContext(tls, setting),
+    ),
+    ...[...config.exporters].map(
+      ([id, exporter]) =>
+        () =>
+          checkNextHop(id, exporter),
+    ),
+  ]
+}
+
+function checkNextHop(id: string, exporter: ExporterConfig): void {
+  if (exporter.type !== 'otlp_grpc' && exporter.type !== 'otlp_http') return
+  const { tls, endpoint } = exporter
+  const isPlain = exporter.type === 'otlp_grpc' ? tls.insecure : endpoint.startsWith('http://')
+  if (!isPlain) loadClientTls(tls, `exporters.${id}.tls`)
+}
