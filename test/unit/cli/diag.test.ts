@@ -143,7 +143,7 @@ test('a healthy sidecar and a whole configuration give a complete bundle, code 0
   expect(unpacked(out.trim())('config.yaml')).toContain('token: "[redacted]"')
 })
 
-const KEY_ARN = 'arn:aws:kms:eu-west-1:123456789012:key/here'
+const KEY_ARN = 'arn:aws:kms:eu-west-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab'
 
 test.each<[string, string, Record<string, string>]>([
   ['by its status', ADMIN_TOKEN, { 'betrace.kms.provider': 'aws', 'aws.kms.master-key-id': KEY_ARN }],

@@ -253,7 +253,7 @@ test('a region beside the ARN of another is named by the setting that it differs
   const aws = 'aws: { region: eu-west-1, master_key_id: "arn:aws:kms:us-east-1:123456789012:key/a" }'
   const { problems } = await load([`kms: { provider: aws, ${aws} }`], { kmsProviders: ['aws'] })
   expect(problems).toMatchObject([
-    { path: 'kms.aws.region', message: 'differs from the region in the ARN of kms.aws.master_key_id' },
+    { path: 'kms.aws.region', message: 'differs from us-east-1, the region in kms.aws.master_key_id' },
   ])
 })
 

@@ -341,7 +341,7 @@ test('an operator sees the outage, resets the breaker and sees it heal, as the r
       tests: Record<string, string>
     }
   expect((await validate()).overall).toBe('PASS')
-  door.fail('access_denied')
+  door.fail('key_disabled')
   await Promise.all(Array.from({ length: 30 }, (_, index) => send(sidecar, PERSONAL, `stranger-${index}`)))
   expect(await sidecar.metric('circuit_breaker_state', 'kms-encryption-key')).toBe(1)
   const status = async () =>
@@ -356,13 +356,13 @@ test('an operator sees the outage, resets the breaker and sees it heal, as the r
     name: 'kms-encryption-key',
     master_key: door.masterKeyId,
     state: 'open',
-    error_type: 'access_denied',
+    error_type: 'key_disabled',
   })
   const failing = await validate()
   expect(failing.overall).toBe('FAIL')
   // The default tenant's key is at hand since the first validation, whatever the service says now.
   expect(failing.tests.key_retrieval_cache_hit).toMatch(/^PASS/)
-  expect(failing.tests.key_retrieval_cache_miss).toMatch(/^FAIL .*access_denied/)
+  expect(failing.tests.key_retrieval_cache_miss).toMatch(/^FAIL .*key_disabled/)
 
   door.failure = undefined
   expect((await send(sidecar, PERSONAL, 'another')).status).toBe(503) // the breaker is open for an hour
