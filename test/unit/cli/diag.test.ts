@@ -155,6 +155,7 @@ test.each<[string, string, Record<string, string>]>([
     writeFileSync(
       good,
       readFileSync(config, 'utf8')
+        .replace(/.*otlp_(?:http\/keyed|grpc\/bare).*\n/g, '')
         .replace(/https:\/\/user:[^@]*@/, 'https://')
         .replace(/token: "test.*"/, `token: "${token}"`),
     )
