@@ -153,7 +153,8 @@ async function assemble(
   const kms = guardKms(opened, config, around)
   closers.push(() => kms.close())
   const strangersKms = meterKms(opened, config, around)
-  const trust = new AnnouncementTrust({ kms: strangersKms, store: keyStore, clock })
+  const isServiceFailing = (): boolean => keys.status().lastError !== undefined
+  const trust = new AnnouncementTrust({ kms: strangersKms, store: keyStore, clock, isServiceFailing })
   const trusted = await trustedKeys(processorOf(config, 'traces', 'signing'))
   const hooks = {
     isTrustedAnnouncement: (kid: string, text: string) => trust.isTrusted(kid, text),

@@ -58,6 +58,14 @@ export class MeteredKms implements Kms {
     return this.#kms.masterKeyId
   }
 
+  masterKeyOf(tenantId: string): string {
+    return this.#kms.masterKeyOf?.(tenantId) ?? this.masterKeyId
+  }
+
+  canonicalKeyId(masterKeyId: string): string {
+    return this.#kms.canonicalKeyId?.(masterKeyId) ?? masterKeyId
+  }
+
   generateDataKey(context: KmsContext, signal: AbortSignal): Promise<GeneratedDataKey> {
     return this.#call('generate_data_key', context.purpose, signal, (signal) =>
       this.#kms.generateDataKey(context, signal),

@@ -26,6 +26,11 @@ const CHECKS_AT_ONCE_MAX = 16
 /** A burst for a start, when every tenant's key is new; then more than hourly keys of 100,000 tenants need. */
 const CHECKS_MAX = 2_000
 const CHECKS_PER_SECOND = 50
+/**
+ * So long a request is held back for an announcement under a master key that our configuration does not name and that
+ * cannot be reached, while our own can: it may be one that was ours, or one that never was.
+ */
+const STRANGE_KEY_MS = 60_000
 const PREFIX = Buffer.from(ANNOUNCEMENT_KEY_PREFIX)
 
 export interface TrustParts {
@@ -33,6 +38,8 @@ export interface TrustParts {
   readonly kms: Kms
   readonly store: KeyStore
   readonly clock: Clock
+  /** Whether our own calls to the key service fail. */
+  readonly isServiceFailing: () => boolean
 }
 
 /** Lets the key service be asked with a request's own patience; the pipeline's. */
@@ -52,6 +59,8 @@ export class AnnouncementTrust {
   // By a hash of attribute key and text: a kid is a short hash, and two texts could be made to share it.
   readonly #verdicts = new LRUCache<string, Verdict>({ max: VERDICTS_MAX })
   readonly #underWay = new Map<string, Promise<void>>()
+  /** When nobody could say for the first time; on `clock.monotonicMs()`. */
+  readonly #unsaidSinceMs = new LRUCache<string, number>({ max: VERDICTS_MAX })
 
   constructor(parts: TrustParts) {
     this.#parts = parts
@@ -118,11 +127,22 @@ export class AnnouncementTrust {
     } catch (thrown) {
       const error = asSidecarError(thrown)
       // A "no" from before stands while nobody can be asked; where there is none, the request comes again.
-      if (error.isRetryable && !this.#verdicts.has(key)) throw cannotSay(error)
+      if (error.isRetryable && !this.#verdicts.has(key) && this.#mayHeal(key, text)) throw cannotSay(error)
       const isForGood = error.code === 'SEALED_VALUE'
       const askAgainAtMs = isForGood ? Number.POSITIVE_INFINITY : nowMs + REFUSED_MS
       this.#verdicts.set(key, { isOurs: false, askAgainAtMs })
     }
+  }
+
+  #mayHeal(key: string, text: string): boolean {
+    const { kms, clock, isServiceFailing } = this.#parts
+    const { masterKeyId, context } = parseAnnouncement(text)!
+    const canonical = (id: string): string => kms.canonicalKeyId?.(id) ?? id
+    const ours = [kms.masterKeyId, kms.masterKeyOf?.(context.tenantId) ?? kms.masterKeyId]
+    if (isServiceFailing() || ours.some((id) => canonical(id) === canonical(masterKeyId))) return true
+    const sinceMs = this.#unsaidSinceMs.get(key) ?? clock.monotonicMs()
+    this.#unsaidSinceMs.set(key, sinceMs)
+    return clock.monotonicMs() - sinceMs < STRANGE_KEY_MS
   }
 
   /** What needs no key service to say; `undefined` where it has to be asked. */

@@ -1,5 +1,6 @@
 // What other sidecars' announcements, real and forged, may cost this one.
 import { afterEach, describe, expect, test } from 'vitest'
+import { type Clock, systemClock } from '../../../src/clock.ts'
 import { announcementKey } from '../../../src/keys/announcement.ts'
 import type { KmsError } from '../../../src/keys/kms.ts'
 import { SealingKey } from '../../../src/keys/sealing-key.ts'
@@ -14,9 +15,12 @@ afterEach(async () => {
   }
 })
 
-async function start(sets: readonly string[] = []): Promise<{ sidecar: TestSidecar; door: DoorKms }> {
+async function start(
+  sets: readonly string[] = [],
+  clock: Clock = systemClock,
+): Promise<{ sidecar: TestSidecar; door: DoorKms }> {
   const door = await DoorKms.open()
-  const sidecar = await startSidecar(sets, undefined, { openKms: async () => door })
+  const sidecar = await startSidecar(sets, undefined, { openKms: async () => door, clock })
   running.push(sidecar)
   await sidecar.until('the first readiness check', () => door.count('describe_key') === 1)
   return { sidecar, door }
@@ -108,6 +112,22 @@ describe('announcements of others', () => {
     expect((await send(sidecar, body)).status).toBe(503)
     expect(performance.now() - startMs).toBeLessThan(3_000)
     expect((await send(sidecar, request([]))).status).toBe(200)
+  })
+
+  test('under a master key that cannot be reached hold a request back for a minute, not for ever', async () => {
+    let skippedMs = 0
+    const clock: Clock = { ...systemClock, monotonicMs: () => systemClock.monotonicMs() + skippedMs }
+    const { sidecar, door } = await start(['service.limits.wait_max=100ms'], clock)
+    const [key, text] = await announced(door, 'acme')
+    const strange = text.replace(/"masterKeyId":"[^"]+"/, '"masterKeyId":"a-key-of-nowhere"')
+    door.fail('network', 'decrypt')
+    const named = request([[key, text]])
+    const unnamed = request([[announcementKey(strange), strange]])
+    for (const body of [named, unnamed]) expect((await send(sidecar, body)).status).toBe(503)
+    skippedMs = 61_000
+    expect((await send(sidecar, named)).status).toBe(503)
+    expect((await send(sidecar, unnamed)).status).toBe(200)
+    expect(await removed(sidecar)).toBe(1)
   })
 
   test('wait out a hiccup of the key service, and their failures are in metric and log', async () => {
