@@ -13,7 +13,10 @@ import type { Processors } from './processors.ts'
 const DAY_MS = 86_400_000
 
 /** Reads `kms.pseudonym_key_file` where it is set. Rejects CONFIG with one line. */
-export async function keysOptions(config: SidecarConfig, processors: Processors): Promise<KeysOptions> {
+export async function keysOptions(
+  config: SidecarConfig,
+  processors: Pick<Processors, 'dataClasses' | 'tenantSecret'>,
+): Promise<KeysOptions> {
   const { cache, request, breaker, rotation, pseudonymKeyFile } = config.kms
   return {
     ...KEYS_DEFAULTS,
