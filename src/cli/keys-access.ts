@@ -35,12 +35,15 @@ import { loadFromArguments, reportFindings } from './config-options.ts'
 import { openKeyStore } from './key-store-access.ts'
 import type { CommandIo } from './terminal.ts'
 
-export interface WritableKeys {
+export interface WritableRecords {
   readonly config: SidecarConfig
   readonly store: ErasableKeyStore
-  readonly kms: Kms
   readonly clock: Clock
   close(): Promise<void>
+}
+
+export interface WritableKeys extends WritableRecords {
+  readonly kms: Kms
 }
 
 /** The configuration that the command line names. Rejects CONFIG after its problems were printed. */
@@ -61,33 +64,49 @@ export async function openConfiguredKms(config: SidecarConfig, io: CommandIo, cr
   return new MeteredKms({ kms, metrics, log, clock: systemClock, requestMsMax })
 }
 
-/** Key service and records, for writing. Rejects CONFIG; STORE_LOCKED while a sidecar runs on the folder. */
-export async function openWritableKeys(
+/** Records for writing, without the key service, which may be gone. Rejects CONFIG; STORE_LOCKED while a sidecar runs on the folder. */
+export async function openWritableRecords(
   configArgv: readonly string[],
   io: CommandIo,
-  create: boolean,
-): Promise<WritableKeys> {
+): Promise<WritableRecords> {
   const config = await loadKeysConfig(configArgv, io)
   const { directory } = config.storage
   if (!existsSync(join(directory, DATA_FILE)))
     throw new SidecarError('CONFIG', 'storage.directory: there is no data in it')
   const lock = lockDirectory(directory)
   try {
-    const kms = await openConfiguredKms(config, io, create)
     const store = new FolderKeyStore(directory, config)
     return {
       config,
       store,
-      kms,
       clock: systemClock,
       close: async () => {
         await store.close()
-        await kms.close()
         lock.release()
       },
     }
   } catch (thrown) {
     lock.release()
+    throw thrown
+  }
+}
+
+/** Key service and records, for writing. Rejects as `openWritableRecords` does. */
+export async function openWritableKeys(
+  configArgv: readonly string[],
+  io: CommandIo,
+  create: boolean,
+): Promise<WritableKeys> {
+  const records = await openWritableRecords(configArgv, io)
+  try {
+    const kms = await openConfiguredKms(records.config, io, create)
+    const close = async (): Promise<void> => {
+      await records.close()
+      await kms.close()
+    }
+    return { ...records, kms, close }
+  } catch (thrown) {
+    await records.close()
     throw thrown
   }
 }

@@ -7,6 +7,7 @@ export const KEYS_USAGE = `Usage: betrace keys list [--tenant T] [--json]
        betrace keys export [--tenant T]
        betrace keys rotate [--tenant T [--pseudonym] | --all]
        betrace keys revoke KEY_ID --tenant T
+       betrace keys retire --tenant T
        betrace keys rewrap [--from OLD_CONFIG]
        betrace keys shred --tenant T
        betrace keys share-pseudonyms [--shared]
@@ -25,13 +26,16 @@ Writing, with the sidecar stopped:
   rotate               new signing keys, endorsed by the old ones: of tenants
                        whose key is too old, of one, or --all;
                        --pseudonym: its pseudonym key too, which ends the joins
-  revoke               nothing that this key signed counts any more
+  revoke               nothing that this key signed counts any more, and no
+                       key that it endorsed; it was stolen
+  retire               end a tenant's key without a successor: what it signed
+                       stays good, rotation passes the tenant over
   rewrap               wrap every stored key under the master key configured
                        now; --from: the configuration that still opens them
   shred                destroy the tenant's secret: what was sealed with it
                        can never be read again
 Options:
-  --yes                do not ask (revoke, shred, rotate --pseudonym)
+  --yes                do not ask (revoke, retire, shred, rotate --pseudonym)
 ${CONFIG_OPTIONS_HELP}Exit codes: 0 good, 1 failed or a record is damaged, 2 cannot tell, 3 usage.
 `
 
@@ -41,6 +45,7 @@ export type KeysAction =
   | 'export'
   | 'rotate'
   | 'revoke'
+  | 'retire'
   | 'rewrap'
   | 'shred'
   | 'share-pseudonyms'
@@ -72,6 +77,7 @@ const TAKES: Readonly<Record<KeysAction, { readonly keyId: boolean; readonly fla
   export: { keyId: false, flags: ['tenant', 'json'] },
   rotate: { keyId: false, flags: ['tenant', 'all', 'pseudonym', 'yes'] },
   revoke: { keyId: true, flags: ['tenant', 'yes'] },
+  retire: { keyId: false, flags: ['tenant', 'yes'] },
   rewrap: { keyId: false, flags: ['from'] },
   shred: { keyId: false, flags: ['tenant', 'yes'] },
   'share-pseudonyms': { keyId: false, flags: ['tenant', 'shared', 'renew', 'keep', 'from'] },
@@ -103,7 +109,7 @@ export function readKeysArguments(argv: readonly string[]): KeysArguments | stri
   const misplaced = FLAGS.find((flag) => values[flag] !== undefined && !takes.flags.includes(flag))
   if (misplaced !== undefined) return `${action} does not take --${misplaced}`
   const needsTenant =
-    action === 'revoke' || action === 'shred' || values.pseudonym === true || values.renew === true
+    ['revoke', 'retire', 'shred'].includes(action) || values.pseudonym === true || values.renew === true
   if (needsTenant && values.tenant === undefined) return `${action} needs --tenant here`
   if (action === 'share-pseudonyms' && values.from !== undefined && values.keep === undefined)
     return '--from moves what --keep names'

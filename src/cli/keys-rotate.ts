@@ -1,11 +1,11 @@
-// `betrace keys rotate | revoke`, with the sidecar stopped. Data keys need neither: every start makes new ones.
+// `betrace keys rotate`, with the sidecar stopped. Data keys do not need it: every start makes new ones.
 import type { SidecarConfig } from '../config/schema.ts'
 import { asSidecarError } from '../errors.ts'
 import { KeyRecordError } from '../keys/key-record.ts'
 import { KmsError } from '../keys/kms.ts'
 import { rotatePseudonymKey } from '../keys/pseudonym-keys.ts'
 import { SigningAges } from '../keys/signing-ages.ts'
-import { revokeSigningKey, rotateSigningKey } from '../keys/signing-keys.ts'
+import { rotateSigningKey } from '../keys/signing-keys.ts'
 import { readPseudonymKeys } from '../service/key-options.ts'
 import type { KeysIo } from './keys.ts'
 import type { WritableKeys } from './keys-access.ts'
@@ -46,40 +46,6 @@ async function isPseudonymKeyGiven({ kms }: SidecarConfig, tenant: string): Prom
   if (kms.pseudonymKeyFile === undefined) return false
   const given = await readPseudonymKeys(kms.pseudonymKeyFile)
   return given.shared !== undefined || given.tenants.has(tenant)
-}
-
-export async function revokeKey(keys: WritableKeys, args: KeysArguments, io: KeysIo): Promise<number> {
-  const [keyId, tenant] = [args.keyId ?? '', args.tenant ?? '']
-  const question = `Revoke ${shown(keyId)} of ${shown(tenant)}: nothing that it signed will count any more, and no key that it endorsed.`
-  if (!(await confirm(question, keyId, args.isConfirmed, io))) return notConfirmed(io)
-  try {
-    const isNew = await revokeSigningKey(keys, tenant, keyId)
-    io.stdout.write(
-      isNew
-        ? `revoked ${keyId}; the tenant’s next signature makes a first key: hand it to your verifiers\n`
-        : `${keyId} was revoked before\n`,
-    )
-    return ExitCode.GOOD
-  } catch (thrown) {
-    if (!(thrown instanceof KeyRecordError)) throw thrown
-    return setAside(keys, tenant, keyId, io)
-  }
-}
-
-/** A damaged key can neither sign nor be shown to anybody; it only keeps its tenant from getting another one. */
-async function setAside(keys: WritableKeys, tenant: string, keyId: string, io: KeysIo): Promise<number> {
-  const bytes = keys.store.get('signing', tenant, keyId)
-  if (bytes === undefined) {
-    io.stderr.write('betrace keys: the tenant has no such key\n')
-    return ExitCode.FAILED
-  }
-  await keys.store.remove('signing', tenant, keyId)
-  io.stdout.write(
-    `the record of ${shown(keyId)} was damaged and is removed; the next signature makes a first key.\n` +
-      'Its public key is only where it was exported before. The record, in base64:\n' +
-      `${Buffer.from(bytes).toString('base64')}\n`,
-  )
-  return ExitCode.GOOD
 }
 
 async function tenantsToRotate(

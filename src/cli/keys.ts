@@ -4,11 +4,19 @@
 import { asSidecarError } from '../errors.ts'
 import { reportUsage } from './help.ts'
 import { type OpenKeyStore, openKeyStore } from './key-store-access.ts'
-import { loadKeysConfig, openReadableKeys, openWritableKeys, type WritableKeys } from './keys-access.ts'
+import {
+  loadKeysConfig,
+  openReadableKeys,
+  openWritableKeys,
+  openWritableRecords,
+  type WritableKeys,
+  type WritableRecords,
+} from './keys-access.ts'
 import { KEYS_USAGE, type KeysAction, type KeysArguments, readKeysArguments } from './keys-arguments.ts'
+import { retireKey, revokeKey } from './keys-end.ts'
 import { showPublicKeys } from './keys-public.ts'
 import { rewrapKeys } from './keys-rewrap.ts'
-import { revokeKey, rotateKeys } from './keys-rotate.ts'
+import { rotateKeys } from './keys-rotate.ts'
 import { sharePseudonyms } from './keys-share.ts'
 import { shredTenant } from './keys-shred.ts'
 import { type CommandIo, ExitCode } from './terminal.ts'
@@ -19,13 +27,18 @@ export type KeysIo = CommandIo & { readonly stdin?: NodeJS.ReadableStream & { re
 /** How the command reaches records for reading; tests give their own. */
 export type OpenRecords = (configArgv: readonly string[], io: CommandIo) => Promise<OpenKeyStore>
 
-type WritingAction = (keys: WritableKeys, args: KeysArguments, io: KeysIo) => Promise<number>
+type Action<K> = (keys: K, args: KeysArguments, io: KeysIo) => Promise<number>
 
-const WRITING: Readonly<Partial<Record<KeysAction, WritingAction>>> = {
+const WRITING: Readonly<Partial<Record<KeysAction, Action<WritableKeys>>>> = {
   rotate: rotateKeys,
-  revoke: revokeKey,
   rewrap: rewrapKeys,
   shred: shredTenant,
+}
+
+/** These work when the key service, or the tenant's master key, is gone. */
+const ENDING: Readonly<Partial<Record<KeysAction, Action<WritableRecords>>>> = {
+  revoke: revokeKey,
+  retire: retireKey,
 }
 
 export async function keys(
@@ -42,9 +55,10 @@ export async function keys(
     return reportUsage(io, 'keys', args)
   }
   const surroundings: KeysIo = { ...io, env: io.env ?? process.env, cwd: io.cwd ?? process.cwd() }
-  const writing = WRITING[args.action]
+  const [writing, ending] = [WRITING[args.action], ENDING[args.action]]
   try {
     if (writing !== undefined) return await write(writing, args, surroundings)
+    if (ending !== undefined) return await end(ending, args, surroundings)
     if (args.action === 'share-pseudonyms') return await share(args, surroundings)
     const opened = await openRecords(args.configArgv, surroundings)
     try {
@@ -60,13 +74,22 @@ export async function keys(
       return ExitCode.FAILED
     }
     io.stderr.write(`betrace keys: ${error.message}\n`)
-    return writing === undefined ? ExitCode.CANNOT_TELL : ExitCode.FAILED
+    return writing === undefined && ending === undefined ? ExitCode.CANNOT_TELL : ExitCode.FAILED
   }
 }
 
-async function write(action: WritingAction, args: KeysArguments, io: KeysIo): Promise<number> {
+async function write(action: Action<WritableKeys>, args: KeysArguments, io: KeysIo): Promise<number> {
   // Of the actions, only a move to a new master key may make one.
   const opened = await openWritableKeys(args.configArgv, io, args.action === 'rewrap')
+  try {
+    return await action(opened, args, io)
+  } finally {
+    await opened.close()
+  }
+}
+
+async function end(action: Action<WritableRecords>, args: KeysArguments, io: KeysIo): Promise<number> {
+  const opened = await openWritableRecords(args.configArgv, io)
   try {
     return await action(opened, args, io)
   } finally {

@@ -1,7 +1,7 @@
 // Ed25519 keys that sign a tenant's evidence. Made here, wrapped by the key service, and stored with their public half
 // before the first signature, so that there is never a signature whose key nobody can show.
 import { createPrivateKey, createPublicKey, type KeyObject, randomBytes } from 'node:crypto'
-import { signEndorsement } from './endorsement.ts'
+import { judgeEndorsements, signEndorsement } from './endorsement.ts'
 import { ended } from './key-history.ts'
 import {
   decodeKeyRecord,
@@ -115,23 +115,65 @@ export async function openSigningKey(
   return key
 }
 
+export interface Revocation {
+  /** False when it was revoked before. */
+  readonly isNew: boolean
+  /** Keys that signed until now, and for which nobody vouches any more. */
+  readonly endedKeyIds: readonly string[]
+}
+
 /**
- * Ends a key for good: nothing that it signed counts any more, and it endorses nobody. False when it already was.
- * Rejects with `KeyRecordError` when the record is not there or damaged.
+ * Ends a key for good: nothing that it signed counts any more, and no key that it endorsed. Was the one in use such a
+ * key, it is over too, and the next signature makes a first key. Written in this order: the end of the key in use, the
+ * revocation; a death between them leaves no key in use, and the next call does the rest. Rejects with `KeyRecordError`
+ * when the record is not there or damaged.
  */
 export async function revokeSigningKey(
-  parts: StoredKeyParts,
+  parts: Pick<StoredKeyParts, 'store' | 'clock'>,
   tenant: string,
   keyId: string,
-): Promise<boolean> {
+): Promise<Revocation> {
   const bytes = parts.store.get('signing', tenant, keyId)
   if (bytes === undefined) throw new KeyRecordError('signing', tenant, keyId)
   const record = decodeKeyRecord('signing', tenant, keyId, bytes)
-  if (record.status === 'REVOKED') return false
+  const isNew = record.status !== 'REVOKED'
   const notAfterMs = Math.min(record.notAfterMs ?? Number.POSITIVE_INFINITY, parts.clock.nowMs())
-  const revoked: KeyRecord = { ...record, status: 'REVOKED', notAfterMs }
-  await parts.store.put('signing', tenant, keyId, encodeKeyRecord('signing', revoked))
-  return true
+  const revoked: KeyRecord = isNew ? { ...record, status: 'REVOKED', notAfterMs } : record
+  const isUnvouched = (key: KeyRecord, records: readonly KeyRecord[]): boolean => {
+    const judged = records.map((each) => ({ ...(each.id === keyId ? revoked : each), keyId: each.id }))
+    return key.id !== keyId && judgeEndorsements(tenant, judged).get(key.id) === 'endorser_revoked'
+  }
+  const endedKeyIds = await endActive(parts, tenant, isUnvouched)
+  if (isNew) await parts.store.put('signing', tenant, keyId, encodeKeyRecord('signing', revoked))
+  return { isNew, endedKeyIds }
+}
+
+/**
+ * Ends the key in use without a successor: what it signed stays good, rotation passes the tenant over, and its next
+ * signature, if there is ever one, makes a first key. Needs no key service. The ids of the keys that were in use.
+ */
+export function retireSigningKey(
+  parts: Pick<StoredKeyParts, 'store' | 'clock'>,
+  tenant: string,
+): Promise<readonly string[]> {
+  return endActive(parts, tenant, () => true)
+}
+
+/** One after the other, since behind an active key an older one may come to light that never was ended. */
+async function endActive(
+  { store, clock }: Pick<StoredKeyParts, 'store' | 'clock'>,
+  tenant: string,
+  isToEnd: (key: KeyRecord, records: readonly KeyRecord[]) => boolean,
+): Promise<string[]> {
+  const endedIds: string[] = []
+  for (;;) {
+    const { records } = storedKeys(store, 'signing', tenant)
+    const active = records.findLast(({ status }) => status === 'ACTIVE')
+    if (active === undefined || !isToEnd(active, records)) return endedIds
+    const end: KeyRecord = { ...active, status: 'ROTATED', notAfterMs: clock.nowMs() }
+    await store.put('signing', tenant, active.id, encodeKeyRecord('signing', end))
+    endedIds.push(active.id)
+  }
 }
 
 /** What of a stored record anybody may know. */

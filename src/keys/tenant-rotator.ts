@@ -93,11 +93,13 @@ export class TenantRotator {
   async revoke(tenant: string, keyId: string): Promise<boolean> {
     const { stored, signing, log } = this.#parts
     await this.#running.get(tenant)?.catch(() => undefined)
-    const isNew = await revokeSigningKey(stored, tenant, keyId)
+    const { isNew, endedKeyIds } = await revokeSigningKey(stored, tenant, keyId)
     signing.delete(tenant)
     this.#parts.public.delete(tenant)
     this.noteLoaded(tenant)
     if (isNew) log.warn({ tenant, keyId }, 'Signing key revoked: nothing that it signed counts any more')
+    for (const ended of endedKeyIds)
+      log.warn({ tenant, keyId: ended }, 'Signing key ended: only a revoked key vouched for it')
     return isNew
   }
 

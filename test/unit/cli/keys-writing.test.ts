@@ -1,5 +1,5 @@
 import { createPublicKey, verify } from 'node:crypto'
-import { copyFileSync, cpSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { copyFileSync, cpSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { PassThrough } from 'node:stream'
 import { describe, expect, test } from 'vitest'
@@ -149,6 +149,34 @@ describe('keys revoke', () => {
     expect(statuses.toSorted()).toEqual(['ACTIVE', 'REVOKED'])
   })
 
+  test('before or after a rotation leaves no key in use that the revoked one endorsed, and says what follows', async () => {
+    for (const isRotatedFirst of [false, true]) {
+      const folder = new KeysFolder()
+      const [stolen] = await folder.run(['acme'])
+      if (isRotatedFirst) expect((await folder.command(['rotate', '--tenant', 'acme'])).code).toBe(0)
+      const { code, out } = await folder.command(['revoke', stolen!.keyId, '--tenant', 'acme', '--yes'])
+      expect(code).toBe(0)
+      expect(out.includes('nobody but the revoked key vouched for it')).toBe(isRotatedFirst)
+      expect(out).toContain('the tenant’s next signature makes a first key')
+      expect((await folder.command(['rotate', '--tenant', 'acme'])).out).toContain('has no signing key yet')
+      const [next] = await folder.run(['acme'])
+      const shown = await folder.command(['show', next!.keyId])
+      expect(shown.out).toContain('a first key: trust it by other means')
+      expect(shown.out).toMatch(/status\s+ACTIVE/)
+    }
+  })
+
+  test('of a key that is over says which one goes on signing', async () => {
+    const folder = new KeysFolder()
+    const [left] = await folder.run(['acme'])
+    const argv = ['revoke', left!.keyId, '--tenant', 'acme', '--yes']
+    await folder.command(argv)
+    const [next] = await folder.run(['acme'])
+    expect((await folder.command(argv)).out).toBe(
+      `${left!.keyId} was revoked before\nthe tenant goes on signing with ${next!.keyId}\n`,
+    )
+  })
+
   test('of a damaged key removes its record, shows it, and the tenant signs again', async () => {
     const folder = new KeysFolder()
     const [left] = await folder.run(['acme'])
@@ -178,6 +206,50 @@ describe('keys revoke', () => {
       expect(err()).toContain(`Type ${left!.keyId} to confirm`)
       expect((await exported(folder)).get('acme')![0]!.status).toBe(code === 0 ? 'REVOKED' : 'ACTIVE')
     }
+  })
+})
+
+describe('keys retire', () => {
+  const mapping = new Map([['acme', 'acme-key']])
+  const mapped = 'kms.tenant_key_mapping={"acme":"acme-key"}'
+
+  test('with the tenant’s master key gone: rotation passes it over, and its evidence stays verifiable', async () => {
+    const folder = new KeysFolder(mapping)
+    const left = await folder.run(['acme', 'other'])
+    rmSync(join(folder.folder, 'a', 'local-kms-acme-key.key'))
+    expect((await folder.command(['rotate', '--all'])).code).toBe(1)
+    const run = (...argv: string[]) => folder.command(argv, 'a', mapped)
+    expect((await run('retire', '--tenant', 'acme')).code).toBe(3)
+    const { code, out } = await run('retire', '--tenant', 'acme', '--yes')
+    expect(code).toBe(0)
+    expect(out.replaceAll('\n', ' ')).toContain(
+      `retired ${left[0]!.keyId} of acme: what it signed stays verifiable`,
+    )
+    await expectVerifiable(folder, left)
+    const rotated = await folder.command(['rotate', '--all'])
+    expect([rotated.code, rotated.out]).toEqual([
+      0,
+      expect.stringMatching(/^other: \S+ is followed by \S+\n$/),
+    ])
+    expect(await run('retire', '--tenant', 'acme', '--yes')).toEqual({
+      code: 1,
+      out: '',
+      err: 'betrace keys: the tenant has no key in use\n',
+    })
+    expect((await run('retire', '--yes')).code).toBe(3)
+    const [record] = (await exported(folder)).get('acme')!
+    expect(record).toMatchObject({ status: 'ROTATED', notAfter: expect.any(String) })
+  })
+
+  test('a tenant that comes back signs under a first key', async () => {
+    const folder = new KeysFolder()
+    const left = await folder.run(['acme'])
+    await folder.command(['retire', '--tenant', 'acme', '--yes'])
+    left.push(...(await folder.run(['acme'])))
+    expect(left[1]!.keyId).not.toBe(left[0]!.keyId)
+    await expectVerifiable(folder, left)
+    const next = (await exported(folder)).get('acme')!.find(({ keyId }) => keyId === left[1]!.keyId)
+    expect(next).toMatchObject({ status: 'ACTIVE', endorsedBy: null })
   })
 })
 

@@ -366,6 +366,54 @@ describe('revocation', () => {
     expect(log()).toContain('Signing key revoked')
   })
 
+  test('of a key that endorsed the one in use ends that one too, through any number of rotations', async () => {
+    for (const rotations of [1, 3]) {
+      const { keys, log } = await build()
+      const stolen = await keys.loadSigningKey('acme', never)
+      for (let turn = 0; turn < rotations; turn++) await keys.rotate('acme', 'requested', never)
+      const inUse = keys.signingKey('acme')!
+      expect(await keys.revoke('acme', stolen.keyId)).toBe(true)
+      expect(keys.signingKey('acme')).toBeUndefined()
+      const next = await keys.loadSigningKey('acme', never)
+      expect([stolen.keyId, inUse.keyId]).not.toContain(next.keyId)
+      const records = keys.publicKeys('acme')
+      expect(activeOf(keys)).toEqual([expect.objectContaining({ keyId: next.keyId, endorsedBy: null })])
+      // It was not stolen itself, so it is over and not revoked.
+      expect(records.find(({ keyId }) => keyId === inUse.keyId)).toMatchObject({
+        status: 'ROTATED',
+        notAfter: expect.any(String),
+      })
+      expect(log()).toContain('Signing key ended')
+    }
+  })
+
+  test('of a key that has nothing to do with the one in use leaves that one alone', async () => {
+    const { keys } = await build()
+    const first = await keys.loadSigningKey('acme', never)
+    await keys.revoke('acme', first.keyId)
+    const second = await keys.loadSigningKey('acme', never)
+    expect(await keys.revoke('acme', first.keyId)).toBe(false)
+    expect((await keys.loadSigningKey('acme', never)).keyId).toBe(second.keyId)
+  })
+
+  test('that died halfway is ended by the next call, and no key that it endorsed signs', async () => {
+    for (const dieAt of [1, 2])
+      for (const lands of [false, true]) {
+        const kms = await DoorKms.open()
+        const store = new MemoryKeyStore()
+        const { keys } = await build({ kms, store })
+        const stolen = await keys.loadSigningKey('acme', never)
+        await keys.rotate('acme', 'requested', never)
+        store.dieAtPut = dieAt
+        store.lastPutLands = lands
+        await keys.revoke('acme', stolen.keyId).catch(() => undefined)
+        const next = await build({ kms, store: store.restarted() })
+        await next.keys.revoke('acme', stolen.keyId)
+        await next.keys.loadSigningKey('acme', never)
+        expect(activeOf(next.keys)).toEqual([expect.objectContaining({ endorsedBy: null })])
+      }
+  })
+
   test('of a key whose rotation was cut short brings nothing back', async () => {
     const kms = await DoorKms.open()
     const store = new MemoryKeyStore()
