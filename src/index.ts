@@ -1,8 +1,9 @@
 // The library: what another program may want of us without running the sidecar. Everything here works offline.
 export { type ErrorCode, SidecarError } from './errors.ts'
-export { keysFromJson } from './evidence/key-file.ts'
 export {
   type BatchFacts,
+  type KeyEndorsement,
+  type KeyFacts,
   type KeyLookup,
   type SpanVerdict,
   type Verdict,
@@ -11,5 +12,6 @@ export {
   type VerifyOptions,
   type VerifySummary,
 } from './evidence/verify.ts'
+export { keysFromJson } from './service/listed-keys.ts'
 export { jsonToProtobuf, protobufToJson } from './wire/json.ts'
 export type { Signal } from './wire/otlp.ts'

@@ -1,5 +1,5 @@
 // What `betrace verify` prints: for people within 80 columns, or one JSON document for machines.
-import type { SpanVerdict, VerifySummary } from '../evidence/verify.ts'
+import type { KeyFacts, SpanVerdict, VerifySummary } from '../evidence/verify.ts'
 import { type CommandIo, type Paint, painter, type Style, wrap } from './terminal.ts'
 
 /** Where in the input something stands. */
@@ -79,6 +79,7 @@ function summaryLines(summary: VerifySummary): string[] {
   }
   if (batchCount > 0)
     lines.push(`${plural(batchCount, 'batch', 'batches')}, ${incomplete.length} not whole here`)
+  lines.push(...keyLines(summary))
   if (repeatedCount > 0) lines.push(`${plural(repeatedCount, 'span')} seen more than once`)
   for (const batch of incomplete.slice(0, SHOWN_BATCHES_MAX)) {
     const ranges = batch.missing.map(([first, last]) => (first === last ? `${first}` : `${first}-${last}`))
@@ -88,6 +89,20 @@ function summaryLines(summary: VerifySummary): string[] {
   if (incomplete.length > SHOWN_BATCHES_MAX)
     lines.push(`  … and ${incomplete.length - SHOWN_BATCHES_MAX} more`)
   return lines
+}
+
+/** Who vouches for the keys that signed what is valid. A first key is as good as the list that it was handed over in. */
+function keyLines({ keys }: VerifySummary): string[] {
+  if (keys.length === 0) return []
+  const count = (which: KeyFacts['endorsement']): number =>
+    keys.filter(({ endorsement }) => endorsement === which).length
+  const facts = [
+    [count('first'), 'first, as good as the way it came to you'],
+    [count('endorsed'), 'endorsed by an earlier one'],
+    [count('endorser_unknown'), 'endorsed by one that is not in the list'],
+  ] as const
+  const said = facts.filter(([many]) => many > 0).map(([many, what]) => `${many} ${what}`)
+  return [wrap(`${plural(keys.length, 'key')}: ${said.join('; ')}`, '  ')]
 }
 
 /** One document: {"spans": [...], "unreadable": [...], "summary": {...}, "outcome"}; spans are written as they come. */

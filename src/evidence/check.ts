@@ -28,7 +28,17 @@ export interface VerifyingKey {
   readonly key: KeyObject
   /** A revoked key vouches for nothing: its verdict is `unknown_key`. */
   readonly isRevoked?: boolean
+  /** Who vouches for the key, by proto/key-endorsement.md §3; absent where nobody judged it. */
+  readonly endorsement?: KeyEndorsement
 }
+
+export type KeyEndorsement = 'first' | 'endorsed' | 'endorser_unknown' | 'endorser_revoked' | 'bad'
+
+/** What makes a key one that is not known. A list may be cut short, so an endorser that is not in it is only told. */
+const DISTRUST: ReadonlyMap<KeyEndorsement | undefined, string> = new Map([
+  ['endorser_revoked', 'key was endorsed by a revoked key'],
+  ['bad', 'endorsement of the key does not verify'],
+])
 
 /**
  * Finds a key by its id, of the tenant where one is known: whose span it should be, else whom the statement names. One id
@@ -131,6 +141,8 @@ export class SpanChecker {
     const key = this.#keys(statement.keyId, tenant ?? statement.tenant, 'ed25519-merkle-v1')
     if (key === undefined) return failed({ verdict: 'unknown_key', reason: 'no public key of this id' })
     if (key.isRevoked === true) return failed({ verdict: 'unknown_key', reason: 'key is revoked' })
+    const distrust = DISTRUST.get(key.endorsement)
+    if (distrust !== undefined) return failed({ verdict: 'unknown_key', reason: distrust })
     if (key.algorithm !== 'ed25519-merkle-v1') return failed(badProof('key is of another algorithm'))
     if (!verify(null, pae(STATEMENT_TYPE, bytes), key.key, signature)) {
       return failed(badProof('signature does not verify'))

@@ -2,24 +2,51 @@
 // or a list of such. Strict where it matters: an entry that cannot be read is an error, never a key that is not there.
 import { createPublicKey, type KeyObject } from 'node:crypto'
 import { SidecarError } from '../errors.ts'
-import { ed25519PublicKey, type KeyLookup, type VerifyingKey } from './check.ts'
+import { ed25519PublicKey, type KeyEndorsement, type KeyLookup, type VerifyingKey } from './check.ts'
 
 const RAW_BYTES = 32
 const SPKI_BYTES = 44
 
+/** An entry as it is judged. Empty `endorsedBy` and `endorsement`: a first key. */
+export interface ListedKey {
+  readonly keyId: string
+  readonly publicKey: Uint8Array
+  /** NaN where the list does not say it. */
+  readonly createdMs: number
+  readonly status: 'ACTIVE' | 'REVOKED'
+  readonly endorsedBy: string
+  readonly endorsement: Uint8Array
+}
+
+/** Who vouches for each key of one tenant's list, by key id (proto/key-endorsement.md §3). */
+export type JudgeKeys = (tenant: string, keys: readonly ListedKey[]) => ReadonlyMap<string, KeyEndorsement>
+
+/** Key id → entry, per tenant. */
+type Lists = Map<string, Map<string, ListedKey>>
+
 /** A lookup over the parsed JSON of one or more key files. Throws USAGE with what is wrong, without its value. */
-export function keysFromJson(documents: readonly unknown[]): KeyLookup {
+export function keysFromJson(documents: readonly unknown[], judge: JudgeKeys): KeyLookup {
+  const lists: Lists = new Map()
   const byId = new Map<string, VerifyingKey>()
   for (const document of documents) {
-    for (const tenant of Array.isArray(document) ? document : [document]) addTenant(byId, tenant)
+    for (const tenant of Array.isArray(document) ? document : [document]) addTenant(lists, byId, tenant)
+  }
+  for (const [tenant, list] of lists) {
+    for (const [keyId, endorsement] of judge(tenant, [...list.values()])) {
+      const key = byId.get(keyId)
+      if (key !== undefined) byId.set(keyId, { ...key, endorsement })
+    }
   }
   return (keyId) => byId.get(keyId)
 }
 
-function addTenant(byId: Map<string, VerifyingKey>, tenant: unknown): void {
+function addTenant(lists: Lists, byId: Map<string, VerifyingKey>, tenant: unknown): void {
   if (!isRecord(tenant) || !Array.isArray(tenant.keys)) {
     throw new SidecarError('USAGE', 'a key file is {"tenantId", "keys": [...]} or a list of such')
   }
+  const tenantId = typeof tenant.tenantId === 'string' ? tenant.tenantId : ''
+  const list = lists.get(tenantId) ?? new Map<string, ListedKey>()
+  lists.set(tenantId, list)
   for (const entry of tenant.keys) {
     if (!isRecord(entry) || typeof entry.keyId !== 'string' || typeof entry.publicKey !== 'string') {
       throw new SidecarError('USAGE', 'a key needs a keyId and a publicKey, both text')
@@ -34,6 +61,28 @@ function addTenant(byId: Map<string, VerifyingKey>, tenant: unknown): void {
     }
     const isRevoked = entry.status === 'REVOKED' || known?.isRevoked === true
     byId.set(entry.keyId, { algorithm: 'ed25519-merkle-v1', key, isRevoked })
+    list.set(entry.keyId, listedKey(entry, entry.keyId, key, isRevoked, list.get(entry.keyId)))
+  }
+}
+
+/** Listed twice, a key that one list has as a first one is trusted by other means, and needs nobody to vouch for it. */
+function listedKey(
+  entry: Record<string, unknown>,
+  keyId: string,
+  key: KeyObject,
+  isRevoked: boolean,
+  known: ListedKey | undefined,
+): ListedKey {
+  const { createdAt, endorsedBy, endorsement } = entry
+  const status = isRevoked ? 'REVOKED' : 'ACTIVE'
+  if (known?.endorsedBy === '' && known.endorsement.length === 0) return { ...known, status }
+  return {
+    keyId,
+    publicKey: key.export({ format: 'der', type: 'spki' }).subarray(-RAW_BYTES),
+    createdMs: typeof createdAt === 'string' ? Date.parse(createdAt) : Number.NaN,
+    status,
+    endorsedBy: typeof endorsedBy === 'string' ? endorsedBy : '',
+    endorsement: Buffer.from(typeof endorsement === 'string' ? endorsement : '', 'base64'),
   }
 }
 

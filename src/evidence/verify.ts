@@ -1,13 +1,13 @@
 // The verifier: one implementation for the command, the library and HTTP. No network, no key service. It takes OTLP
 // traces as protobuf and public keys, and says of each span what proto/evidence.md §6 says, and of the whole whether
 // it is good. What is missing of a batch is told, not judged: a file may hold a part of it.
-import { type KeyLookup, type SpanCheck, SpanChecker, type Verdict } from './check.ts'
+import { type KeyEndorsement, type KeyLookup, type SpanCheck, SpanChecker, type Verdict } from './check.ts'
 import { compileCoverage, Policy, type PolicyOptions } from './policy.ts'
 import { Selection } from './selection.ts'
 import { type SpanContext, type SpanHandler, SpanWalk } from './span-walk.ts'
 import type { Coverage, Statement } from './statement.ts'
 
-export type { KeyLookup, Verdict, VerifyingKey } from './check.ts'
+export type { KeyEndorsement, KeyLookup, Verdict, VerifyingKey } from './check.ts'
 
 export interface VerifyOptions {
   readonly keys: KeyLookup
@@ -59,6 +59,14 @@ export interface VerifySummary {
   readonly batchCount: number
   /** Batches of which leaves were not seen. */
   readonly incomplete: readonly BatchFacts[]
+  /** Those that signed the valid spans, where it is known who vouches for them. */
+  readonly keys: readonly KeyFacts[]
+}
+
+export interface KeyFacts {
+  readonly keyId: string
+  readonly tenant: string
+  readonly endorsement: KeyEndorsement
 }
 
 const MISSING_RANGES_MAX = 100
@@ -73,10 +81,12 @@ interface SeenBatch {
 /** Takes request after request; keeps counts and the batches seen, never spans. */
 export class Verifier implements SpanHandler {
   readonly #walk = new SpanWalk(this)
+  readonly #keys: KeyLookup
   readonly #checker: SpanChecker
   readonly #selection: Selection | undefined
   readonly #counts = { valid: 0, tampered: 0, unsigned: 0, unknown_key: 0, bad_proof: 0 }
   readonly #batches = new Map<string, SeenBatch>()
+  readonly #keyFacts = new Map<string, KeyFacts>()
   #missingSignatureCount = 0
   #repeatedCount = 0
   #undecidedCount = 0
@@ -84,6 +94,7 @@ export class Verifier implements SpanHandler {
 
   constructor({ keys, expected, macCoverage }: VerifyOptions) {
     const coverage = macCoverage === undefined ? undefined : compileCoverage(macCoverage)
+    this.#keys = keys
     this.#checker = new SpanChecker(keys, coverage)
     this.#selection = expected === undefined ? undefined : new Selection(new Policy({ select: expected }))
   }
@@ -109,6 +120,7 @@ export class Verifier implements SpanHandler {
       repeatedCount: this.#repeatedCount,
       batchCount: this.#batches.size,
       incomplete: [...this.#batches.values()].filter(({ seen }) => seen !== undefined).map(factsOf),
+      keys: [...this.#keyFacts.values()],
     }
   }
 
@@ -140,6 +152,7 @@ export class Verifier implements SpanHandler {
     if (batch === undefined) {
       batch = { statement, seen: new Set() }
       this.#batches.set(id, batch)
+      this.#noteKey(statement)
     }
     if (batch.seen === undefined || batch.seen.has(index)) {
       this.#repeatedCount++
@@ -147,6 +160,11 @@ export class Verifier implements SpanHandler {
     }
     batch.seen.add(index)
     if (batch.seen.size === statement.leafCount) batch.seen = undefined
+  }
+
+  #noteKey({ keyId, tenant }: Statement): void {
+    const endorsement = this.#keys(keyId, tenant, 'ed25519-merkle-v1')?.endorsement
+    if (endorsement !== undefined) this.#keyFacts.set(`${keyId} ${tenant}`, { keyId, tenant, endorsement })
   }
 }
 

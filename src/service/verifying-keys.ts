@@ -4,8 +4,10 @@ import { isTenantId } from '../config/read-receivers.ts'
 import type { SigningConfig } from '../config/schema.ts'
 import { SidecarError } from '../errors.ts'
 import { ed25519PublicKey, type KeyLookup, type VerifyingKey } from '../evidence/check.ts'
-import { keysFromJson } from '../evidence/key-file.ts'
+import { endorsedKeyOf, judgeEndorsements } from '../keys/endorsement.ts'
 import type { Keys } from '../keys/keys.ts'
+import type { PublicKeyRecord } from '../keys/signing-keys.ts'
+import { keysFromJson } from './listed-keys.ts'
 import { macKeyOf } from './mac-key.ts'
 
 /** Our own keys: public ones of every age, and of the secrets those that sign now; MacKeys has the older ones. */
@@ -26,10 +28,28 @@ function ownPublicKey(
 ): VerifyingKey | undefined {
   // A statement from outside may name anything as its tenant.
   if (tenant === undefined || !isTenantId(tenant)) return undefined
-  const record = keys.publicKeys(tenant).find((each) => each.keyId === keyId)
+  const records = keys.publicKeys(tenant)
+  const record = records.find((each) => each.keyId === keyId)
   if (record === undefined) return undefined
-  const key = ed25519PublicKey(Buffer.from(record.publicKey, 'base64'))
-  return { algorithm: 'ed25519-merkle-v1', key, isRevoked: record.status === 'REVOKED' }
+  const endorsement = verdictsOn(tenant, records).get(keyId)
+  return {
+    algorithm: 'ed25519-merkle-v1',
+    key: ed25519PublicKey(Buffer.from(record.publicKey, 'base64')),
+    isRevoked: record.status === 'REVOKED',
+    ...(endorsement && { endorsement }),
+  }
+}
+
+// The list of a tenant is one object for as long as it is cached, and judging it costs a signature for each rotation.
+const judged = new WeakMap<readonly PublicKeyRecord[], ReturnType<typeof judgeEndorsements>>()
+
+function verdictsOn(
+  tenant: string,
+  records: readonly PublicKeyRecord[],
+): ReturnType<typeof judgeEndorsements> {
+  const verdicts = judged.get(records) ?? judgeEndorsements(tenant, records.map(endorsedKeyOf))
+  judged.set(records, verdicts)
+  return verdicts
 }
 
 /** A MAC names no tenant, so the one whose key it was is remembered. */

@@ -26,6 +26,7 @@ const SAME_LAYER_ALLOWED = new Set([
   'pipeline.ts→pipeline',
   'pipeline→pipeline.ts',
   'index.ts→cli',
+  'index.ts→service',
   'cli→main.ts',
 ])
 

@@ -5,6 +5,7 @@ import { PassThrough } from 'node:stream'
 import { afterAll, describe, expect, test } from 'vitest'
 import { verify } from '../../../src/cli/verify.ts'
 import { Evidence } from '../../../src/evidence/evidence.ts'
+import { signEndorsement } from '../../../src/keys/endorsement.ts'
 import { protobufToJson } from '../../../src/wire/json.ts'
 import { BOOT_ID, compliant, encode, NOW_NS, request, resourceSpans, span, testKey } from './otlp.ts'
 
@@ -201,6 +202,59 @@ describe('what cannot be told exits 2', () => {
   test('but tampering found beside it is still exit 1', async () => {
     const file = put('both.jsonl', `{"resourceSpans":[{]}\n${line.replace('/orders/2"', '/orders/7"')}\n`)
     expect(await run([file, '--keys', keyFile])).toMatchObject({ code: 1 })
+  })
+})
+
+describe('a chain of keys is followed as far as the list goes', () => {
+  const old = testKey('k0')
+  const createdAt = '2026-01-01T00:00:00.000Z'
+  const endorsed = (tenant = 'acme', by = old) => {
+    const { keyId, publicKey } = key
+    const statement = { tenant, keyId, publicKey, endorsedBy: 'k0', createdMs: Date.parse(createdAt) }
+    const endorsement = Buffer.from(signEndorsement(statement, by.privateKey)).toString('base64')
+    return { ...keyEntry(key), createdAt, endorsedBy: 'k0', endorsement }
+  }
+  const list = (...keys: object[]): string =>
+    put(`list-${Math.random()}.json`, JSON.stringify([{ tenantId: 'acme', keys }]))
+  const REVOKED = 'key was endorsed by a revoked key'
+  const BAD = 'endorsement of the key does not verify'
+
+  test.each<[name: string, keys: () => object[], code: number, said: string]>([
+    ['a first key', () => [keyEntry(key)], 0, '1 key: 1 first'],
+    ['endorsed by a key that is over', () => [keyEntry(old, 'ROTATED'), endorsed()], 0, '1 key: 1 endorsed'],
+    ['endorsed by a revoked key', () => [endorsed(), keyEntry(old, 'REVOKED')], 2, REVOKED],
+    ['endorsed for another tenant', () => [keyEntry(old), endorsed('beta')], 2, BAD],
+    ['endorsed by who is not its endorser', () => [keyEntry(old), endorsed('acme', other)], 2, BAD],
+    ['endorsed by a damaged word', () => [keyEntry(old), { ...endorsed(), endorsement: '?' }], 2, BAD],
+    ['endorsed at no time', () => [keyEntry(old), { ...endorsed(), createdAt: 'then' }], 2, BAD],
+    ['an endorsement by nobody', () => [{ ...endorsed(), endorsedBy: null }], 2, BAD],
+    [
+      'endorsed by a key that was left out',
+      () => [endorsed()],
+      0,
+      '1 key: 1 endorsed by one that is not in the list',
+    ],
+  ])('%s: exit code', async (_name, keys, code, said) => {
+    const done = await run([put('row.json', second), '--keys', list(...keys())])
+    expect([done.code, done.err]).toEqual([code, ''])
+    expect(done.out.replaceAll(/\n +/g, ' ')).toContain(said)
+    for (const each of done.out.split('\n')) expect(each.length).toBeLessThanOrEqual(80)
+  })
+
+  test('over several files; and who trusts the key by other means lists it as a first one', async () => {
+    const file = put('row.json', second)
+    const revoked = list(keyEntry(old, 'REVOKED'))
+    expect(await run([file, '--keys', list(endorsed()), '--keys', revoked])).toMatchObject({ code: 2 })
+    const pinned = list(keyEntry(key))
+    expect(await run([file, '--keys', list(endorsed()), '--keys', revoked, '--keys', pinned])).toMatchObject({
+      code: 0,
+    })
+  })
+
+  test('--json says it of every key', async () => {
+    const keys = list(keyEntry(old, 'ROTATED'), endorsed())
+    const { out } = await run([put('row.json', second), '--json', '--keys', keys])
+    expect(JSON.parse(out).summary.keys).toEqual([{ keyId: 'k1', tenant: 'acme', endorsement: 'endorsed' }])
   })
 })
 
