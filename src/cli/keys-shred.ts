@@ -1,4 +1,6 @@
-// `betrace keys shred --tenant T`: what can be destroyed here is, and shown to be; what cannot is said.
+// `betrace keys shred --tenant T`: what can be destroyed here is, and shown to be; what cannot is said, and so is what
+// neither reaches.
+import { masterKeyOf, masterKeyScope, type OtherMasterKey } from '../keys/master-key-scope.ts'
 import { type ShredScope, shredScope, shredSecrets } from '../keys/shred.ts'
 import type { KeysIo } from './keys.ts'
 import type { WritableKeys } from './keys-access.ts'
@@ -10,6 +12,7 @@ import { masterKeyDeletion } from './master-key-deletion.ts'
 import { ExitCode, LINE_COLUMNS, wrap } from './terminal.ts'
 
 const SHRED_MS_MAX = 10 * 60_000
+const ASK_MS_MAX = 60_000
 
 export async function shredTenant(keys: WritableKeys, args: KeysArguments, io: KeysIo): Promise<number> {
   const tenant = args.tenant ?? ''
@@ -19,29 +22,21 @@ export async function shredTenant(keys: WritableKeys, args: KeysArguments, io: K
   if (!hadSecret && ownMasterKey === undefined) {
     say(
       io.stderr,
-      `betrace keys: ${shown(tenant)} has neither a tenant secret nor a master key of its own, so nothing that can be destroyed here would make its values unreadable. Nothing was done. For what is sealed from now on, set processors.redaction.tenant_secret: true, or give the tenant a master key under kms.tenant_key_mapping.`,
+      `betrace keys: ${shown(tenant)} has neither a tenant secret nor a master key of its own, so nothing that can be destroyed here would make its values unreadable. Nothing was done. For what is sealed from now on, set processors.pii.tenant_secret: true, or give the tenant a master key under kms.tenant_key_mapping.`,
     )
     return ExitCode.FAILED
   }
   if (!(await confirmed(tenant, scope, args, io))) return notConfirmed(io)
   const isShredded = !hadSecret || (await shredAndTell(keys, tenant, scope, io))
   if (!isShredded) return ExitCode.FAILED
-  if (ownMasterKey !== undefined) {
-    say(
-      io.stdout,
-      `${shown(tenant)} has a master key of its own, ${shown(ownMasterKey)}. Once that is destroyed, nothing of the tenant's opens anywhere; its signatures stay verifiable, and it cannot sign or seal until it is given another. This happens at the provider, so it is not claimed here:`,
-    )
-    for (const command of masterKeyDeletion(keys.config, ownMasterKey))
-      io.stdout.write(`  ${shown(command)}\n`)
-    if (!hadSecret || scope.uncovered !== undefined) return ExitCode.CANNOT_TELL
-  }
-  return scope.uncovered === undefined ? ExitCode.GOOD : ExitCode.FAILED
+  const code = ownMasterKey === undefined ? withoutOwnKey(scope) : await withOwnKey(keys, tenant, scope, io)
+  return tellOfDamage(tenant, scope, io) ? ExitCode.FAILED : code
 }
 
 /** Where there is nothing to destroy but a master key elsewhere, there is nothing to confirm. */
 function confirmed(tenant: string, scope: ShredScope, args: KeysArguments, io: KeysIo): Promise<boolean> {
   if (scope.secretIds.length === 0) return Promise.resolve(true)
-  const question = `Everything sealed under ${scope.coveredCount} data keys of ${shown(tenant)} becomes unreadable, for everybody and for good.`
+  const question = `Everything sealed under ${dataKeys(scope.coveredCount)} of ${shown(tenant)} becomes unreadable, for everybody and for good.`
   return confirm(question, tenant, args.isConfirmed, io)
 }
 
@@ -56,7 +51,7 @@ async function shredAndTell(
     say(
       io.stdout,
       destroyedIds.length === 0
-        ? `The secret of ${shown(tenant)} was destroyed before; ${scope.destroyedCount} data keys need it. The data file was written anew without traces of it.`
+        ? `The secret of ${shown(tenant)} was destroyed before; ${dataKeys(scope.destroyedCount)} needed it. The data file was written anew without traces of it.`
         : `Destroyed ${destroyedIds.length} secret(s) of ${shown(tenant)}: ${destroyedIds.join(', ')}. Data keys that needed them: ${scope.coveredCount}.`,
     )
     if (provenCount > 0)
@@ -73,14 +68,68 @@ async function shredAndTell(
     return false
   }
   const { uncovered } = scope
-  if (uncovered !== undefined) {
-    const [first, last] = [uncovered.firstMs, uncovered.lastMs].map((ms) => new Date(ms).toISOString())
+  if (uncovered !== undefined)
     say(
       io.stderr,
-      `betrace keys: NOT shredded: what was sealed under ${uncovered.count} data keys made without a secret, ${first} to ${last}; the master key opens it.`,
+      `betrace keys: NOT shredded: what was sealed under ${dataKeys(uncovered.count)} made without a secret, ${span(uncovered)}; the master key opens it.`,
     )
-  }
   return true
+}
+
+function withoutOwnKey({ uncovered }: ShredScope): number {
+  return uncovered === undefined ? ExitCode.GOOD : ExitCode.FAILED
+}
+
+async function withOwnKey(
+  keys: WritableKeys,
+  tenant: string,
+  { uncovered, secretIds, destroyedCount }: ShredScope,
+  io: KeysIo,
+): Promise<number> {
+  const configured = keys.config.kms.tenantKeyMapping.get(tenant) ?? ''
+  const own = await masterKeyOf(keys.kms, tenant, AbortSignal.timeout(ASK_MS_MAX))
+  const scope = own && masterKeyScope(keys.store, tenant, own)
+  const reach =
+    scope === undefined
+      ? 'It does not answer, so what its end reaches cannot be told.'
+      : `Once that is destroyed, nothing that was sealed under the ${dataKeys(scope.coveredCount)} of it that this key store knows opens anywhere.`
+  say(
+    io.stdout,
+    `${shown(tenant)} has a master key of its own, ${shown(configured)}. ${reach} Its signatures stay verifiable, and it cannot sign or seal until it is given another key. This happens at the provider, so it is not claimed here:`,
+  )
+  for (const command of masterKeyDeletion(keys.config, configured)) io.stdout.write(`  ${shown(command)}\n`)
+  say(io.stdout, 'Then end its signing key, or rotation fails for this tenant for good:')
+  io.stdout.write(`  betrace keys retire --tenant ${shown(tenant)}\n`)
+  for (const other of scope?.others ?? []) say(io.stderr, `betrace keys: NOT covered: ${otherWay(other)}`)
+  if (scope !== undefined && scope.others.length > 0) return ExitCode.FAILED
+  const hadSecret = secretIds.length > 0 || destroyedCount > 0
+  return hadSecret && uncovered === undefined ? ExitCode.GOOD : ExitCode.CANNOT_TELL
+}
+
+function otherWay(other: OtherMasterKey): string {
+  const { provider, masterKeyId, isOnlyExported, count } = other
+  const [what, name] = [
+    `what was sealed under ${dataKeys(count)}, ${span(other)}`,
+    `${provider} ${shown(masterKeyId)}`,
+  ]
+  return isOnlyExported
+    ? `${what}. They were rewrapped since, but what was exported before still names ${name}, which opens it.`
+    : `${what}; ${name} opens it, and goes on to.`
+}
+
+function tellOfDamage(tenant: string, { damagedCount }: ShredScope, io: KeysIo): boolean {
+  if (damagedCount > 0)
+    say(
+      io.stderr,
+      `betrace keys: ${damagedCount} announcements of ${shown(tenant)} in the key store are damaged; of what was sealed under their keys nothing can be told`,
+    )
+  return damagedCount > 0
+}
+
+const dataKeys = (count: number): string => `${count} data ${count === 1 ? 'key' : 'keys'}`
+
+function span({ firstMs, lastMs }: { readonly firstMs: number; readonly lastMs: number }): string {
+  return `${new Date(firstMs).toISOString()} to ${new Date(lastMs).toISOString()}`
 }
 
 function say(output: KeysIo['stdout'], text: string): void {

@@ -33,6 +33,8 @@ export interface ShredScope {
   readonly uncovered:
     | { readonly count: number; readonly firstMs: number; readonly lastMs: number }
     | undefined
+  /** Announcements that cannot be read. What they announced may still open where it was exported. */
+  readonly damagedCount: number
 }
 
 export interface ShredReport {
@@ -48,11 +50,11 @@ export function shredScope(store: KeyStore, tenant: string): ShredScope {
   const secretIds = [...store.list('secret', tenant)].map(({ id }) => id)
   const known = new Set(secretIds)
   const uncoveredMs: number[] = []
-  let [coveredCount, destroyedCount] = [0, 0]
+  let [coveredCount, destroyedCount, damagedCount] = [0, 0, 0]
   for (const { record } of store.list('announcement', tenant)) {
     const announcement = parseAnnouncement(Buffer.from(record).toString('utf8'))
-    if (announcement === undefined) continue
-    if (announcement.tenantSecretId === '') uncoveredMs.push(announcement.createdMs)
+    if (announcement === undefined) damagedCount++
+    else if (announcement.tenantSecretId === '') uncoveredMs.push(announcement.createdMs)
     else if (known.has(announcement.tenantSecretId)) coveredCount++
     else destroyedCount++
   }
@@ -61,7 +63,7 @@ export function shredScope(store: KeyStore, tenant: string): ShredScope {
     uncoveredMs.length === 0
       ? undefined
       : { count: uncoveredMs.length, firstMs: uncoveredMs[0]!, lastMs: uncoveredMs.at(-1)! }
-  return { secretIds, coveredCount, destroyedCount, uncovered }
+  return { secretIds, coveredCount, destroyedCount, uncovered, damagedCount }
 }
 
 /**

@@ -18,7 +18,7 @@ import { recordingIo } from './io.ts'
 
 export const never = new AbortController().signal
 export const MESSAGE = Buffer.from('statement')
-const root = resolve(import.meta.dirname, '../../..')
+export const ROOT = resolve(import.meta.dirname, '../../..')
 const folders: string[] = []
 afterAll(() => {
   for (const folder of folders) rmSync(folder, { recursive: true, force: true })
@@ -37,11 +37,12 @@ export class KeysFolder {
   readonly folder = mkdtempSync(join(tmpdir(), 'betrace-keys-'))
   readonly data = join(this.folder, 'data')
   readonly clock = new ManualClock()
-  readonly #mapping: ReadonlyMap<string, string>
+  /** Tenant → name of its own master key, as the sidecar is configured from now on. */
+  mapping: ReadonlyMap<string, string>
 
   constructor(mapping: ReadonlyMap<string, string> = new Map()) {
     folders.push(this.folder)
-    this.#mapping = mapping
+    this.mapping = mapping
   }
 
   keyFile(name = 'a'): string {
@@ -53,7 +54,7 @@ export class KeysFolder {
       keyFile: this.keyFile(name),
       allowInProduction: false,
       nodeEnv: undefined,
-      tenantKeyMapping: this.#mapping,
+      tenantKeyMapping: this.mapping,
       create,
       log: silentTelemetry().log,
     })
@@ -91,18 +92,18 @@ export class KeysFolder {
 
   configArgv(keyFile = 'a', ...sets: string[]): string[] {
     const all = [`storage.directory=${this.data}`, `kms.local.key_file=${this.keyFile(keyFile)}`, ...sets]
-    return ['--config', join(root, 'collector-config.yaml'), ...all.flatMap((set) => ['--set', set])]
+    return ['--config', join(ROOT, 'collector-config.yaml'), ...all.flatMap((set) => ['--set', set])]
   }
 
   /** A configuration of its own, for `--from`. */
-  configFile(keyFile: string): string {
+  configFile(keyFile: string, more = ''): string {
     const path = join(this.folder, `${keyFile}.yaml`)
     writeFileSync(
       path,
       `receivers: { otlp: { protocols: { http: { endpoint: "127.0.0.1:0" } } } }
 exporters: { debug: {} }
 storage: { directory: ${JSON.stringify(this.data)} }
-kms: { provider: local, local: { key_file: ${JSON.stringify(this.keyFile(keyFile))} } }
+kms: { provider: local, local: { key_file: ${JSON.stringify(this.keyFile(keyFile))} }${more && `, ${more}`} }
 service: { pipelines: { traces: { receivers: [otlp], exporters: [debug] } } }
 `,
     )

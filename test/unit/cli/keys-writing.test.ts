@@ -363,7 +363,7 @@ describe('keys shred', () => {
     expect(code).toBe(1)
     expect(out).toContain('Destroyed 1 secret(s)')
     expect(err.replaceAll('\n', ' ')).toContain(
-      'NOT shredded: what was sealed under 1 data keys made without a secret',
+      'NOT shredded: what was sealed under 1 data key made without a secret',
     )
   })
 
@@ -373,7 +373,7 @@ describe('keys shred', () => {
     const before = readFileSync(join(folder.data, 'data.mdb'))
     const { code, out, err } = await folder.command(['shred', '--tenant', 'acme', '--yes'])
     expect([code, out]).toEqual([1, ''])
-    expect(err.replaceAll('\n', ' ')).toContain('processors.redaction.tenant_secret: true')
+    expect(err.replaceAll('\n', ' ')).toContain('processors.pii.tenant_secret: true')
     expect(err).toContain('kms.tenant_key_mapping')
     expect(readFileSync(join(folder.data, 'data.mdb')).equals(before)).toBe(true)
   })

@@ -1,5 +1,7 @@
 import { describe, expect, test } from 'vitest'
+import { formatAnnouncement } from '../../../src/keys/announcement.ts'
 import type { KeyRecordKind } from '../../../src/keys/keystore.ts'
+import { masterKeyOf, masterKeyScope } from '../../../src/keys/master-key-scope.ts'
 import { type ErasableKeyStore, shredScope, shredSecrets } from '../../../src/keys/shred.ts'
 import { DoorKms } from './key-service.ts'
 import { build, never } from './keys-fixture.ts'
@@ -76,5 +78,57 @@ describe('shredding', () => {
       provenCount: 0,
     })
     expect(shredScope(erasing, 'acme')).toMatchObject({ secretIds: [], destroyedCount: 1 })
+  })
+})
+
+describe('the reach of a tenant’s own master key', () => {
+  const announce = (provider: string, masterKeyId: string, createdMs: number): string =>
+    formatAnnouncement({
+      provider,
+      masterKeyId,
+      context: { tenantId: 'acme', purpose: 'pii' },
+      wrappedKey: Buffer.alloc(60, createdMs),
+      commitment: Buffer.alloc(32),
+      createdMs,
+      classes: ['name'],
+      traceBound: false,
+      tenantSecretId: '',
+    })
+
+  test('counts by provider and key; versions of an Azure key are one key, another region’s replica is not', async () => {
+    const store = new MemoryKeyStore()
+    const azure = 'https://v.vault.azure.net/keys/acme'
+    const replica = 'arn:aws:kms:us-east-1:111122223333:key/mrk-1'
+    const announced = [
+      announce('azure', `${azure}/1`, 1),
+      announce('azure', `${azure}/2`, 2),
+      announce('azure', 'https://v.vault.azure.net/keys/acme2/1', 3),
+      announce('aws', replica, 4),
+      announce('aws', replica, 5),
+    ]
+    for (const text of announced)
+      await store.put('announcement', 'acme', String(announced.indexOf(text)), Buffer.from(text))
+    const own = { provider: 'azure', masterKeyId: `${azure}/3` }
+    const one = {
+      provider: 'azure',
+      masterKeyId: 'https://v.vault.azure.net/keys/acme2',
+      firstMs: 3,
+      lastMs: 3,
+    }
+    const two = { provider: 'aws', masterKeyId: replica, firstMs: 4, lastMs: 5 }
+    expect(masterKeyScope(store, 'acme', own)).toEqual({
+      coveredCount: 2,
+      others: [
+        { ...one, count: 1, isOnlyExported: false },
+        { ...two, count: 2, isOnlyExported: false },
+      ],
+    })
+  })
+
+  test('cannot be told where the key does not answer', async () => {
+    const kms = await DoorKms.open()
+    expect(await masterKeyOf(kms, 'acme', never)).toEqual({ provider: 'local', masterKeyId: kms.masterKeyId })
+    kms.fail('key_disabled')
+    expect(await masterKeyOf(kms, 'acme', never)).toBeUndefined()
   })
 })
