@@ -16,6 +16,7 @@ import {
 import { join } from 'node:path'
 import { open } from 'lmdb'
 import { type Clock, systemClock } from '../clock.ts'
+import { loadConfig } from '../config/load.ts'
 import type { SidecarConfig } from '../config/schema.ts'
 import { syncDirectory } from '../directory.ts'
 import { SidecarError } from '../errors.ts'
@@ -62,6 +63,19 @@ export async function openConfiguredKms(config: SidecarConfig, io: CommandIo, cr
   const metrics = { request: () => undefined, error: () => undefined }
   const requestMsMax = config.kms.request.timeoutMs * config.kms.request.attemptsMax
   return new MeteredKms({ kms, metrics, log, clock: systemClock, requestMsMax })
+}
+
+/**
+ * The key service of an earlier configuration, files in layers as with --config; `undefined` for no file. What the
+ * environment sets is meant for the configuration of today, so here it only fills in `${env:…}`. Rejects CONFIG.
+ */
+export async function openFormerKms(files: readonly string[], io: CommandIo): Promise<Kms | undefined> {
+  if (files.length === 0) return undefined
+  const sources = { files, sets: [], env: io.env, cwd: io.cwd, isEnvironmentForReferences: true }
+  const loaded = await loadConfig({ ...sources, ...BUILD_ABILITIES })
+  if (loaded.config !== undefined) return openConfiguredKms(loaded.config, io)
+  reportFindings(loaded, io)
+  throw new SidecarError('CONFIG', '--from: the configuration has problems')
 }
 
 /** Records for writing, without the key service, which may be gone. Rejects CONFIG; STORE_LOCKED while a sidecar runs on the folder. */

@@ -8,7 +8,7 @@ export const KEYS_USAGE = `Usage: betrace keys list [--tenant T] [--json]
        betrace keys rotate [--tenant T [--pseudonym] | --all]
        betrace keys revoke KEY_ID --tenant T
        betrace keys retire --tenant T
-       betrace keys rewrap [--from OLD_CONFIG]
+       betrace keys rewrap [--from OLD_CONFIG]…
        betrace keys shred --tenant T
        betrace keys share-pseudonyms [--shared]
                     [--keep FILE [--from OLD] [--renew --tenant T]]
@@ -31,7 +31,8 @@ Writing, with the sidecar stopped:
   retire               end a tenant's key without a successor: what it signed
                        stays good, rotation passes the tenant over
   rewrap               wrap every stored key under the master key configured
-                       now; --from: the configuration that still opens them
+                       now; --from: the configuration that still opens them,
+                       without what the environment sets beside \${env:…}
   shred                destroy the tenant's secret: what was sealed with it
                        can never be read again
 Options:
@@ -64,8 +65,8 @@ export interface KeysArguments {
   readonly configArgv: readonly string[]
   /** An earlier file of shared pseudonym keys. */
   readonly keepFile: string | undefined
-  /** The configuration whose key service still opens the stored keys. */
-  readonly fromConfig: string | undefined
+  /** The configuration whose key service still opens the stored keys, in layers. */
+  readonly fromConfigs: readonly string[]
 }
 
 type Flag = 'tenant' | 'json' | 'all' | 'pseudonym' | 'shared' | 'renew' | 'keep' | 'yes' | 'from'
@@ -127,7 +128,7 @@ export function readKeysArguments(argv: readonly string[]): KeysArguments | stri
     isConfirmed: values.yes === true,
     configArgv: configArgvOf(values),
     keepFile: values.keep,
-    fromConfig: values.from,
+    fromConfigs: values.from ?? [],
   }
 }
 
@@ -143,7 +144,7 @@ function parse(argv: readonly string[]) {
         shared: { type: 'boolean' },
         renew: { type: 'boolean' },
         yes: { type: 'boolean', short: 'y' },
-        from: { type: 'string' },
+        from: { type: 'string', multiple: true },
         keep: { type: 'string' },
         ...CONFIG_OPTIONS,
       },

@@ -1,18 +1,16 @@
 // `betrace keys rewrap`: after a change of master key or provider.
-import { rewrapAll } from '../keys/rewrap.ts'
+import { type RewrapFailure, rewrapAll } from '../keys/rewrap.ts'
 import type { KeysIo } from './keys.ts'
-import { loadKeysConfig, openConfiguredKms, type WritableKeys } from './keys-access.ts'
+import { openFormerKms, type WritableKeys } from './keys-access.ts'
 import type { KeysArguments } from './keys-arguments.ts'
 import { shown } from './keys-public.ts'
-import { ExitCode } from './terminal.ts'
+import { reasonOf } from './keys-rotate.ts'
+import { ExitCode, LINE_COLUMNS, wrap } from './terminal.ts'
 
 const PROGRESS_EVERY = 100
 
 export async function rewrapKeys(keys: WritableKeys, args: KeysArguments, io: KeysIo): Promise<number> {
-  const from =
-    args.fromConfig === undefined
-      ? undefined
-      : await openConfiguredKms(await loadKeysConfig(['--config', args.fromConfig], io), io)
+  const from = await openFormerKms(args.fromConfigs, io)
   const interruption = interrupted()
   try {
     const report = await rewrapAll(
@@ -28,8 +26,8 @@ export async function rewrapKeys(keys: WritableKeys, args: KeysArguments, io: Ke
       },
       interruption.signal,
     )
-    for (const { record, error } of report.failures)
-      io.stderr.write(`betrace keys: ${shown(record)} stays as it was: ${error}\n`)
+    for (const failure of report.failures)
+      io.stderr.write(`${wrap(failureText(failure), '', '', LINE_COLUMNS)}\n`)
     const { total, rewrapped, skipped, failed, isInterrupted } = report
     io.stdout.write(
       `${rewrapped} of ${total} keys wrapped anew, ${skipped} were already, ${failed} failed\n` +
@@ -42,6 +40,18 @@ export async function rewrapKeys(keys: WritableKeys, args: KeysArguments, io: Ke
     interruption.end()
     await from?.close()
   }
+}
+
+function failureText({ error, count, records }: RewrapFailure): string {
+  const reason =
+    error.code === 'KEY_RECORD_CORRUPT'
+      ? 'their records are damaged'
+      : error.code === 'CONFIG'
+        ? `${error.message} (--from names the configuration that opens them)`
+        : reasonOf(error)
+  const more = count > records.length ? ` and ${count - records.length} more` : ''
+  const what = count === 1 ? '1 key stays as it was' : `${count} keys stay as they were`
+  return `betrace keys: ${what}: ${reason}: ${shown(records.join(', '))}${more}`
 }
 
 /** Control-C stops between two keys, not within one. */

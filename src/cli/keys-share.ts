@@ -15,7 +15,7 @@ import {
 } from '../keys/pseudonym-file.ts'
 import { storedKeys } from '../keys/stored-key.ts'
 import type { KeysIo } from './keys.ts'
-import { loadKeysConfig, openConfiguredKms } from './keys-access.ts'
+import { openFormerKms } from './keys-access.ts'
 import type { KeysArguments } from './keys-arguments.ts'
 import { shown } from './keys-public.ts'
 import { ExitCode } from './terminal.ts'
@@ -54,7 +54,7 @@ export async function sharePseudonyms(
 
 async function keptKeys(
   kms: Kms,
-  { keepFile, fromConfig }: KeysArguments,
+  { keepFile, fromConfigs }: KeysArguments,
   io: KeysIo,
 ): Promise<GivenPseudonymKeys | undefined> {
   if (keepFile === undefined) return undefined
@@ -62,8 +62,8 @@ async function keptKeys(
     throw new SidecarError('CONFIG', '--keep: the file cannot be read', { cause })
   })
   const kept = parsePseudonymKeys(text)
-  if (fromConfig === undefined) return kept
-  const from = await openConfiguredKms(await loadKeysConfig(['--config', fromConfig], io), io)
+  const from = await openFormerKms(fromConfigs, io)
+  if (from === undefined) return kept
   try {
     return await rewrapGivenKeys(kept, from, kms, AbortSignal.timeout(REWRAP_MS_MAX))
   } finally {

@@ -24,6 +24,8 @@ export interface ConfigSources extends RuleChecks {
   readonly sets: readonly string[]
   readonly env: Environment
   readonly cwd: string
+  /** True: `env` only fills in `${env:…}` of the files, and sets nothing by a name of its own. */
+  readonly isEnvironmentForReferences?: boolean
   /** Paths of Java properties files with the seeds' names. */
   readonly properties?: readonly string[]
   /** What is wrong with a schedule, or `undefined`; absent: only its form is checked. */
@@ -54,7 +56,7 @@ export async function loadConfig(sources: ConfigSources): Promise<LoadedConfig> 
     await addFile(file, (text) => readYaml(text, file, sources.env, findings.problems))
   for (const file of sources.properties ?? [])
     await addFile(file, (text) => readProperties(text, file, findings))
-  add(readEnvironmentNames(sources.env, findings))
+  if (sources.isEnvironmentForReferences !== true) add(readEnvironmentNames(sources.env, findings))
   for (const set of sources.sets) add(readOverride(set, findings.problems))
 
   // Without a source that cannot be read, everything it declares would look missing.

@@ -32,8 +32,15 @@ export interface RewrapProgress {
 
 export interface RewrapReport extends RewrapProgress {
   readonly isInterrupted: boolean
-  /** The first hundred, `kind/tenant/id` and an error class; these stay as they were. */
-  readonly failures: readonly { readonly record: string; readonly error: string }[]
+  /** By reason, each with its first error; what failed stays as it was. */
+  readonly failures: readonly RewrapFailure[]
+}
+
+export interface RewrapFailure {
+  readonly error: SidecarError
+  readonly count: number
+  /** The first few, `kind/tenant/id`. */
+  readonly records: readonly string[]
 }
 
 interface Item {
@@ -54,7 +61,7 @@ interface Wrapped extends WrappedKey {
 
 const KINDS = ['signing', 'pseudonym', 'secret', 'announcement'] as const
 const AT_ONCE_MAX = 8
-const FAILURES_MAX = 100
+const RECORDS_NAMED_MAX = 3
 
 /**
  * Rewraps everything; one record's failure is not another's, and leaves it as it was. When the signal aborts, no further
@@ -65,7 +72,7 @@ export async function rewrapAll(parts: RewrapParts, signal: AbortSignal): Promis
   for (const kind of KINDS)
     for (const { tenant, id } of parts.store.list(kind)) items.push({ kind, tenant, id })
   const progress = { total: items.length, rewrapped: 0, skipped: 0, failed: 0 }
-  const failures: { record: string; error: string }[] = []
+  const failures = new Map<string, RewrapFailure>()
   const targets = new Targets(parts.to)
   const toTheEnd = new AbortController().signal
   const waiting = items.values()
@@ -73,7 +80,7 @@ export async function rewrapAll(parts: RewrapParts, signal: AbortSignal): Promis
     for (const item of waiting) {
       if (signal.aborted) return
       const outcome = await rewrapOne(parts, item, targets, toTheEnd).catch((thrown: unknown) => {
-        if (failures.length < FAILURES_MAX) failures.push({ record: nameOf(item), error: errorName(thrown) })
+        noteFailure(failures, item, asSidecarError(thrown))
         return 'failed' as const
       })
       progress[outcome]++
@@ -82,7 +89,7 @@ export async function rewrapAll(parts: RewrapParts, signal: AbortSignal): Promis
   }
   await Promise.all(Array.from({ length: Math.min(AT_ONCE_MAX, items.length) }, work))
   const done = progress.rewrapped + progress.skipped + progress.failed
-  return { ...progress, isInterrupted: done < items.length, failures }
+  return { ...progress, isInterrupted: done < items.length, failures: [...failures.values()] }
 }
 
 /** The later wrapping of an announced data key, if there is one. A damaged record counts as none. */
@@ -220,9 +227,15 @@ async function proveSame(
   if (!isSame) throw new KmsError('invalid_ciphertext', 'rewrap', 'the new wrapping opens to other bytes')
 }
 
-const nameOf = ({ kind, tenant, id }: Item): string => `${kind}/${tenant}/${id}`
-
-function errorName(thrown: unknown): string {
-  const error = asSidecarError(thrown)
-  return error instanceof KmsError ? error.kmsClass : error.code
+/** Services put numbers of their own into their words, so those do not make a reason another one. */
+function noteFailure(
+  failures: Map<string, RewrapFailure>,
+  { kind, tenant, id }: Item,
+  error: SidecarError,
+): void {
+  const reason = `${error.code} ${error instanceof KmsError ? error.kmsClass : error.message}`
+  const known = failures.get(reason) ?? { error, count: 0, records: [] }
+  const records =
+    known.count < RECORDS_NAMED_MAX ? [...known.records, `${kind}/${tenant}/${id}`] : known.records
+  failures.set(reason, { ...known, count: known.count + 1, records })
 }

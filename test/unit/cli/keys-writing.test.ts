@@ -5,6 +5,7 @@ import { PassThrough } from 'node:stream'
 import { describe, expect, test } from 'vitest'
 import { keys as keysCommand } from '../../../src/cli/keys.ts'
 import { parseAnnouncement } from '../../../src/keys/announcement.ts'
+import { decodeKeyRecord, encodeKeyRecord } from '../../../src/keys/key-record.ts'
 import { parsePseudonymKeys } from '../../../src/keys/pseudonym-file.ts'
 import { revealToken } from '../../../src/keys/reveal.ts'
 import { rewrappedKey } from '../../../src/keys/rewrap.ts'
@@ -293,16 +294,76 @@ describe('keys rewrap', () => {
     await expectVerifiable(folder, [...left, ...after])
   })
 
-  test('without the old key service fails by record and leaves everything as it was', async () => {
+  test('without the old key service says why, how often and of which, and leaves everything as it was', async () => {
     const folder = new KeysFolder()
-    const left = await folder.run(['acme'])
+    const left = await folder.run(['acme', 'beta'])
     const { code, out, err } = await folder.command(['rewrap'], 'b')
     expect(code).toBe(1)
-    expect(out).toContain('0 of 3 keys wrapped anew, 0 were already, 3 failed')
-    expect(err).toContain(`betrace keys: signing/acme/${left[0]!.keyId} stays as it was: key_not_found\n`)
-    const [after] = await folder.run(['acme'])
-    expect(after!.keyId).toBe(left[0]!.keyId)
-    expect(after!.pseudonym).toBe(left[0]!.pseudonym)
+    expect(out).toContain('0 of 6 keys wrapped anew, 0 were already, 6 failed')
+    expect(err.replaceAll('\n', ' ')).toMatch(
+      /^betrace keys: 6 keys stay as they were: key_not_found, no local key file holds this master key \(see \S+\): \w+\/\w+\/\S+, \S+, \S+ and 3 more $/,
+    )
+    const after = await folder.run(['acme', 'beta'])
+    expect(after.map(({ keyId, pseudonym }) => [keyId, pseudonym])).toEqual(
+      left.map(({ keyId, pseudonym }) => [keyId, pseudonym]),
+    )
+  })
+
+  test('of another provider’s keys asks for --from', async () => {
+    const folder = new KeysFolder()
+    await folder.run(['acme'])
+    await folder.open(async ({ store }) => {
+      const { id, record } = [...store.list('signing')][0]!
+      const decoded = decodeKeyRecord('signing', 'acme', id, record)
+      await store.put('signing', 'acme', id, encodeKeyRecord('signing', { ...decoded, provider: 'vault' }))
+    })
+    const { code, err } = await folder.command(['rewrap'], 'b')
+    expect(code).toBe(1)
+    expect(err.replaceAll('\n', ' ')).toContain(
+      '1 key stays as it was: no configured key service is of the record’s provider (--from names the configuration that opens them): signing/acme/',
+    )
+  })
+
+  test('reads --from as it is written, in layers, whatever the environment sets for the sidecar itself', async () => {
+    const folder = new KeysFolder()
+    await folder.run(['acme'])
+    const upper = join(folder.folder, 'upper.yaml')
+    writeFileSync(upper, `kms: { local: { key_file: "\${env:OLD_KEY_FILE}" } }\n`)
+    await folder.openKms('b')
+    const env = {
+      BETRACE_KMS_PROVIDER: 'vault',
+      VAULT_ADDR: 'http://127.0.0.1:9',
+      VAULT_TRANSIT_KEY_NAME: 'new',
+      OLD_KEY_FILE: folder.keyFile('a'),
+    }
+    const { io, out, err } = recordingIo(env, folder.folder)
+    const from = ['--from', folder.configFile('b'), '--from', upper]
+    const sets = ['--set', 'kms.provider=local']
+    expect(await keysCommand(['rewrap', ...from, ...folder.configArgv('b'), ...sets], io), err()).toBe(0)
+    expect(out()).toContain('3 of 3 keys wrapped anew')
+  })
+
+  test('told to stop, ends between two keys and says so; the next run does the rest', async () => {
+    const folder = new KeysFolder()
+    const tenants = Array.from({ length: 50 }, (_, index) => `t${index}`)
+    await folder.run(tenants)
+    await folder.openKms('b')
+    const argv = ['rewrap', '--from', folder.configFile('a'), ...folder.configArgv('b')]
+    const { io, out, err } = recordingIo({}, folder.folder)
+    const write = io.stderr.write.bind(io.stderr)
+    const stopping = (text: string): boolean => {
+      if (text.endsWith('100 of 150 keys\n')) process.emit('SIGINT')
+      return write(text)
+    }
+    expect(await keysCommand(argv, { ...io, stderr: { ...io.stderr, write: stopping } })).toBe(1)
+    expect(err()).toContain('interrupted; the same command goes on from here')
+    const done = Number(/^(\d+) of 150 keys wrapped anew/.exec(out())![1])
+    expect(done).toBeGreaterThanOrEqual(100)
+    expect(done).toBeLessThan(150)
+    const again = recordingIo({}, folder.folder)
+    expect(await keysCommand(argv, again.io)).toBe(0)
+    expect(again.out()).toContain(`${150 - done} of 150 keys wrapped anew, ${done} were already, 0 failed`)
+    expect(process.listenerCount('SIGINT')).toBe(0)
   })
 })
 

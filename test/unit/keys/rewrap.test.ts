@@ -100,7 +100,9 @@ describe('rewrapping', () => {
     }
     const report = await rewrapAll({ from, to: liar, store, clock: new ManualClock() }, never)
     expect(report.rewrapped).toBe(0)
-    expect(report.failures[0]!.error).toBe('invalid_ciphertext')
+    expect(report.failures).toMatchObject([
+      { error: { kmsClass: 'invalid_ciphertext' }, count: report.total },
+    ])
     const { keys } = await build({ kms: from, store })
     expect((await keys.loadSigningKey('t5', never)).keyId).toBe(ids[5])
   })
@@ -114,11 +116,18 @@ describe('rewrapping', () => {
     const dead = await rewrapAll({ from, to, store, clock: new ManualClock() }, never)
     expect(dead.rewrapped).toBe(0)
     expect(dead.failed).toBe(dead.total)
+    const denied = dead.failures.find(({ error }) => error instanceof KmsError)!
+    expect(denied.error).toMatchObject({ kmsClass: 'access_denied', providerMessage: 'no' })
+    expect(denied.records).toHaveLength(3)
+    expect(dead.failures.reduce((sum, { count }) => sum + count, 0)).toBe(dead.total)
     to.failure = undefined
     const report = await rewrapAll({ from, to, store, clock: new ManualClock() }, never)
     expect(report.failures).toEqual([
-      { record: `signing/t3/${ids[3]}`, error: 'KEY_RECORD_CORRUPT' },
-      { record: 'announcement/t4/abcdefghijkl', error: 'KEY_RECORD_CORRUPT' },
+      {
+        error: expect.objectContaining({ code: 'KEY_RECORD_CORRUPT' }),
+        count: 2,
+        records: [`signing/t3/${ids[3]}`, 'announcement/t4/abcdefghijkl'],
+      },
     ])
     expect(report.rewrapped).toBe(report.total - 2)
     const record = decodeKeyRecord('signing', 't5', ids[5]!, store.get('signing', 't5', ids[5]!)!)
