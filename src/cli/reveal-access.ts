@@ -8,7 +8,7 @@ import { SidecarError } from '../errors.ts'
 import { openLocalKms } from '../keys/providers/local.ts'
 import type { RevealParts } from '../keys/reveal.ts'
 import { rewrappedKey } from '../keys/rewrap.ts'
-import { openTenantSecret } from '../keys/tenant-secret.ts'
+import { openSecretOf } from '../keys/tenant-secret.ts'
 import { openKms } from '../service/kms.ts'
 import { silentTelemetry } from '../telemetry.ts'
 import { BUILD_ABILITIES } from './build-abilities.ts'
@@ -50,10 +50,10 @@ export async function revealAccess(args: AccessArguments, io: CommandIo): Promis
   return {
     kms,
     // The store is only opened when a value needs it: a running sidecar holds it.
-    tenantSecret: async (tenant, id, signal) => {
+    tenantSecret: async (tenant, id, signal, kid) => {
       const { store, close } = await openKeyStore(config.storage.directory)
       try {
-        return await openTenantSecret({ kms, store, clock: systemClock }, tenant, id, signal)
+        return await openSecretOf({ kms, store, clock: systemClock }, tenant, id, signal, kid)
       } finally {
         await close()
       }

@@ -1,5 +1,6 @@
 // What `betrace reveal` prints. A value comes from outside, so its control characters are shown, not sent to the terminal.
-import { KmsError } from '../keys/kms.ts'
+import { SidecarError } from '../errors.ts'
+import { type KmsClass, KmsError } from '../keys/kms.ts'
 import type { RevealedToken, RevealFailure } from '../keys/reveal.ts'
 import type { InputFault } from './input-faults.ts'
 import { LINE_COLUMNS, type Output, type Paint, wrap } from './terminal.ts'
@@ -14,6 +15,7 @@ export interface FileReport {
 const FAILURES: Readonly<Record<RevealFailure, string>> = {
   no_announcement: 'no announcement of its key in the input',
   does_not_open: 'does not open: it was changed, moved, or sealed under another key',
+  destroyed: 'destroyed: the tenant secret that it was sealed with is gone for good',
   cannot_tell: 'cannot tell: the key service or the key store did not answer',
 }
 
@@ -65,9 +67,21 @@ export function valueText(value: object): string {
   return shown(isScalar ? String(only) : JSON.stringify(value))
 }
 
+/** Where nobody can tell, the answers that say more than that none came. */
+const MASTER_KEYS: ReadonlyMap<KmsClass, string> = new Map([
+  ['key_not_found', 'its master key is not there: destroyed, or out of reach of this configuration'],
+  ['key_disabled', 'its master key is disabled, or waits for its deletion'],
+])
+
 export function failureText(failure: RevealFailure, error: unknown): string {
-  const detail = error instanceof KmsError ? ` (${error.kmsClass}: ${shown(error.providerMessage)})` : ''
-  return FAILURES[failure] + detail
+  if (error instanceof KmsError) {
+    const why = failure === 'cannot_tell' ? MASTER_KEYS.get(error.kmsClass) : undefined
+    const text = why === undefined ? FAILURES[failure] : `cannot tell: ${why}`
+    return `${text} (${error.kmsClass}: ${shown(error.providerMessage)})`
+  }
+  return failure === 'cannot_tell' && error instanceof SidecarError
+    ? `cannot tell: ${error.message}`
+    : FAILURES[failure]
 }
 
 function tokenLine({ attributeKey, kid, outcome }: RevealedToken, paint: Paint): string {

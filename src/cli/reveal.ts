@@ -1,10 +1,10 @@
 // `betrace reveal`: opens sealed values of exported files, or one token. Exit codes: 0 all opened, 1 some did not open,
-// 2 cannot tell (the key service or the key store did not answer), 3 usage.
+// 2 cannot tell (what the key service or the key store would have to say), 3 usage.
 import { readFile } from 'node:fs/promises'
 import { isAbsolute, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 import { asSidecarError, SidecarError } from '../errors.ts'
-import { anyValueJson, type RevealParts, revealRequests, revealToken } from '../keys/reveal.ts'
+import { anyValueJson, failureOf, type RevealParts, revealRequests, revealToken } from '../keys/reveal.ts'
 import { CONFIG_OPTIONS, CONFIG_OPTIONS_HELP, configArgvOf } from './config-options.ts'
 import { reportUsage } from './help.ts'
 import { faultText } from './input-faults.ts'
@@ -139,9 +139,9 @@ async function revealOne(
   } catch (thrown) {
     const error = asSidecarError(thrown)
     if (error.code === 'INTERNAL') throw thrown
-    const failure = error.code === 'SEALED_VALUE' ? 'does_not_open' : 'cannot_tell'
+    const failure = failureOf(error)
     io.stderr.write(`betrace reveal: ${failureText(failure, error)}\n`)
-    return failure === 'does_not_open' ? ExitCode.FAILED : ExitCode.CANNOT_TELL
+    return failure === 'cannot_tell' ? ExitCode.CANNOT_TELL : ExitCode.FAILED
   }
 }
 

@@ -11,13 +11,18 @@ import { announcementKid, parseAnnouncement } from './announcement.ts'
 import type { Kms, WrappedKey } from './kms.ts'
 import { type OpenedValue, OpeningKey } from './opening-key.ts'
 import { doesNotOpen } from './sealed-value.ts'
-import type { TenantSecret } from './tenant-secret.ts'
+import { type TenantSecret, TenantSecretGone } from './tenant-secret.ts'
 import { type FoundToken, walkTokens } from './token-walk.ts'
 
 export interface RevealParts {
   readonly kms: Kms
   /** A tenant's named secret. Without this, values sealed with one are "cannot tell". */
-  readonly tenantSecret?: (tenant: string, id: string, signal: AbortSignal) => Promise<TenantSecret>
+  readonly tenantSecret?: (
+    tenant: string,
+    id: string,
+    signal: AbortSignal,
+    kid: string,
+  ) => Promise<TenantSecret>
   /** A later wrapping of an announced data key, see rewrap.ts. It is tried first, since the old master key may be gone. */
   readonly rewrapped?: (tenant: string, kid: string) => Promise<WrappedKey | undefined>
 }
@@ -37,9 +42,9 @@ export interface ExportedRequest {
 
 /**
  * `no_announcement`: nothing in the input announces its key. `does_not_open`: it was changed, moved, or sealed under
- * something else. `cannot_tell`: the key service or the key store did not say.
+ * something else. `destroyed`: its tenant secret was. `cannot_tell`: the key service or the key store did not say.
  */
-export type RevealFailure = 'no_announcement' | 'does_not_open' | 'cannot_tell'
+export type RevealFailure = 'no_announcement' | 'does_not_open' | 'destroyed' | 'cannot_tell'
 
 export interface RevealedToken {
   /** Which of the requests. */
@@ -159,7 +164,12 @@ async function unwrapKey(parts: RevealParts, announcement: string, signal: Abort
       'the value needs a tenant secret, which is kept in the key store',
     )
   }
-  const secret = await parts.tenantSecret(context.tenantId, tenantSecretId, signal)
+  const secret = await parts.tenantSecret(
+    context.tenantId,
+    tenantSecretId,
+    signal,
+    announcementKid(announcement),
+  )
   try {
     return await unwrapLatest(parts, announcement, context.tenantId, secret, signal)
   } finally {
@@ -189,9 +199,15 @@ function failed(thrown: unknown): Failed {
   if (!(thrown instanceof SidecarError)) throw thrown
   return {
     isOpen: false,
-    failure: thrown.code === 'SEALED_VALUE' ? 'does_not_open' : 'cannot_tell',
+    failure: failureOf(thrown),
     error: thrown,
   }
+}
+
+/** What an error of `revealToken` says of the value. */
+export function failureOf(error: SidecarError): RevealFailure {
+  if (error instanceof TenantSecretGone && error.isDestroyed) return 'destroyed'
+  return error.code === 'SEALED_VALUE' ? 'does_not_open' : 'cannot_tell'
 }
 
 function openInPlace(found: FoundToken, key: KeyOutcome, requestIndex: number, edits: Edits): RevealedToken {

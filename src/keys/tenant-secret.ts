@@ -1,6 +1,7 @@
 // The optional secret of a tenant that is mixed into its data keys and never travels: destroying it destroys what was
 // sealed with it, even for who holds the master key (proto/sealed-value.md §2).
 import { randomBytes } from 'node:crypto'
+import { SidecarError } from '../errors.ts'
 import { decodeKeyRecord, KeyRecordError } from './key-record.ts'
 import { shortHash } from './sealed-value.ts'
 import { createStoredKey, openStoredKey, type StoredKeyParts, storedKeys } from './stored-key.ts'
@@ -9,6 +10,17 @@ export interface TenantSecret {
   readonly id: string
   /** 32 bytes. Whoever has it zeroes it after deriving. */
   readonly bytes: Uint8Array
+}
+
+/** A value's secret is not in the key store: destroyed, when the value's key was announced there, else perhaps elsewhere. */
+export class TenantSecretGone extends SidecarError {
+  readonly isDestroyed: boolean
+
+  constructor(isDestroyed: boolean) {
+    if (isDestroyed) super('SEALED_VALUE', 'the tenant secret of this value was destroyed')
+    else super('KEY_UNAVAILABLE', 'the tenant secret of this value is not in this key store')
+    this.isDestroyed = isDestroyed
+  }
 }
 
 const ID_LABEL = 'betrace/tenant-secret/v1'
@@ -51,4 +63,17 @@ export async function openTenantSecret(
   const secret = tenantSecret(await openStoredKey(parts, 'secret', record, signal))
   if (secret.bytes.length !== 32 || secret.id !== id) throw new KeyRecordError('secret', tenant, id)
   return secret
+}
+
+/** The secret of the data key that `kid` announces. Rejects with `TenantSecretGone`, and as `openTenantSecret` does. */
+export async function openSecretOf(
+  parts: StoredKeyParts,
+  tenant: string,
+  id: string,
+  signal: AbortSignal,
+  kid: string,
+): Promise<TenantSecret> {
+  if (parts.store.get('secret', tenant, id) === undefined)
+    throw new TenantSecretGone(parts.store.get('announcement', tenant, kid) !== undefined)
+  return openTenantSecret(parts, tenant, id, signal)
 }

@@ -13,7 +13,7 @@ import type { KeyStore } from '../keys/keystore.ts'
 import { MeteredKms, registeredCallMetrics } from '../keys/metered-kms.ts'
 import { rewrappedKey } from '../keys/rewrap.ts'
 import type { Rotation } from '../keys/rotation.ts'
-import { openTenantSecret } from '../keys/tenant-secret.ts'
+import { openSecretOf } from '../keys/tenant-secret.ts'
 import type { Accept } from '../pipeline.ts'
 import type { Store } from '../store/store.ts'
 import type { Logger, Registry } from '../telemetry.ts'
@@ -142,7 +142,7 @@ export function createProbes(
         ...parts,
         kms: metered,
         accept: acceptAudit,
-        tenantSecret: (tenant, id, signal) => openTenantSecret(stored, tenant, id, signal),
+        tenantSecret: (tenant, id, signal, kid) => openSecretOf(stored, tenant, id, signal, kid),
         rewrapped: async (tenant, kid) => rewrappedKey(keyStore, tenant, kid),
       }),
     publicKeys: (tenant) => {

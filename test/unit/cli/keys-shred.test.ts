@@ -2,8 +2,10 @@
 import { rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
+import { runCommand } from '../../../src/cli/commands.ts'
 import { loadConfig } from '../../../src/config/load.ts'
-import { KeysFolder, ROOT } from './keys-folder.ts'
+import { recordingIo } from './io.ts'
+import { KeysFolder, type LeftBehind, ROOT } from './keys-folder.ts'
 
 const MAPPED = 'kms.tenant_key_mapping={"acme":"acme-key"}'
 
@@ -110,4 +112,48 @@ test('the settings that a refusal prints are ones that the configuration takes',
   expect(problems).toEqual([])
   expect(config!.processors.get('pii')).toMatchObject({ tenantSecret: true })
   expect(config!.kms.tenantKeyMapping.get('acme')).toBe('acme-key')
+})
+
+describe('after it, reveal says what became of a value', () => {
+  const reveal = async (folder: KeysFolder, left: LeftBehind, keyFile = 'a', ...sets: string[]) => {
+    const { io, out, err } = recordingIo({}, folder.folder)
+    const sealed = ['--token', left.token, '--attribute', 'user', '--announcement', left.announcement]
+    const code = await runCommand(['reveal', ...sealed, ...folder.configArgv(keyFile, ...sets)], io)
+    return { code, out: out(), err: err() }
+  }
+
+  test('its tenant secret was destroyed: it does not open, exit code 1', async () => {
+    const folder = new KeysFolder()
+    const [left] = await folder.run(['acme'], { tenantSecret: true })
+    expect(await reveal(folder, left!)).toMatchObject({ code: 0, out: 'alice\n' })
+    expect((await folder.command(['shred', '--tenant', 'acme', '--yes'])).code).toBe(0)
+    expect(await reveal(folder, left!)).toEqual({
+      code: 1,
+      out: '',
+      err: 'betrace reveal: destroyed: the tenant secret that it was sealed with is gone for good\n',
+    })
+  })
+
+  test('the secret is in another key store: cannot tell, and not that it was destroyed', async () => {
+    const [folder, other] = [new KeysFolder(), new KeysFolder()]
+    const [left] = await folder.run(['acme'], { tenantSecret: true })
+    await other.run(['other'])
+    const sets = `storage.directory=${other.data}`
+    expect(await reveal(folder, left!, 'a', sets)).toEqual({
+      code: 2,
+      out: '',
+      err: 'betrace reveal: cannot tell: the tenant secret of this value is not in this key store\n',
+    })
+  })
+
+  test('the master key is not there: cannot tell, and says what that may mean', async () => {
+    const folder = new KeysFolder(new Map([['acme', 'acme-key']]))
+    const [left] = await folder.run(['acme'])
+    rmSync(join(folder.folder, 'a', 'local-kms-acme-key.key'))
+    const { code, err } = await reveal(folder, left!)
+    expect(code).toBe(2)
+    expect(err).toContain(
+      'cannot tell: its master key is not there: destroyed, or out of reach of this configuration (key_not_found: ',
+    )
+  })
 })
