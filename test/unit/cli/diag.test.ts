@@ -73,6 +73,13 @@ function unpacked(path: string): (name: string) => string {
   return (name) => readFileSync(join(into, name), 'utf8')
 }
 
+/** The configuration without the addresses that hold credentials, which are refused. */
+function withoutProblems(): string {
+  return readFileSync(config, 'utf8')
+    .replace(/.*otlp_(?:http\/keyed|grpc\/bare).*\n/g, '')
+    .replace(/https:\/\/user:[^@]*@/, 'https://')
+}
+
 test('the bundle of a sidecar in trouble holds what the runbook asks for, and no secret', async () => {
   const trace = JSON.stringify({
     resourceSpans: [
@@ -136,14 +143,13 @@ test('the bundle of a sidecar in trouble holds what the runbook asks for, and no
 
 test('a healthy sidecar and a whole configuration give a complete bundle, code 0', async () => {
   const good = join(folder, 'good.yaml')
-  const whole = readFileSync(config, 'utf8').replace(/.*otlp_(?:http\/keyed|grpc\/bare).*\n/g, '')
-  writeFileSync(good, whole.replace(/https:\/\/user:[^@]*@/, 'https://'))
+  writeFileSync(good, withoutProblems())
   const { code, err, out } = await run(['--config', good])
   expect([code, err]).toEqual([0, ''])
   expect(unpacked(out.trim())('config.yaml')).toContain('token: "[redacted]"')
 })
 
-const KEY_ARN = 'arn:aws:kms:eu-west-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab'
+const KEY_ARN = 'arn:aws:kms:eu-west-1:123456789012:key/here'
 
 test.each<[string, string, Record<string, string>]>([
   ['by its status', ADMIN_TOKEN, { 'betrace.kms.provider': 'aws', 'aws.kms.master-key-id': KEY_ARN }],
@@ -152,13 +158,7 @@ test.each<[string, string, Record<string, string>]>([
   'a configuration with another key service than the running one is no complete bundle: %s',
   async (_, token, env) => {
     const good = join(folder, 'other.yaml')
-    writeFileSync(
-      good,
-      readFileSync(config, 'utf8')
-        .replace(/.*otlp_(?:http\/keyed|grpc\/bare).*\n/g, '')
-        .replace(/https:\/\/user:[^@]*@/, 'https://')
-        .replace(/token: "test.*"/, `token: "${token}"`),
-    )
+    writeFileSync(good, withoutProblems().replace(/token: "test.*"/, `token: "${token}"`))
     const { code, err, out } = await run(['--config', good], env)
     expect(code).toBe(1)
     const problem =
