@@ -81,11 +81,6 @@ export class SpanChecker {
     this.#macForm = new CanonicalForm(macCoverage)
   }
 
-  /** Forgets what it remembers of keys and statements, after keys have changed. */
-  forget(): void {
-    this.#statements.clear()
-  }
-
   /** `tenant` is whose span it should be, where that is known. */
   check(span: SpanContext, tenant?: string): SpanCheck {
     const { buf, parts } = span

@@ -128,7 +128,7 @@ test('an announcement edited in any field does not unwrap, or names another key'
     purpose: { ...good, context: { tenantId: 'acme', purpose: 'probe' } },
     extraKeyId: { ...good, context: { tenantId: 'acme', purpose: 'pii', keyId: 'x' } },
     commitment: { ...good, commitment: Buffer.alloc(32, 1) },
-    wrappedKey: { ...good, wrappedKey: Buffer.from(good.wrappedKey).fill(9, 20, 21) },
+    wrappedKey: { ...good, wrappedKey: Buffer.from(good.wrappedKey).fill(good.wrappedKey[20]! ^ 9, 20, 21) },
     secret: { ...good, tenantSecretId: 'AAAAAAAAAAAA' },
   } as const
   for (const [name, edited] of Object.entries(edits)) {

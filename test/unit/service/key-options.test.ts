@@ -72,7 +72,7 @@ test('the pseudonym key file is read, and one that is not there is named', async
   expect(pseudonymKeys?.shared?.id).toBe(shared.id)
   await expect(optionsWith(`kms.pseudonym_key_file=${join(folder, 'none')}`)).rejects.toMatchObject({
     code: 'CONFIG',
-    message: 'kms.pseudonym_key_file: cannot be read',
+    message: expect.stringContaining('kms.pseudonym_key_file: '),
   })
 })
 
