@@ -4,11 +4,8 @@ import type { FastifyInstance } from 'fastify'
 import { createAdmin } from './admin/server.ts'
 import { type Clock, systemClock } from './clock.ts'
 import type { SidecarConfig } from './config/schema.ts'
-import { loggable } from './errors.ts'
-import type { KeyLookup } from './evidence/check.ts'
-import { Keys } from './keys/keys.ts'
+import type { Keys } from './keys/keys.ts'
 import type { KeyRecordKind, KeyStore } from './keys/keystore.ts'
-import { namedMasterKeys } from './keys/named-master-keys.ts'
 import type { Rotation } from './keys/rotation.ts'
 import { ItemAccounts } from './pipeline/accounts.ts'
 import { KeyDesk } from './pipeline/key-desk.ts'
@@ -19,21 +16,17 @@ import type { BoundAddress } from './receivers/listener.ts'
 import type { Transport } from './receivers/metrics.ts'
 import { TenantResolver, tenantDefaults } from './receivers/tenant.ts'
 import { listenAdmin } from './service/admin-listener.ts'
-import { AnnouncementTrust } from './service/announcement-trust.ts'
+import type { Closers } from './service/closers.ts'
 import { EvidenceDesk } from './service/evidence-desk.ts'
 import type { Exporting } from './service/exporting.ts'
-import { createRotation, keysOptions } from './service/key-options.ts'
-import { guardKms, meterKms, openKms, requestMsMax } from './service/kms.ts'
-import { MacKeys } from './service/mac-keys.ts'
+import { checkRecords, type Keyring, openKeyring } from './service/keyring.ts'
+import { type openKms, requestMsMax } from './service/kms.ts'
 import { MemoryKeyStore } from './service/memory-key-store.ts'
-import { createProbes, KmsProbe } from './service/probes.ts'
-import { createProcessors, piiConfigs, processorOf } from './service/processors.ts'
-import { createPseudonymTrust } from './service/pseudonym-trust.ts'
+import { createProbes, KmsProbe, type ProbedParts } from './service/probes.ts'
 import { createReceiving, type Receiving } from './service/receiving.ts'
 import { createSpanVerifier } from './service/span-verifier.ts'
 import { openStore } from './service/storing.ts'
 import { createTenantFinder } from './service/tenant-finder.ts'
-import { ownKeys, trustedKeys } from './service/verifying-keys.ts'
 import { createWayOut } from './service/way-out.ts'
 import { storeKeyStore } from './store/key-store.ts'
 import type { Store } from './store/store.ts'
@@ -76,7 +69,7 @@ export class Service {
 
   /** Starts everything or nothing: what was started before a failure is closed again. Rejects with a SidecarError. */
   static async start(config: SidecarConfig, surroundings: Surroundings): Promise<Service> {
-    const closers: (() => Promise<unknown>)[] = []
+    const closers: Closers = []
     try {
       return await assemble(config, surroundings, closers)
     } catch (thrown) {
@@ -122,20 +115,10 @@ export class Service {
   }
 }
 
-/** Beside the first requests, since there may be many: what is damaged is known by name before its tenant needs it. */
-async function checkRecords(keys: Keys, log: Surroundings['log']): Promise<void> {
-  try {
-    await keys.checkRecords()
-    await keys.openAnnouncements()
-  } catch (thrown) {
-    log.error(loggable(thrown), 'The key records could not all be looked at')
-  }
-}
-
 async function assemble(
   config: SidecarConfig,
   surroundings: Surroundings,
-  closers: (() => Promise<unknown>)[],
+  closers: Closers,
 ): Promise<Service> {
   const { log, registry } = surroundings
   const clock = surroundings.clock ?? systemClock
@@ -145,44 +128,18 @@ async function assemble(
   const accounts = new ItemAccounts(registry)
   const store = await openStore(config, accounts, around)
   if (store) closers.push(() => store.close())
-  const keyStore: KeyStore = store ? storeKeyStore<KeyRecordKind>(store) : new MemoryKeyStore()
-  if (!store) log.warn('Storage is off: signing and pseudonym keys last until the process ends')
+  const keyStore = openKeyStore(store, log)
+  const keyring = await openKeyring(config, { store, keyStore }, { ...surroundings, clock }, closers)
+  const { keys, rotation, trust, processors } = keyring
 
-  const open = surroundings.openKms ?? openKms
-  const opened = await open(config, surroundings.env, log, true, () => namedMasterKeys(keyStore, 'local'))
-  const kms = guardKms(opened, config, around)
-  closers.push(() => kms.close())
-  const strangersKms = meterKms(opened, config, around)
-  const isServiceFailing = (): boolean => keys.status().lastError !== undefined
-  const trust = new AnnouncementTrust({ kms: strangersKms, store: keyStore, clock, isServiceFailing })
-  const trusted = await trustedKeys(processorOf(config, 'traces', 'signing'))
-  const hooks = {
-    isTrustedAnnouncement: (kid: string, text: string) => trust.isTrusted(kid, text),
-    isTrustedPseudonymKey: createPseudonymTrust(keyStore, piiConfigs(config), clock),
-    // Asked only once requests come, when the keys below stand.
-    knownKeys: ((...id) => own(...id) ?? trusted(...id)) satisfies KeyLookup,
-  }
-  const processors = createProcessors(config, store, hooks, around)
-  const options = await keysOptions(config, processors)
-  const keys = new Keys({ kms, store: keyStore, clock, log, registry }, options)
-  closers.push(() => keys.close())
-  const rotation = createRotation(config, keys, around)
-  closers.push(() => rotation.stop())
-  const { evidence, signedSince } = processors
-  const own = ownKeys(keys, signedSince)
-
+  const { evidence } = processors
   const evidenceDesk = evidence && store && new EvidenceDesk({ evidence, keys, store, clock, log })
   const { exporting, delivery } = createWayOut(config, store, accounts, evidenceDesk, processors, around)
   await exporting.start()
   closers.push(() => exporting.stop(0))
   evidenceDesk?.startHeartbeats(processors.signing?.heartbeatIntervalMs ?? 0)
 
-  const tenants = new TenantResolver({
-    ...tenantDefaults,
-    ...config.tenants,
-    header: config.tenants.header ?? '',
-    resourceAttribute: config.tenants.resourceAttribute ?? '',
-  })
+  const tenants = createTenantResolver(config)
   const pipeline = new Pipeline({
     clock,
     accounts,
@@ -199,53 +156,82 @@ async function assemble(
 
   const state = { isAccepting: false }
   const kmsProbe = new KmsProbe(keys, clock)
-  const probes = createProbes({
-    keys,
+  const admin = openAdmin(config, keyring, {
+    ...around,
     kms: kmsProbe,
-    guardedKms: kms,
-    keyStore,
-    rotation,
-    defaultTenant: config.tenants.default,
-    requestMsMax: requestMsMax(config.kms.request),
     // Who may see values leaves a signed trace, or sees none.
     acceptAudit: evidence && pipeline.acceptFrom(() => undefined),
-    log,
-    registry,
     store,
     exporterHealth: () => exporting.health(),
     isAccepting: () => state.isAccepting,
-    clock,
-    cacheSizeMax: config.kms.cache.sizeMax,
-    version: VERSION,
     startedAtMs,
-  })
-  const admin = createAdmin(config.service.admin, {
-    ...probes,
-    log,
-    registry,
-    verifySpan: createSpanVerifier({
-      keys: hooks.knownKeys,
-      macKeys: new MacKeys({ kms: strangersKms, store: keyStore, clock, signedSince }, options),
-      expected: processors.signing?.select,
-      coverage: evidence?.policy.coverage,
-    }),
   })
   closers.push(() => admin.close())
   const adminAddress = await listenAdmin(admin, config.service.admin.endpoint)
   const receivers = await receiving.start()
   state.isAccepting = true
-  for (const [transport, { host, port }] of receivers)
-    log.info({ transport, host, port }, `Receiving OTLP by ${transport} on ${host}:${port}`)
-  log.info({ ...adminAddress }, `Health, metrics and admin on ${adminAddress.host}:${adminAddress.port}`)
+  const addresses = { receivers, admin: adminAddress }
+  logAddresses(addresses, log)
   void kmsProbe.check()
   void checkRecords(keys, log)
   rotation.start()
   const parts = { store, keys, rotation, exporting, evidenceDesk, pipeline, receiving, admin }
-  return new Service(
-    parts,
-    { receivers, admin: adminAddress },
-    state,
-    config.service.limits.shutdownMsMax,
-    clock,
-  )
+  return new Service(parts, addresses, state, config.service.limits.shutdownMsMax, clock)
+}
+
+function openKeyStore(store: Store | undefined, log: Telemetry['log']): KeyStore {
+  if (store) return storeKeyStore<KeyRecordKind>(store)
+  log.warn('Storage is off: signing and pseudonym keys last until the process ends')
+  return new MemoryKeyStore()
+}
+
+function createTenantResolver({ tenants }: SidecarConfig): TenantResolver {
+  const { header = '', resourceAttribute = '' } = tenants
+  return new TenantResolver({ ...tenantDefaults, ...tenants, header, resourceAttribute })
+}
+
+type AdminParts = Pick<
+  ProbedParts,
+  | 'clock'
+  | 'log'
+  | 'registry'
+  | 'kms'
+  | 'store'
+  | 'acceptAudit'
+  | 'exporterHealth'
+  | 'isAccepting'
+  | 'startedAtMs'
+>
+
+/** Not listening yet. */
+function openAdmin(
+  config: SidecarConfig,
+  { kms, keys, keyStore, rotation, processors, knownKeys, macKeys }: Keyring,
+  parts: AdminParts,
+): FastifyInstance {
+  const probes = createProbes({
+    ...parts,
+    keys,
+    guardedKms: kms,
+    keyStore,
+    rotation,
+    defaultTenant: config.tenants.default,
+    requestMsMax: requestMsMax(config.kms.request),
+    cacheSizeMax: config.kms.cache.sizeMax,
+    version: VERSION,
+  })
+  const { log, registry } = parts
+  const verifySpan = createSpanVerifier({
+    keys: knownKeys,
+    macKeys,
+    expected: processors.signing?.select,
+    coverage: processors.evidence?.policy.coverage,
+  })
+  return createAdmin(config.service.admin, { ...probes, log, registry, verifySpan })
+}
+
+function logAddresses({ receivers, admin }: Addresses, log: Telemetry['log']): void {
+  for (const [transport, { host, port }] of receivers)
+    log.info({ transport, host, port }, `Receiving OTLP by ${transport} on ${host}:${port}`)
+  log.info({ ...admin }, `Health, metrics and admin on ${admin.host}:${admin.port}`)
 }

@@ -1,0 +1,88 @@
+// Everything that comes of the key service: the service behind its breakers, the keys with their caches and their
+// rotation, whom we believe, and, since keys must announce what the rules may seal, the processors with them.
+import type { Clock } from '../clock.ts'
+import type { SidecarConfig } from '../config/schema.ts'
+import { loggable } from '../errors.ts'
+import type { KeyLookup } from '../evidence/check.ts'
+import type { BreakerKms } from '../keys/breaker-kms.ts'
+import { Keys } from '../keys/keys.ts'
+import type { KeyStore } from '../keys/keystore.ts'
+import { namedMasterKeys } from '../keys/named-master-keys.ts'
+import type { Rotation } from '../keys/rotation.ts'
+import type { Store } from '../store/store.ts'
+import type { Telemetry } from '../telemetry.ts'
+import { AnnouncementTrust } from './announcement-trust.ts'
+import type { Closers } from './closers.ts'
+import { createRotation, keysOptions } from './key-options.ts'
+import { guardKms, meterKms, openKms } from './kms.ts'
+import { MacKeys } from './mac-keys.ts'
+import { createProcessors, type Processors, piiConfigs, processorOf } from './processors.ts'
+import { createPseudonymTrust } from './pseudonym-trust.ts'
+import { ownKeys, trustedKeys } from './verifying-keys.ts'
+
+export interface KeyringSurroundings extends Telemetry {
+  readonly clock: Clock
+  readonly env: Readonly<Record<string, string | undefined>>
+  /** Opens the key service instead of the configured provider; tests make it fail. */
+  readonly openKms?: typeof openKms | undefined
+}
+
+export interface Keyring {
+  readonly kms: BreakerKms
+  readonly keyStore: KeyStore
+  readonly keys: Keys
+  readonly rotation: Rotation
+  readonly trust: AnnouncementTrust
+  readonly processors: Processors
+  /** Whose signatures are good: our own, and those of sidecars that the operator trusts. */
+  readonly knownKeys: KeyLookup
+  readonly macKeys: MacKeys
+}
+
+/** Rejects CONFIG, or with what the key service says. What was opened is in `closers`. */
+export async function openKeyring(
+  config: SidecarConfig,
+  { store, keyStore }: { readonly store: Store | undefined; readonly keyStore: KeyStore },
+  surroundings: KeyringSurroundings,
+  closers: Closers,
+): Promise<Keyring> {
+  const { clock, log, registry, env } = surroundings
+  const around = { clock, log, registry }
+  const open = surroundings.openKms ?? openKms
+  const opened = await open(config, env, log, true, () => namedMasterKeys(keyStore, 'local'))
+  const kms = guardKms(opened, config, around)
+  closers.push(() => kms.close())
+  // What strangers send makes calls too; those neither trip a breaker nor meet one.
+  const strangersKms = meterKms(opened, config, around)
+  const isServiceFailing = (): boolean => keys.status().lastError !== undefined
+  const trust = new AnnouncementTrust({ kms: strangersKms, store: keyStore, clock, isServiceFailing })
+
+  const trusted = await trustedKeys(processorOf(config, 'traces', 'signing'))
+  // Asked only once requests come, when the keys below stand.
+  const knownKeys: KeyLookup = (...id) => own(...id) ?? trusted(...id)
+  const hooks = {
+    isTrustedAnnouncement: (kid: string, text: string) => trust.isTrusted(kid, text),
+    isTrustedPseudonymKey: createPseudonymTrust(keyStore, piiConfigs(config), clock),
+    knownKeys,
+  }
+  const processors = createProcessors(config, store, hooks, around)
+  const { signedSince } = processors
+  const options = await keysOptions(config, processors)
+  const keys = new Keys({ kms, store: keyStore, clock, log, registry }, options)
+  closers.push(() => keys.close())
+  const own = ownKeys(keys, signedSince)
+  const rotation = createRotation(config, keys, around)
+  closers.push(() => rotation.stop())
+  const macKeys = new MacKeys({ kms: strangersKms, store: keyStore, clock, signedSince }, options)
+  return { kms, keyStore, keys, rotation, trust, processors, knownKeys, macKeys }
+}
+
+/** Beside the first requests, since there may be many: what is damaged is known by name before its tenant needs it. */
+export async function checkRecords(keys: Keys, log: Telemetry['log']): Promise<void> {
+  try {
+    await keys.checkRecords()
+    await keys.openAnnouncements()
+  } catch (thrown) {
+    log.error(loggable(thrown), 'The key records could not all be looked at')
+  }
+}
