@@ -3,6 +3,7 @@ import { createRequire } from 'node:module'
 import type { KMSClient, KMSClientConfig } from '@aws-sdk/client-kms'
 import { SidecarError } from '../../errors.ts'
 import { KmsError } from '../kms.ts'
+import { readXmlRefusals } from './aws-xml-refusals.ts'
 
 export type AwsSdk = typeof import('@aws-sdk/client-kms')
 
@@ -76,6 +77,7 @@ export class AwsClients {
     if (known !== undefined) return known
     this.#admit(region, operation)
     const client = new this.#sdk.KMSClient(this.#config(region, timeoutMs, attemptsMax))
+    readXmlRefusals(client)
     this.#clients.set(name, client)
     return client
   }

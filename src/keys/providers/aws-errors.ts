@@ -76,6 +76,10 @@ const CLASS_OF_NAME: ReadonlyMap<string, KmsClass> = new Map(
   ),
 )
 
+/** What the SDK calls an answer that names no error, and what it has it say when that says nothing either. */
+const UNNAMED = 'Unknown'
+const UNSAID = 'UnknownError'
+
 /** Codes of Node that say "late" rather than "broken". */
 const TIMEOUT_CODES: ReadonlySet<string> = new Set(['ETIMEDOUT', 'ESOCKETTIMEDOUT'])
 
@@ -114,7 +118,7 @@ function classOf(error: Thrown): KmsClass {
   const known = CLASS_OF_NAME.get(error.name)
   if (known !== undefined) return known
   if (error.isThrottling || error.status === 429) return 'throttled'
-  // moto refuses in XML, which the SDK then fails to parse: the status is all that is left.
+  // Of an answer that the SDK cannot parse, and that is no refusal in XML either, the status is all that is left.
   if (error.status === 401 || error.status === 403) return 'access_denied'
   if (error.status >= 500 || error.isServerFault || error.isRetryable) return 'network'
   // An answer that was good by its status and could not be read was cut off or is not the service's.
@@ -128,7 +132,10 @@ function messageOf(error: Thrown, kmsClass: KmsClass, timeoutMs: number): string
     const connectMs = /establish a connection .* (\d+) ms/.exec(error.message)?.[1]
     return connectMs === undefined ? `No response after ${timeoutMs}ms` : `No connection after ${connectMs}ms`
   }
-  if (error.isFromService) return `${cleanText(error.name)}: ${cleanText(error.message)}`
+  if (error.isFromService) {
+    const said = cleanText(error.message)
+    return error.name === UNNAMED ? said : `${cleanText(error.name)}: ${said}`
+  }
   if (error.code !== undefined) return `${cleanText(error.code)}: ${cleanText(error.message)}`
   if (CLASS_OF_NAME.has(error.name)) return `${error.name}: ${cleanText(error.message)}`
   // Of a parser's error the message quotes the answer.
@@ -160,14 +167,14 @@ function readThrown(thrown: unknown): Thrown {
   const retryable = record(error.$retryable)
   const status = metadata.httpStatusCode ?? response.statusCode
   const name = typeof error.name === 'string' ? error.name : 'Error'
+  const message = typeof error.message === 'string' ? error.message : ''
   return {
     name,
-    message: typeof error.message === 'string' ? error.message : '',
+    message,
     // DOMException has a numeric code, which says nothing here.
     code: typeof error.code === 'string' ? error.code : undefined,
     status: typeof status === 'number' ? status : 0,
-    // The SDK says Unknown of an answer that names no error.
-    isFromService: typeof error.$fault === 'string' && name !== 'Unknown',
+    isFromService: typeof error.$fault === 'string' && (name !== UNNAMED || message !== UNSAID),
     isServerFault: error.$fault === 'server',
     isRetryable: error.$retryable !== undefined,
     isThrottling: retryable.throttling === true,

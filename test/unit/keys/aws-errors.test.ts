@@ -85,10 +85,16 @@ describe('what the service answers', () => {
   })
 
   const unreadable: Record<string, readonly [Answer, KmsClass]> = {
-    'denial in XML': [
-      { status: 403, body: '<ErrorResponse><Error><Code>AccessDenied</Code></Error></ErrorResponse>' },
+    'XML that is no refusal': [{ status: 403, body: '<Denied><Why>Because</Why></Denied>' }, 'access_denied'],
+    'a refusal in XML that is cut off': [
+      { status: 403, body: '<ErrorResponse><Error><Code>AccessDenied</Code><Message>User' },
       'access_denied',
     ],
+    'good by its status, a refusal by its XML': [
+      { status: 200, body: '<Error><Code>AccessDenied</Code><Message>nobody asked</Message></Error>' },
+      'network',
+    ],
+    'an endless page': [{ status: 403, body: 'endless '.repeat(100_000) }, 'access_denied'],
     'an HTML page of a gateway': [{ status: 502, body: '<html>Bad Gateway</html>' }, 'network'],
     'an HTML page that claims to be good': [{ status: 200, body: '<html>log in</html>' }, 'network'],
     'half an object': [{ status: 200, body: '{"Plaintext":"c2VjcmV0IGtleSBvZiBzb21lYm9keSBlbH' }, 'network'],
@@ -107,6 +113,34 @@ describe('what the service answers', () => {
       }
     })
   }
+})
+
+describe('a refusal in XML, as moto and some gateways write', () => {
+  const xml = (status: number, code: string, message: string): Answer => ({
+    status,
+    headers: { 'content-type': 'text/xml' },
+    body: `<?xml version="1.0"?>\n<ErrorResponse><Errors><Error><Type>Sender</Type>\n<Code>${code}</Code>\n<Message>${message}</Message></Error></Errors></ErrorResponse>`,
+  })
+  test.each<[number, string, string, KmsClass]>([
+    [403, 'AccessDenied', DENIED, 'access_denied'],
+    [400, 'SomethingNew', DENIED, 'access_denied'],
+    [403, 'InvalidClientTokenId', 'The security token included in the request is invalid.', 'access_denied'],
+    [503, 'SlowDown', 'Please reduce your request rate.', 'throttled'],
+    [400, 'SomethingNew', 'Rate exceeded', 'throttled'],
+  ])('%s %s keeps its code and its message', async (status, code, message, kmsClass) => {
+    const error = await failed(xml(status, code, message))
+    expect(error).toMatchObject({ kmsClass, providerMessage: `${code}: ${message}` })
+  })
+
+  test('reads the entities of XML, and leaves out what may be a key', async () => {
+    const error = await failed(xml(403, 'AccessDenied', `&quot;a&quot; &lt; b &amp;lt; ${SECRET_KEY}\nmore`))
+    expect(error.providerMessage).toBe('AccessDenied: "a" < b &lt; [redacted]')
+  })
+
+  test('an object without a name keeps its message', async () => {
+    const error = await failed({ status: 400, body: JSON.stringify({ message: DENIED }) })
+    expect(error).toMatchObject({ kmsClass: 'access_denied', providerMessage: DENIED })
+  })
 })
 
 describe('secrets in a message', () => {
