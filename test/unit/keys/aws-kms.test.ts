@@ -1,15 +1,11 @@
-import { execFile } from 'node:child_process'
 import dns from 'node:dns'
 import { PassThrough } from 'node:stream'
-import { fileURLToPath } from 'node:url'
-import { promisify } from 'node:util'
 import { KMSClient } from '@aws-sdk/client-kms'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest'
 import { type Kms, KmsError } from '../../../src/keys/kms.ts'
 import { openAwsKms } from '../../../src/keys/providers/aws.ts'
 import { createTelemetry } from '../../../src/telemetry.ts'
 import { ARN, AwsAnswers, awsOptions, base64, failure, json } from './aws-answers.ts'
-import { temporaryFolder } from './key-service.ts'
 
 const never = new AbortController().signal
 const context = { tenantId: 'acme', purpose: 'signing', keyId: 'k1' } as const
@@ -252,17 +248,6 @@ describe('opening', () => {
       code: 'CONFIG',
       message: 'kms.aws.use_fips_endpoint: cannot be true beside kms.aws.endpoint',
     })
-  })
-
-  test('loads the SDK; with local, no SDK of any cloud is loaded', async () => {
-    const script = fileURLToPath(new URL('loaded-packages.ts', import.meta.url))
-    const packages = async (what: string): Promise<string[]> => {
-      const { stdout } = await promisify(execFile)(process.execPath, [script, what, temporaryFolder()])
-      return JSON.parse(stdout) as string[] // the script prints an array of names
-    }
-    const [local, aws] = await Promise.all([packages('local'), packages('aws')])
-    expect(local).toEqual([])
-    expect(aws).toContain('@aws-sdk/client-kms')
   })
 })
 
