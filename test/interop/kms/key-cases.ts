@@ -89,7 +89,8 @@ export const KEY_CASES = {
     },
   },
   permission_denied: {
-    claim: 'an identity that may not use the key is denied, and the message says so without a secret',
+    claim:
+      'an identity that may not use the key is denied, and the message is the service’s own, without a secret',
     needs: ['openDenied'],
     run: async (target) => {
       let wrapped = new Uint8Array()
@@ -101,7 +102,9 @@ export const KEY_CASES = {
       })
       const { kms, restore } = await target.openDenied!({})
       try {
-        await expectFailure(target, kms.generateDataKey(CONTEXT, never), 'access_denied', 'generate_data_key')
+        const generate = kms.generateDataKey(CONTEXT, never)
+        const denied = await expectFailure(target, generate, 'access_denied', 'generate_data_key')
+        expect(denied.providerMessage, "the service's own words").toMatch(/not authorized|denied/i)
         const unwrap = kms.unwrap(wrapped, masterKeyId, CONTEXT, never)
         await expectFailure(target, unwrap, 'access_denied', 'decrypt')
       } finally {
