@@ -20,7 +20,7 @@ export function addHealth(app: FastifyInstance, probes: HealthProbes, probeMsMax
   for (const [probe, paths] of routes) {
     for (const path of paths)
       app.get<Excluding>(path, async ({ query }, reply) =>
-        send(reply, without(await runProbe(probe, probeMsMax), query.exclude)),
+        send(reply, await runProbe(probe, probeMsMax, [query.exclude ?? []].flat())),
       )
   }
   app.get('/q/health', async (_request, reply) => {
@@ -35,13 +35,15 @@ interface Excluding {
   readonly Querystring: { readonly exclude?: string | readonly string[] }
 }
 
-function without(answer: HealthAnswer, exclude: string | readonly string[] | undefined): HealthAnswer {
-  if (exclude === undefined) return answer
-  return join([{ ...answer, checks: answer.checks.filter(({ name }) => ![exclude].flat().includes(name)) }])
-}
-
-/** Runs one probe within its time. A probe that throws or hangs is one check that is down; it never rejects. */
-export async function runProbe(probe: HealthProbe, probeMsMax: number): Promise<HealthAnswer> {
+/**
+ * Runs one probe within its time, without the checks that are excluded. A probe that throws or hangs is one check that is
+ * down; it never rejects.
+ */
+export async function runProbe(
+  probe: HealthProbe,
+  probeMsMax: number,
+  exclude: readonly string[] = [],
+): Promise<HealthAnswer> {
   const abort = new AbortController()
   let timer: NodeJS.Timeout | undefined
   const late = new Promise<readonly HealthCheck[]>((resolve) => {
@@ -51,13 +53,18 @@ export async function runProbe(probe: HealthProbe, probeMsMax: number): Promise<
     }, probeMsMax)
   })
   // A probe that fails after its time is up has nobody left to tell.
-  const checks = await Promise.race([call(probe, abort.signal), late]).finally(() => clearTimeout(timer))
-  return answerOf(checks)
+  const probed = call(probe, abort.signal, exclude)
+  const checks = await Promise.race([probed, late]).finally(() => clearTimeout(timer))
+  return answerOf(checks.filter(({ name }) => !exclude.includes(name)))
 }
 
-async function call(probe: HealthProbe, abort: AbortSignal): Promise<readonly HealthCheck[]> {
+async function call(
+  probe: HealthProbe,
+  abort: AbortSignal,
+  exclude: readonly string[],
+): Promise<readonly HealthCheck[]> {
   try {
-    return await probe(abort)
+    return await probe(abort, exclude)
   } catch {
     return [failed('health check failed', 'internal')]
   }

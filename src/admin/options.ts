@@ -35,7 +35,11 @@ export interface HealthCheck {
 }
 
 /** One probe; its checks are answered in the order of the list. */
-export type HealthProbe = (abort: AbortSignal) => readonly HealthCheck[] | Promise<readonly HealthCheck[]>
+/** `exclude` names checks that the asker does not want, so that the dear ones among them need not be made. */
+export type HealthProbe = (
+  abort: AbortSignal,
+  exclude: readonly string[],
+) => readonly HealthCheck[] | Promise<readonly HealthCheck[]>
 
 export interface HealthProbes {
   /** Whether the process makes progress; a failure means: restart it. Must not depend on anything outside. */
