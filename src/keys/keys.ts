@@ -3,11 +3,12 @@
 import { asSidecarError, SidecarError } from '../errors.ts'
 import { AnnouncementShelf } from './announcement-shelf.ts'
 import { KeyCache, type KeyCacheOptions } from './cache.ts'
+import { CorruptRecords } from './corrupt-records.ts'
 import { checkedClasses, generateSealingKey, isUsed } from './data-keys.ts'
 import { KeyRecordError } from './key-record.ts'
 import type { KeysOptions, KeysParts } from './keys-options.ts'
 import { type KeysStatus, keysStatus } from './keys-status.ts'
-import { type Kms, KmsError } from './kms.ts'
+import type { Kms } from './kms.ts'
 import { MeteredKms } from './metered-kms.ts'
 import { createKeysMetrics, type KeysMetrics, type KeyType } from './metrics.ts'
 import type { Pseudonymizer, PseudonymKey } from './pseudonym.ts'
@@ -25,13 +26,13 @@ import {
   type RotationStatus,
   TenantRotator,
 } from './tenant-rotator.ts'
+import { asUnavailable } from './unavailable.ts'
 
 export { KEYS_DEFAULTS, type KeysOptions, type KeysParts } from './keys-options.ts'
 
 /** A successor is generated when this share of a data key's uses or bytes is gone. */
 const NEARLY_SPENT_SHARE = 0.9
 const PURGE_INTERVAL_MS = 60_000
-const CORRUPT_RECORDS_MAX = 100
 
 export class Keys {
   readonly #parts: KeysParts
@@ -44,13 +45,14 @@ export class Keys {
   readonly #public: PublicKeys
   readonly #rotator: TenantRotator
   readonly #shelf: AnnouncementShelf
-  readonly #corruptRecords = new Set<string>()
+  readonly #corruptRecords: CorruptRecords
   readonly #purgeTimer: NodeJS.Timeout
   #dataClasses: readonly string[]
   readonly #closing = new AbortController()
 
   constructor(parts: KeysParts, options: KeysOptions) {
     this.#parts = parts
+    this.#corruptRecords = new CorruptRecords(parts.log)
     this.#options = options
     this.#dataClasses = checkedClasses(options.dataClasses)
     this.#metrics = createKeysMetrics(parts.registry, (type) => this.#sizeOf(type))
@@ -87,7 +89,7 @@ export class Keys {
       sizeMax: options.sizeMax,
       ttlMs: options.publicKeyTtlMs,
       metrics: this.#metrics.byType.public,
-      onCorrupt: (error) => this.#noteCorrupt(error),
+      onCorrupt: (error) => this.#corruptRecords.note(error),
     })
     this.#rotator = new TenantRotator({
       ...parts,
@@ -99,7 +101,7 @@ export class Keys {
       encryption: this.#encryption,
       pseudonym: this.#pseudonym,
       public: this.#public,
-      onCorrupt: (error) => this.#noteCorrupt(error),
+      onCorrupt: (error) => this.#corruptRecords.note(error),
     })
     this.#purgeTimer = setInterval(() => this.purge(), PURGE_INTERVAL_MS).unref()
   }
@@ -109,25 +111,30 @@ export class Keys {
     return this.#hit('encryption', this.#encryption.get(tenant))
   }
 
-  /** Rejects KEY_UNAVAILABLE, with the key service's error as its cause; so do the other two. */
-  loadSealer(tenant: string, signal: AbortSignal): Promise<Sealer> {
-    return this.#load('encryption', this.#encryption, tenant, signal)
+  /** Rejects KEY_UNAVAILABLE, the reason as its cause. `isCounted`: who calls may try again, and called `startWait`. */
+  loadSealer(tenant: string, signal: AbortSignal, isCounted = false): Promise<Sealer> {
+    return this.#load('encryption', this.#encryption, tenant, signal, isCounted)
   }
 
   pseudonymizer(tenant: string): Pseudonymizer | undefined {
     return this.#hit('pseudonym', this.#pseudonym.get(tenant))
   }
 
-  loadPseudonymizer(tenant: string, signal: AbortSignal): Promise<Pseudonymizer> {
-    return this.#load('pseudonym', this.#pseudonym, tenant, signal)
+  loadPseudonymizer(tenant: string, signal: AbortSignal, isCounted = false): Promise<Pseudonymizer> {
+    return this.#load('pseudonym', this.#pseudonym, tenant, signal, isCounted)
   }
 
   signingKey(tenant: string): SigningKey | undefined {
     return this.#hit('signing', this.#signing.get(tenant))
   }
 
-  loadSigningKey(tenant: string, signal: AbortSignal): Promise<SigningKey> {
-    return this.#load('signing', this.#signing, tenant, signal)
+  loadSigningKey(tenant: string, signal: AbortSignal, isCounted = false): Promise<SigningKey> {
+    return this.#load('signing', this.#signing, tenant, signal, isCounted)
+  }
+
+  /** For who loads more than once, see `KeyTypeMetrics.startWait`. */
+  startWait(type: KeyType): () => void {
+    return this.#metrics.byType[type].startWait(this.#parts.clock)
   }
 
   /** Every signing key that the tenant ever had, oldest first, as far as its record is whole. */
@@ -173,7 +180,11 @@ export class Keys {
 
   /** Looks at every record for damage, which then stands in the log and the status. For the start; asks no key service. */
   checkRecords(): Promise<{ readonly checked: number; readonly damaged: number }> {
-    return checkKeyRecords(this.#parts.store, (error) => this.#noteCorrupt(error), this.#closing.signal)
+    return checkKeyRecords(
+      this.#parts.store,
+      (error) => this.#corruptRecords.note(error),
+      this.#closing.signal,
+    )
   }
 
   /** Counts the announcements that are there, and makes room where there are too many. For the start. */
@@ -207,7 +218,7 @@ export class Keys {
       metrics: this.#metrics,
       sizeOf: (type) => this.#sizeOf(type),
       sizeMax: this.#options.sizeMax,
-      corruptRecords: [...this.#corruptRecords],
+      corruptRecords: this.#corruptRecords.names,
     })
   }
 
@@ -252,40 +263,29 @@ export class Keys {
     return value
   }
 
-  async #load<V>(type: KeyType, cache: KeyCache<V>, tenant: string, signal: AbortSignal): Promise<V> {
+  async #load<V>(
+    type: KeyType,
+    cache: KeyCache<V>,
+    tenant: string,
+    signal: AbortSignal,
+    isCounted: boolean,
+  ): Promise<V> {
     if (this.#closing.signal.aborted) throw new SidecarError('SHUTTING_DOWN', 'keys are closed')
-    const atHand = this.#hit(type, cache.get(tenant))
+    const atHand = isCounted ? undefined : this.#hit(type, cache.get(tenant))
     if (atHand !== undefined) return atHand
-    const metrics = this.#metrics.byType[type]
-    metrics.miss()
-    const startMs = this.#parts.clock.monotonicMs()
+    const endWait = isCounted ? undefined : this.startWait(type)
     try {
       return await cache.load(tenant, signal)
     } catch (thrown) {
       throw this.#unavailable(asSidecarError(thrown))
     } finally {
-      metrics.waited((this.#parts.clock.monotonicMs() - startMs) / 1_000)
+      endWait?.()
     }
   }
 
   #unavailable(error: SidecarError): SidecarError {
-    if (error instanceof KeyRecordError) this.#noteCorrupt(error)
-    if (error.code === 'KEY_UNAVAILABLE' || error.code === 'STORE_FAILED' || error.code === 'USAGE')
-      return error
-    const retryAfterMs = error instanceof KmsError ? error.retryAfterMs : undefined
-    return new SidecarError('KEY_UNAVAILABLE', 'no usable key', {
-      cause: error,
-      ...(retryAfterMs === undefined ? {} : { retryAfterMs }),
-    })
-  }
-
-  #noteCorrupt(error: KeyRecordError): void {
-    if (this.#corruptRecords.has(error.record) || this.#corruptRecords.size >= CORRUPT_RECORDS_MAX) return
-    this.#corruptRecords.add(error.record)
-    this.#parts.log.error(
-      { code: error.code, record: error.record },
-      `Key record ${error.record} is corrupt: restore the data folder from a backup; other keys go on`,
-    )
+    if (error instanceof KeyRecordError) this.#corruptRecords.note(error)
+    return asUnavailable(error)
   }
 
   async #loadSigningKey(stored: StoredKeyParts, tenant: string, signal: AbortSignal): Promise<SigningKey> {

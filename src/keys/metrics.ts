@@ -1,4 +1,5 @@
 // Names are the runbooks' (kms_…). Hits are counted per request and tenant, never per value; no label has a tenant in it.
+import type { Clock } from '../clock.ts'
 import { Counter, Gauge, Histogram, type Registry } from '../telemetry.ts'
 import type { EvictionCause } from './cache.ts'
 import { KMS_CLASSES, type KmsClass } from './kms.ts'
@@ -37,7 +38,7 @@ export class KeyTypeMetrics {
     })
     this.#seconds = new Histogram({
       name: `kms_retrieve_${type}_key_seconds`,
-      help: `Time to get the ${type} key of a tenant when it was not in the cache, waiting included`,
+      help: `Time a request waited for the ${type} key of a tenant that was not in the cache, over all its attempts, whether it got the key or not`,
       buckets: BUCKETS_SECONDS,
       registers: [registry],
     })
@@ -49,15 +50,16 @@ export class KeyTypeMetrics {
     this.#retrieved.inc()
   }
 
-  /** One request that had to wait, whether it started the load or joined it. */
-  miss(): void {
+  /**
+   * A request has to wait for a key, whether it starts the load or joins it: one miss, however often it tries, and one time of
+   * waiting when the answer is called.
+   */
+  startWait(clock: Clock): () => void {
+    const startMs = clock.monotonicMs()
     this.misses++
     this.#miss.inc()
     this.#retrieved.inc()
-  }
-
-  waited(seconds: number): void {
-    this.#seconds.observe(seconds)
+    return () => this.#seconds.observe((clock.monotonicMs() - startMs) / 1_000)
   }
 
   evicted(cause: EvictionCause): void {
@@ -90,7 +92,11 @@ export function createKeysMetrics(registry: Registry, sizeOf: (type: KeyType) =>
     new Counter({ name, help, labelNames: [...labelNames], registers: [registry] })
   const shared: SharedMetrics = {
     hits: counter('kms_cache_hit_total', 'Keys that were in the cache', ['key_type']),
-    misses: counter('kms_cache_miss_total', 'Requests that had to wait for a key', ['key_type']),
+    misses: counter(
+      'kms_cache_miss_total',
+      'Keys that requests had to wait for, each request once for each key and tenant',
+      ['key_type'],
+    ),
     evictions: counter('kms_cache_evictions_total', 'Keys that left the cache unreplaced', [
       'key_type',
       'cause',

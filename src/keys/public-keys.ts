@@ -51,11 +51,11 @@ export class PublicKeys {
       metrics.hit()
       return known.records
     }
-    metrics.miss()
+    const endWait = metrics.startWait(clock)
     const { records, corrupt } = storedKeys(store, 'signing', tenant)
     for (const error of corrupt) onCorrupt(error)
     const found = records.map(publicKeyRecord)
-    metrics.waited((clock.monotonicMs() - startMs) / 1_000)
+    endWait()
     // A tenant without keys is not kept: it may get its first one at any moment.
     if (found.length > 0) this.#entries.set(tenant, { records: found, expiresAtMs: startMs + ttlMs })
     return found

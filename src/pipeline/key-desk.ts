@@ -8,14 +8,16 @@ import type { Pseudonymizer, Sealer, TenantKeys } from '../redaction/tenant-keys
 import type { Waiting } from './delivery.ts'
 import { pause } from './pause.ts'
 
-/** The part of `Keys` that the pipeline uses: a synchronous hit, or a promise. */
+/** The part of `Keys` that the pipeline uses: a synchronous hit, which is counted, or a promise. */
 export interface KeyCache {
   sealer(tenant: string): Sealer | undefined
-  loadSealer(tenant: string, abort: AbortSignal): Promise<Sealer>
+  loadSealer(tenant: string, abort: AbortSignal, isCounted: true): Promise<Sealer>
   pseudonymizer(tenant: string): Pseudonymizer | undefined
-  loadPseudonymizer(tenant: string, abort: AbortSignal): Promise<Pseudonymizer>
+  loadPseudonymizer(tenant: string, abort: AbortSignal, isCounted: true): Promise<Pseudonymizer>
   signingKey(tenant: string): SigningKey | undefined
-  loadSigningKey(tenant: string, abort: AbortSignal): Promise<SigningKey>
+  loadSigningKey(tenant: string, abort: AbortSignal, isCounted: true): Promise<SigningKey>
+  /** Counts a wait, over all its attempts. Returns what ends it. */
+  startWait(key: 'encryption' | 'pseudonym' | 'signing'): () => void
 }
 
 interface MissingKey {
@@ -47,8 +49,8 @@ export class KeyDesk {
 }
 
 /**
- * One request at the desk. Keeps what its loads brought: a request may have more tenants than the cache has room for, and
- * would else push its own keys out again. Remembers also which tenants' values the policy decided to mask.
+ * One request at the desk. Keeps what it got: a request may have more tenants than the cache has room for, and would else
+ * push its own keys out again; and it looks several times, but counts as one. Remembers also which tenants' values the policy decided to mask.
  */
 export class KeyWait {
   readonly #parts: KeyDeskParts
@@ -70,8 +72,8 @@ export class KeyWait {
       if (atHand === undefined) {
         atHand = {
           tenant,
-          sealer: this.#sealers.get(tenant) ?? keys.sealer(tenant),
-          pseudonymizer: this.#pseudonymizers.get(tenant) ?? keys.pseudonymizer(tenant),
+          sealer: kept(this.#sealers, tenant, () => keys.sealer(tenant)),
+          pseudonymizer: kept(this.#pseudonymizers, tenant, () => keys.pseudonymizer(tenant)),
         }
         byTenant.set(tenant, atHand)
       }
@@ -80,10 +82,11 @@ export class KeyWait {
   }
 
   signingKeys(tenants: readonly string[]): Map<string, SigningKey> {
+    const { keys } = this.#parts
     const found = new Map<string, SigningKey>()
     for (const tenant of tenants) {
       if (found.has(tenant)) continue
-      const key = this.#signing.get(tenant) ?? this.#parts.keys.signingKey(tenant)
+      const key = kept(this.#signing, tenant, () => keys.signingKey(tenant))
       if (key !== undefined) found.set(tenant, key)
     }
     return found
@@ -97,26 +100,38 @@ export class KeyWait {
   async #loadOne({ tenant, key }: MissingKey): Promise<void> {
     const { keys, onKmsFailure } = this.#parts
     if (key === 'encryption') {
-      this.#sealers.set(
-        tenant,
-        await this.#orMask(onKmsFailure === 'mask', (abort) => keys.loadSealer(tenant, abort)),
+      const mayMask = onKmsFailure === 'mask'
+      const sealer = await this.#counted(key, () =>
+        this.#orMask(mayMask, (abort) => keys.loadSealer(tenant, abort, true)),
       )
+      this.#sealers.set(tenant, sealer)
     } else {
       // A hash without its key falls to a mask, which reveals less; an encryption refuses unless told to mask.
-      this.#pseudonymizers.set(
-        tenant,
-        await this.#orMask(true, (abort) => keys.loadPseudonymizer(tenant, abort)),
+      const pseudonymizer = await this.#counted(key, () =>
+        this.#orMask(true, (abort) => keys.loadPseudonymizer(tenant, abort, true)),
       )
+      this.#pseudonymizers.set(tenant, pseudonymizer)
     }
   }
 
   async loadSigning(missing: readonly string[]): Promise<void> {
     const { keys } = this.#parts
     const load = async (tenant: string): Promise<void> => {
-      const key = await this.#insist((abort) => keys.loadSigningKey(tenant, abort), healsByWaiting)
+      const key = await this.#counted('signing', () =>
+        this.#insist((abort) => keys.loadSigningKey(tenant, abort, true), healsByWaiting),
+      )
       this.#signing.set(tenant, key)
     }
     await this.#whileWaiting(() => Promise.all(missing.map(load)))
+  }
+
+  async #counted<Key>(key: Parameters<KeyCache['startWait']>[0], attempts: () => Promise<Key>): Promise<Key> {
+    const endWait = this.#parts.keys.startWait(key)
+    try {
+      return await attempts()
+    } finally {
+      endWait()
+    }
   }
 
   /** What else a request asks of the key service: with the same patience, and in the same waiting room. */
@@ -171,6 +186,14 @@ export class KeyWait {
       }
     }
   }
+}
+
+function kept<Key>(held: Map<string, Key>, tenant: string, ask: () => Key | undefined): Key | undefined {
+  const known = held.get(tenant)
+  if (known !== undefined) return known
+  const atHand = ask()
+  if (atHand !== undefined) held.set(tenant, atHand)
+  return atHand
 }
 
 /** A throttled or unreachable key service may answer in a moment; a disabled key will not. */

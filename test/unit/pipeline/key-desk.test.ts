@@ -43,6 +43,9 @@ class FlakyKeys implements KeyCache {
     if (failed) throw failed
     return pseudonymizer
   }
+  startWait(): () => void {
+    return () => {}
+  }
   signingKey(): undefined {}
   async loadSigningKey(): Promise<never> {
     throw failure('access_denied')
@@ -180,6 +183,7 @@ describe('a request that needs a key', () => {
       },
       pseudonymizer: () => undefined,
       loadPseudonymizer: async () => ({ pseudonym: () => 'tok' }),
+      startWait: () => () => {},
       signingKey: () => undefined,
       loadSigningKey: async (tenant) => ({
         keyId: tenant,
