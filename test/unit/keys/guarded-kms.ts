@@ -8,7 +8,8 @@ import { Registry, silentTelemetry } from '../../../src/telemetry.ts'
 import { DoorKms } from './key-service.ts'
 
 export const never = new AbortController().signal
-const OPTIONS = { requestsMin: 10, failurePercent: 50, openMs: 5_000, successesToClose: 3 }
+export const OPEN_MS = 5_000
+const OPTIONS = { requestsMin: 10, failurePercent: 50, openMs: OPEN_MS, successesToClose: 3 }
 const closers: (() => Promise<void>)[] = []
 
 beforeEach(() => {

@@ -1,48 +1,29 @@
 // Requests of many tenants wait for their keys while the key service is away. Time is counted in the breaker's own
 // periods: whatever is configured, its return is noticed by the next trial, and that trial serves everybody.
-import { afterEach, beforeEach, expect, test, vi } from 'vitest'
+import { expect, onTestFinished, test, vi } from 'vitest'
 import { systemClock } from '../../../src/clock.ts'
-import { BreakerKms } from '../../../src/keys/breaker-kms.ts'
 import { KEYS_DEFAULTS, Keys } from '../../../src/keys/keys.ts'
 import { KeyDesk } from '../../../src/pipeline/key-desk.ts'
-import { Registry, silentTelemetry } from '../../../src/telemetry.ts'
+import { silentTelemetry } from '../../../src/telemetry.ts'
+import { guarded, OPEN_MS } from './guarded-kms.ts'
 import { DoorKms } from './key-service.ts'
 import { MemoryKeyStore } from './memory-keystore.ts'
 
-const OPEN_MS = 5_000
 /** The longest pause that a waiting request makes between two tries. */
 const RETRY_MS_MAX = 1_000
 const CALL_MS = 40
 const TENANTS = Array.from({ length: 60 }, (_, index) => `tenant-${index}`)
 const abort = new AbortController().signal
-const closers: (() => Promise<void>)[] = []
-
-beforeEach(() => {
-  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'setInterval', 'clearInterval', 'performance'] })
-})
-afterEach(async () => {
-  for (const close of closers.splice(0)) await close()
-  vi.useRealTimers()
-})
 
 async function open() {
   const door = await DoorKms.open()
   Object.defineProperty(door, 'gate', { get: () => new Promise((resolve) => setTimeout(resolve, CALL_MS)) })
-  const { log } = silentTelemetry()
-  const registry = new Registry()
-  const guard = new BreakerKms({
-    kms: door,
-    options: { requestsMin: 10, failurePercent: 50, openMs: OPEN_MS, successesToClose: 3 },
-    requestMsMax: 5_000,
-    clock: systemClock,
-    log,
-    registry,
-  })
+  const { guard, registry } = await guarded({}, door)
   const keys = new Keys(
-    { kms: guard, store: new MemoryKeyStore(), clock: systemClock, log, registry },
+    { kms: guard, store: new MemoryKeyStore(), clock: systemClock, log: silentTelemetry().log, registry },
     { ...KEYS_DEFAULTS, dataClasses: ['person'] },
   )
-  closers.push(() => keys.close())
+  onTestFinished(() => keys.close())
   const desk = new KeyDesk({
     keys,
     clock: systemClock,

@@ -1,16 +1,11 @@
 import { expect, onTestFinished, test } from 'vitest'
 import { storeKeyStore } from '../../../src/store/key-store.ts'
 import { Store } from '../../../src/store/store.ts'
+import { oneSpan } from './one-span.ts'
 import { startSidecar } from './sidecar.ts'
 
 const SIGNED = ['processors.signing.select=all']
-const SPAN = JSON.stringify({
-  resourceSpans: [
-    {
-      scopeSpans: [{ spans: [{ traceId: '5b8efff798038103d269b633813fc60c', spanId: 'eee19b7ec3c1b174' }] }],
-    },
-  ],
-})
+const SPAN = oneSpan('GET')
 
 test('a damaged key record is known by name at the start, and costs nobody but its tenant', async () => {
   const first = await startSidecar(SIGNED)

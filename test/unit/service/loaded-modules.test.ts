@@ -7,29 +7,13 @@ import { join, resolve } from 'node:path'
 import { createInterface } from 'node:readline'
 import { pathToFileURL } from 'node:url'
 import { expect, onTestFinished, test } from 'vitest'
+import { oneSpan } from './one-span.ts'
 
 const root = resolve(import.meta.dirname, '../../..')
 const RECORDER = pathToFileURL(join(import.meta.dirname, 'record-loads.ts')).href
 const OF_A_CLOUD =
   /\/node_modules\/((?:@aws-sdk|@aws-crypto|@smithy|@azure|@azure-rest|@google-cloud)\/[^/]+|google-[^/]+|gaxios|gcp-metadata)\//
-const SPAN = JSON.stringify({
-  resourceSpans: [
-    {
-      scopeSpans: [
-        {
-          spans: [
-            {
-              traceId: '5b8efff798038103d269b633813fc60c',
-              spanId: 'eee19b7ec3c1b174',
-              name: 'compliance.read',
-              attributes: [{ key: 'user.email', value: { stringValue: 'ann@example.org' } }],
-            },
-          ],
-        },
-      ],
-    },
-  ],
-})
+const SPAN = oneSpan('compliance.read')
 
 /** What the process loaded from its start to its orderly end; `use` is given the address of the HTTP receiver. */
 async function loadsOf(sets: readonly string[], use: (url: string) => Promise<unknown>): Promise<string[]> {

@@ -4,26 +4,10 @@ import { expect, onTestFinished, test } from 'vitest'
 import type { Kms } from '../../../src/keys/kms.ts'
 import { openLocalKms } from '../../../src/keys/providers/local.ts'
 import { localOptions } from '../keys/key-service.ts'
+import { oneSpan } from './one-span.ts'
 import { startSidecar, type TestSidecar } from './sidecar.ts'
 
-const SPAN = JSON.stringify({
-  resourceSpans: [
-    {
-      scopeSpans: [
-        {
-          spans: [
-            {
-              traceId: '5b8efff798038103d269b633813fc60c',
-              spanId: 'eee19b7ec3c1b174',
-              name: 'GET',
-              attributes: [{ key: 'user.email', value: { stringValue: 'ann@example.org' } }],
-            },
-          ],
-        },
-      ],
-    },
-  ],
-})
+const SPAN = oneSpan('GET')
 
 test('a folder with key records does not start with a new master key', async () => {
   const first = await startSidecar()

@@ -3,27 +3,11 @@ import { join } from 'node:path'
 import { expect, onTestFinished, test } from 'vitest'
 import { keys as keysCommand } from '../../../src/cli/keys.ts'
 import { recordingIo } from '../cli/io.ts'
+import { oneSpan } from './one-span.ts'
 import { startSidecar } from './sidecar.ts'
 
 const EMAIL = 'ann@example.org'
-const SPAN = JSON.stringify({
-  resourceSpans: [
-    {
-      scopeSpans: [
-        {
-          spans: [
-            {
-              traceId: '5b8efff798038103d269b633813fc60c',
-              spanId: 'eee19b7ec3c1b174',
-              name: 'GET',
-              attributes: [{ key: 'user.email', value: { stringValue: EMAIL } }],
-            },
-          ],
-        },
-      ],
-    },
-  ],
-})
+const SPAN = oneSpan('GET', 'user.email', EMAIL)
 
 interface Attribute {
   readonly key: string
