@@ -17,6 +17,8 @@ export class SigningAges {
   readonly #store: KeyStore
   readonly #onCorrupt: (error: KeyRecordError) => void
   readonly #createdMs = new Map<string, number>()
+  /** When the newest key that took another's place was made, as of the last survey. Milliseconds since the epoch. */
+  lastRotationMs: number | undefined
 
   constructor(store: KeyStore, onCorrupt: (error: KeyRecordError) => void) {
     this.#store = store
@@ -53,6 +55,7 @@ export class SigningAges {
       }
     }
     records.sort((a, b) => a.createdMs - b.createdMs || (a.id < b.id ? -1 : 1))
+    this.lastRotationMs = newestSuccessorMs(records)
     const ages = withOneActive(records)
       .filter(({ status }) => status === 'ACTIVE')
       .map(({ tenant, id, createdMs }) => ({ tenant, keyId: id, createdMs }))
@@ -61,4 +64,15 @@ export class SigningAges {
       this.note(tenant, Math.max(createdMs, this.#createdMs.get(tenant) ?? createdMs))
     return ages
   }
+}
+
+/** Of records in the order of their making. */
+function newestSuccessorMs(records: readonly KeyRecord[]): number | undefined {
+  const tenants = new Set<string>()
+  let newestMs: number | undefined
+  for (const { tenant, createdMs } of records) {
+    if (tenants.has(tenant)) newestMs = createdMs
+    tenants.add(tenant)
+  }
+  return newestMs
 }

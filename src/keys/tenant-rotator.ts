@@ -130,7 +130,8 @@ export class TenantRotator {
       ageMsMax: this.#parts.ageMsMax,
       succeeded: this.#succeeded,
       failed: this.#failed,
-      lastSuccessMs: this.#lastSuccessMs,
+      // A process that has rotated nothing yet knows it from the records.
+      lastSuccessMs: this.#lastSuccessMs ?? this.#ages.lastRotationMs,
       lastFailure: this.#lastFailure,
       oldestSigningKeyMs: this.#ages.oldestMs,
     }

@@ -139,7 +139,9 @@ test('before the outage everything is acknowledged', async () => {
   for (const [name, { ok, refused }] of tallies) expect([name, ok > 0, refused]).toEqual([name, true, 0])
 })
 
-test('during the outage: keys at hand serve, then personal spans are refused, and the service is hardly asked', async () => {
+test('during the outage: keys at hand serve, then personal spans are refused, and the service is hardly asked', {
+  timeout: OUTAGE_MS + 60_000,
+}, async () => {
   const before = ledger.acknowledged.size
   const callsBefore = door.calls.length
   door.fail('network')

@@ -464,6 +464,22 @@ describe('ages', () => {
     )
   })
 
+  test('a process that has just started knows from the records when the last rotation was', async () => {
+    const kms = await DoorKms.open()
+    const store = new MemoryKeyStore()
+    const clock = new ManualClock()
+    const before = await build({ kms, store, clock })
+    await before.keys.loadSigningKey('acme', never)
+    clock.advance(DAY_MS)
+    await before.keys.rotate('acme', 'requested', never)
+    const rotatedMs = clock.nowMs()
+    clock.advance(DAY_MS)
+    await before.keys.loadSigningKey('newcomer', never) // a first key is no rotation
+    const { keys } = await build({ kms, store, clock })
+    await keys.tenantsNeedingRotation()
+    expect(keys.rotationStatus().lastSuccessMs).toBe(rotatedMs)
+  })
+
   test('a key is overdue at its ninetieth day, not a millisecond before', async () => {
     const { keys, clock } = await build()
     await keys.loadSigningKey('acme', never)
