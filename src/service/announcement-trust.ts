@@ -10,7 +10,7 @@ import type { Clock } from '../clock.ts'
 import { asSidecarError, SidecarError } from '../errors.ts'
 import { ANNOUNCEMENT_KEY_PREFIX, isAnnouncement, parseAnnouncement } from '../keys/announcement.ts'
 import type { KeyStore } from '../keys/keystore.ts'
-import type { Kms } from '../keys/kms.ts'
+import { type Kms, KmsError } from '../keys/kms.ts'
 import { OpeningKey } from '../keys/opening-key.ts'
 import { settledOrAborted } from '../keys/settled-or-aborted.ts'
 import type { Signal } from '../wire/otlp.ts'
@@ -121,17 +121,32 @@ export class AnnouncementTrust {
     }
     if (!this.#budget.take()) throw tooMany()
     try {
-      // Whoever asked first may leave; the answer is for all who bring this text.
-      await OpeningKey.unwrap(this.#parts.kms, text, undefined, new AbortController().signal)
+      await this.#vouchFor(text)
       this.#verdicts.set(key, { isOurs: true, askAgainAtMs: Number.POSITIVE_INFINITY })
     } catch (thrown) {
       const error = asSidecarError(thrown)
       // A "no" from before stands while nobody can be asked; where there is none, the request comes again.
       if (error.isRetryable && !this.#verdicts.has(key) && this.#mayHeal(key, text)) throw cannotSay(error)
-      const isForGood = error.code === 'SEALED_VALUE'
+      const isForGood =
+        error.code === 'SEALED_VALUE' ||
+        (error instanceof KmsError && error.kmsClass === 'invalid_ciphertext')
       const askAgainAtMs = isForGood ? Number.POSITIVE_INFINITY : nowMs + REFUSED_MS
       this.#verdicts.set(key, { isOurs: false, askAgainAtMs })
     }
+  }
+
+  /** Rejects where the key service, or the key that it unwraps, says that the announcement is none. */
+  async #vouchFor(text: string): Promise<void> {
+    // Whoever asked first may leave; the answer is for all who bring this text.
+    const { signal } = new AbortController()
+    const { tenantSecretId, wrappedKey, masterKeyId, context } = parseAnnouncement(text)!
+    if (tenantSecretId === '' || context.purpose !== 'pii') {
+      await OpeningKey.unwrap(this.#parts.kms, text, undefined, signal)
+      return
+    }
+    // Its commitment needs a secret that never travels, so that the master key wrapped it in this context has to do.
+    const key = await this.#parts.kms.unwrap(wrappedKey, masterKeyId, context, signal)
+    key.fill(0)
   }
 
   #mayHeal(key: string, text: string): boolean {

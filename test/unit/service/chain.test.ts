@@ -28,8 +28,9 @@ describe('a sidecar behind a sidecar', () => {
   async function pair(
     isKeyShared: boolean,
     isTrusted: boolean,
+    firstSets: readonly string[] = [],
   ): Promise<{ first: TestSidecar; second: TestSidecar }> {
-    const probe = await start([])
+    const probe = await start(firstSets)
     const key = join(probe.folder, 'data', 'local-kms.key')
     // The first signs once, so that its public key exists before the second starts.
     await probe.post('/v1/traces', makeTraces({ spans: 1, seed: 0 }), OTLP)
@@ -80,6 +81,15 @@ describe('a sidecar behind a sidecar', () => {
     expect(JSON.parse(after)).toEqual(JSON.parse(before))
     expect(announcements(before).length).toBeGreaterThan(0)
     expect(await second.metric('betrace_incoming_signatures_total', 'kept')).toBe(SPANS)
+    expect(await second.metric('betrace_redaction_forged_attributes_total')).toBe(0)
+  })
+
+  test('keeps announcements and tokens under a tenant secret, which only the first has', async () => {
+    const { first, second } = await pair(true, true, ['processors.pii.tenant_secret=true'])
+    await passOn(first, second)
+    const [before, after] = [firstOutput(first), firstOutput(second)]
+    expect(announcements(before).length).toBeGreaterThan(0)
+    expect(JSON.parse(after)).toEqual(JSON.parse(before))
     expect(await second.metric('betrace_redaction_forged_attributes_total')).toBe(0)
   })
 
