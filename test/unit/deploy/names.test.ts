@@ -27,7 +27,15 @@ const OTHERS_VARIABLES = [
   'KMS_PACKAGES',
 ]
 /** In commands that set or explain them. */
-const SHELL_VARIABLES = ['ROLE_ARN', 'PRINCIPAL_ID', 'VAULT_ID', 'KEY_ID', 'POLICY_ARN', 'REPLICA_REGION']
+const SHELL_VARIABLES = [
+  'BETRACE_OUTAGE_SECONDS',
+  'ROLE_ARN',
+  'PRINCIPAL_ID',
+  'VAULT_ID',
+  'KEY_ID',
+  'POLICY_ARN',
+  'REPLICA_REGION',
+]
 /** Words of others that only look like variables. */
 const CONSTANTS = [
   ...['AES_256', 'SYMMETRIC_DEFAULT', 'ENCRYPT_DECRYPT', 'SIGN_VERIFY', 'ECC_NIST_P256'],
