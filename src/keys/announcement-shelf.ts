@@ -1,8 +1,7 @@
 // Keeps the key store's announcements bounded: the newest stay, up to a number. An older one still opens its values, by
 // the copy that travels with them; what goes with the record is that `keys rewrap` finds it.
 import { Counter, Gauge, type Logger, type Registry } from '../telemetry.ts'
-import { parseAnnouncement } from './announcement.ts'
-import type { KeyStore } from './keystore.ts'
+import type { KeyStore, StoredKeyRecord } from './keystore.ts'
 
 export interface AnnouncementShelfParts {
   readonly store: KeyStore
@@ -45,7 +44,9 @@ export class AnnouncementShelf {
 
   /** Counts what a former process left, and makes room. Rejects with what the store says. */
   async open(): Promise<void> {
-    for await (const _ of this.#walk()) this.#count++
+    await this.#walk(() => {
+      this.#count++
+    })
     await this.#thin()
   }
 
@@ -83,7 +84,9 @@ export class AnnouncementShelf {
   /** When the newest of the `count` oldest was made. Milliseconds. */
   async #lastToGo(count: number): Promise<number> {
     const created: number[] = []
-    for await (const { createdMs } of this.#walk()) created.push(createdMs)
+    await this.#walk(({ record }) => {
+      created.push(createdMs(record))
+    })
     return Float64Array.from(created).sort()[Math.min(count, created.length) - 1] ?? 0
   }
 
@@ -91,33 +94,42 @@ export class AnnouncementShelf {
     const { store } = this.#parts
     let removed = 0
     let batch: Promise<void>[] = []
-    for await (const { tenant, id, createdMs } of this.#walk()) {
-      if (createdMs > lastMs) continue
-      batch.push(store.remove('announcement', tenant, id))
-      removed++
-      if (batch.length < SLICE_COUNT) continue
-      await Promise.all(batch)
-      batch = []
-    }
-    await Promise.all(batch)
+    await this.#walk(
+      ({ tenant, id, record }) => {
+        if (createdMs(record) > lastMs) return
+        batch.push(store.remove('announcement', tenant, id))
+        removed++
+      },
+      async () => {
+        const removals = batch
+        batch = []
+        await Promise.all(removals)
+      },
+    )
     // What was counted twice, because it came during a count, is put right here.
     this.#count = removed === 0 ? 0 : this.#count - removed
     this.#removed.inc(removed)
     return removed
   }
 
-  async *#walk(): AsyncGenerator<{
-    readonly tenant: string
-    readonly id: string
-    readonly createdMs: number
-  }> {
+  /** Every announcement, until the store is about to close. `between` is called after each slice of them, and at the end. */
+  async #walk(visit: (stored: StoredKeyRecord) => void, between?: () => Promise<void>): Promise<void> {
+    const { store, closing } = this.#parts
     let count = 0
-    for (const { tenant, id, record } of this.#parts.store.list('announcement')) {
-      if (++count % SLICE_COUNT === 0) await new Promise<void>((resolve) => setImmediate(resolve))
-      if (this.#parts.closing.aborted) return
-      // A damaged one opens nothing, so it is the first to go.
-      const createdMs = parseAnnouncement(Buffer.from(record).toString('utf8'))?.createdMs ?? 0
-      yield { tenant, id, createdMs }
+    for (const stored of store.list('announcement')) {
+      visit(stored)
+      if (++count % SLICE_COUNT !== 0) continue
+      await between?.()
+      await new Promise<void>((resolve) => setImmediate(resolve))
+      // The next one would be read from a store that is closed.
+      if (closing.aborted) return
     }
+    await between?.()
   }
+}
+
+/** Of the one canonical form; a damaged record opens nothing, so it is the first to go. Milliseconds since the epoch. */
+function createdMs(record: Uint8Array): number {
+  const [, created = ''] = /"created":"([^"]*)"/.exec(Buffer.from(record).toString('latin1')) ?? []
+  return Date.parse(created) || 0
 }
