@@ -95,7 +95,8 @@ export function mistakenName(name: string): string | undefined {
   const isOfProfile = /^%[^.]+\./.test(name)
   const bare = name.replace(/^%[^.]+\./, '')
   const isOurs = NAMESPACES.some((namespace) => bare.startsWith(namespace))
-  const meant = nearest(bare, SEED_NAMES.keys()) ?? longerOrShorter(bare)
+  // An ending alone is no mistake: spring.cloud.vault.token is Spring's, and whose cache.max-size is, nobody knows.
+  const meant = nearest(bare, SEED_NAMES.keys()) ?? (isOurs ? longerOrShorter(bare) : undefined)
   if (!isOurs && meant === undefined) return undefined
   if (isOfProfile) return 'is for one profile, and this program has none; write the name without it'
   return `is not a property that this program reads${meant === undefined ? '' : didYouMean(meant, [meant])}`
@@ -103,7 +104,6 @@ export function mistakenName(name: string): string | undefined {
 
 /** `kms.provider` for `betrace.kms.provider`, `betrace.aws.kms.region` for `aws.kms.region`. */
 function longerOrShorter(name: string): string | undefined {
-  if (!name.includes('.')) return undefined
   return [...SEED_NAMES.keys()].find((known) => known.endsWith(`.${name}`) || name.endsWith(`.${known}`))
 }
 

@@ -236,6 +236,18 @@ test('settings of other programs in the same properties file are ignored, with o
   ])
 })
 
+test.each(['spring.cloud.vault.token', 'acme.kms.cache.max-size', 'cache.max-size', 'rotation.enabled'])(
+  'the name %s of another program is let be, though one of ours ends like it',
+  async (name) => {
+    const properties = await file(`${name}=x\n`)
+    const { problems, warnings } = await load([], { properties: [properties], env: { [name]: 'x' } })
+    expect(problems).toEqual([])
+    expect(warnings.map(formatProblem)).toEqual([
+      `holds one property of other programs, ignored here (${properties}:1:1)`,
+    ])
+  },
+)
+
 const HASH = 'a # after a value is part of it; put comments on lines of their own'
 
 test('a # after a value is said to be part of it', async () => {
