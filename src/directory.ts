@@ -12,8 +12,14 @@ export async function makeDirectory(path: string): Promise<void> {
   for (let at = resolve(path); !(await exists(at)) && at !== dirname(at); at = dirname(at)) missing.push(at)
   // Not `recursive`: Node 24 never returns where a parent is there and yet takes no folder (/proc, a deleted folder).
   for (const each of missing.reverse()) await mkdir(each, { mode: 0o700 }).catch(throwUnlessThere)
-  await access(path, constants.R_OK | constants.W_OK | constants.X_OK)
-  if (!(await stat(path)).isDirectory()) throw Object.assign(new Error('not a folder'), { code: 'ENOTDIR' })
+  await checkUsable(path)
+}
+
+/** Rejects as `makeDirectory` would, as far as can be told without making anything. */
+export async function checkDirectory(path: string): Promise<void> {
+  let at = resolve(path)
+  while (!(await exists(at)) && at !== dirname(at)) at = dirname(at)
+  await checkUsable(at)
 }
 
 /** Names in a folder survive a power cut only when the folder itself is flushed. */
@@ -24,6 +30,11 @@ export async function syncDirectory(path: string): Promise<void> {
   } finally {
     await folder.close()
   }
+}
+
+async function checkUsable(path: string): Promise<void> {
+  if (!(await stat(path)).isDirectory()) throw Object.assign(new Error('not a folder'), { code: 'ENOTDIR' })
+  await access(path, constants.R_OK | constants.W_OK | constants.X_OK)
 }
 
 async function exists(path: string): Promise<boolean> {

@@ -38,8 +38,8 @@ const CONFIG_NOTE =
 
 const VALIDATE_NOTE =
   'Exits 0 when the sidecar would start here: files that settings name (keys, certificates, pseudonym keys) are read too, ' +
-  'and must be there; a local key file is not missed, since the first start makes it, and a token file of Vault is only ' +
-  'warned of. Nothing is made or written, and neither the key service nor the data folder is asked.'
+  'and must be there; a local key file is not missed, since the first start makes it, a token file of Vault is only ' +
+  'warned of, and a file to export to must be one that may be written. Nothing is made or written, and neither the key service nor the data folder is asked.'
 
 export const COMMANDS: readonly Command[] = [
   {

@@ -1,9 +1,10 @@
 // OTLP/JSON, one request a line, as the Collector's file exporter writes it. A full file is renamed to
 // <name>-<UTC time>.<extension> beside it, as the Collector does.
-import { readdir, rename, rm } from 'node:fs/promises'
+import { constants } from 'node:fs'
+import { access, readdir, rename, rm, stat } from 'node:fs/promises'
 import { basename, dirname, extname, join } from 'node:path'
 import type { Clock } from '../clock.ts'
-import { makeDirectory, syncDirectory } from '../directory.ts'
+import { checkDirectory, makeDirectory, syncDirectory } from '../directory.ts'
 import { SidecarError } from '../errors.ts'
 import { protobufToJson } from '../wire/json.ts'
 import type { Signal } from '../wire/otlp.ts'
@@ -42,7 +43,7 @@ export class FileExporter implements Sender {
       await makeDirectory(dirname(this.#path))
       await this.#file.open()
     } catch (cause) {
-      throw new SidecarError('CONFIG', `exporters.${this.id}.path: cannot be written`, { cause })
+      throw notWritable(this.id, cause)
     }
   }
 
@@ -94,6 +95,21 @@ export class FileExporter implements Sender {
     }
   }
 }
+
+/** Rejects CONFIG where `start` would, as far as can be told without making or opening anything. */
+export async function checkFileTarget(id: string, path: string): Promise<void> {
+  try {
+    await checkDirectory(dirname(path))
+    const found = await stat(path).catch(() => undefined)
+    if (found?.isDirectory()) throw Object.assign(new Error('a folder'), { code: 'EISDIR' })
+    if (found) await access(path, constants.R_OK | constants.W_OK)
+  } catch (cause) {
+    throw notWritable(id, cause)
+  }
+}
+
+const notWritable = (id: string, cause: unknown): SidecarError =>
+  new SidecarError('CONFIG', `exporters.${id}.path: cannot be written`, { cause })
 
 interface Backup {
   readonly name: string

@@ -1,11 +1,13 @@
-// What a start finds in its surroundings: files that settings name, packages that a key service needs, NODE_ENV. Each is
-// read as the start reads it, by the same function; nothing is made, opened for writing, or asked over a network.
+// What a start finds in its surroundings: files that settings name, packages that a key service needs, NODE_ENV. What is
+// read is read by the start's own functions; nothing is made, opened for writing, or asked over a network.
 import { join } from 'node:path'
 import type { ExporterConfig, SidecarConfig } from '../config/schema.ts'
 import { SidecarError } from '../errors.ts'
 import { loadClientTls } from '../exporters/client-tls.ts'
+import { checkFileTarget } from '../exporters/file.ts'
 import { readCaFile } from '../keys/providers/ca-file.ts'
 import { loadSecureContext } from '../receivers/tls.ts'
+import { signalsByExporter } from './exporting.ts'
 import { readPseudonymKeys } from './key-options.ts'
 import { processorOf } from './processors.ts'
 import { trustedKeys } from './verifying-keys.ts'
@@ -88,15 +90,13 @@ function fileChecks(config: SidecarConfig): readonly Check[] {
         () =>
           tls && loadSecureContext(tls, setting),
     ),
-    ...[...config.exporters].map(
-      ([id, exporter]) =>
-        () =>
-          checkNextHop(id, exporter),
-    ),
+    // Cross checks of the configuration hold that every exporter of a pipeline is declared; others do not start.
+    ...[...signalsByExporter(config).keys()].map((id) => () => checkNextHop(id, config.exporters.get(id)!)),
   ]
 }
 
-function checkNextHop(id: string, exporter: ExporterConfig): void {
+function checkNextHop(id: string, exporter: ExporterConfig): void | Promise<void> {
+  if (exporter.type === 'file') return checkFileTarget(id, exporter.path)
   if (exporter.type !== 'otlp_grpc' && exporter.type !== 'otlp_http') return
   const { tls, endpoint } = exporter
   const isPlain = exporter.type === 'otlp_grpc' ? tls.insecure : endpoint.startsWith('http://')

@@ -1,5 +1,5 @@
 // What `validate` finds beyond the text of the configuration, and that the start says the same of it.
-import { chmodSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { chmodSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
@@ -32,6 +32,7 @@ const AZURE = ['vault_uri=https://v.vault.azure.net', 'key_name=k'].map((text) =
 beforeAll(async () => {
   writeFileSync(at('text'), 'no key')
   writeFileSync(at('empty'), '\n')
+  mkdirSync(at('folder'))
   await openLocalKms(localOptions({ keyFile: at('open.key') }))
   chmodSync(at('open.key'), 0o644)
   await openLocalKms(localOptions({ keyFile: at('good.key') }))
@@ -127,6 +128,30 @@ describe('what the start would refuse is refused in the same words', () => {
       })
     })
   }
+})
+
+test.each([
+  ['is a folder', 'folder', 'EISDIR'],
+  ['stands below a file', 'text/out.jsonl', 'ENOTDIR'],
+])('a file to write that %s is refused, as at the start', async (_what, name, code) => {
+  const sets = [`exporters.file/out.path=${at(name)}`]
+  const line = 'exporters.file/out.path: cannot be written'
+  const { code: exitCode, err } = await run(sets)
+  expect(err).toBe(`error: ${line} (${code})\n1 problem\n`)
+  expect(exitCode).toBe(1)
+  await expect(start(sets, {})).rejects.toMatchObject({ code: 'CONFIG', message: line, cause: { code } })
+})
+
+test('what an exporter names that no pipeline uses is not missed, since it does not start', async () => {
+  const sets = [
+    'exporters.otlp_http/idle.endpoint=https://127.0.0.1:1',
+    `exporters.otlp_http/idle.tls.ca_file=${at('missing')}`,
+    `exporters.file/idle.path=${at('text')}/out.jsonl`,
+  ]
+  const { code, err } = await run(sets)
+  expect(err).not.toContain('error')
+  expect(code).toBe(0)
+  await (await start(sets, {})).stop()
 })
 
 test('every such problem is printed, not only the first', async () => {
