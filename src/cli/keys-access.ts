@@ -24,7 +24,7 @@ import type { KeyRecordKind } from '../keys/keystore.ts'
 import type { Kms } from '../keys/kms.ts'
 import { MeteredKms } from '../keys/metered-kms.ts'
 import type { ErasableKeyStore } from '../keys/shred.ts'
-import { openKms } from '../service/kms.ts'
+import { openKms, requestMsMax } from '../service/kms.ts'
 import { type Environment, openEnvironment } from '../store/environment.ts'
 import { storeKeyStore } from '../store/key-store.ts'
 import { lockDirectory } from '../store/lock.ts'
@@ -61,8 +61,13 @@ export async function openConfiguredKms(config: SidecarConfig, io: CommandIo, cr
   // Working on keys that exist endangers nothing new, so the local service need not be refused in production.
   const kms = await openKms(config, { ...io.env, NODE_ENV: undefined }, log, create)
   const metrics = { request: () => undefined, error: () => undefined }
-  const requestMsMax = config.kms.request.timeoutMs * config.kms.request.attemptsMax
-  return new MeteredKms({ kms, metrics, log, clock: systemClock, requestMsMax })
+  return new MeteredKms({
+    kms,
+    metrics,
+    log,
+    clock: systemClock,
+    requestMsMax: requestMsMax(config.kms.request),
+  })
 }
 
 /**
@@ -132,15 +137,16 @@ export async function openReadableKeys(
 ): Promise<Omit<WritableKeys, 'store' | 'clock'> & Awaited<ReturnType<typeof openKeyStore>>> {
   const config = await loadKeysConfig(configArgv, io)
   const records = await openKeyStore(config.storage.directory)
-  const kms = await openConfiguredKms(config, io)
-  return {
-    config,
-    kms,
-    store: records.store,
-    close: async () => {
+  try {
+    const kms = await openConfiguredKms(config, io)
+    const close = async (): Promise<void> => {
       await records.close()
       await kms.close()
-    },
+    }
+    return { config, kms, store: records.store, close }
+  } catch (thrown) {
+    await records.close()
+    throw thrown
   }
 }
 

@@ -4,16 +4,13 @@
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { systemClock } from '../clock.ts'
-import { SidecarError } from '../errors.ts'
 import { openLocalKms } from '../keys/providers/local.ts'
 import type { RevealParts } from '../keys/reveal.ts'
 import { rewrappedKey } from '../keys/rewrap.ts'
 import { openSecretOf } from '../keys/tenant-secret.ts'
-import { openKms } from '../service/kms.ts'
 import { silentTelemetry } from '../telemetry.ts'
-import { BUILD_ABILITIES } from './build-abilities.ts'
-import { loadFromArguments, reportFindings } from './config-options.ts'
 import { openKeyStore } from './key-store-access.ts'
+import { loadKeysConfig, openConfiguredKms } from './keys-access.ts'
 import type { CommandIo } from './terminal.ts'
 
 export interface RevealAccess extends RevealParts {
@@ -28,8 +25,8 @@ export interface AccessArguments {
 
 /** Rejects CONFIG or USAGE with one line. */
 export async function revealAccess(args: AccessArguments, io: CommandIo): Promise<RevealAccess> {
-  const { log } = silentTelemetry()
   if (args.keyFile !== undefined) {
+    const { log } = silentTelemetry()
     const kms = await openLocalKms({
       keyFile: args.keyFile,
       allowInProduction: true, // opening what is sealed already endangers nothing new
@@ -40,13 +37,8 @@ export async function revealAccess(args: AccessArguments, io: CommandIo): Promis
     })
     return { kms, close: () => kms.close() }
   }
-  const loaded = await loadFromArguments(args.configArgv, io, BUILD_ABILITIES)
-  const { config } = loaded
-  if (config === undefined) {
-    reportFindings(loaded, io)
-    throw new SidecarError('CONFIG', 'the configuration has problems')
-  }
-  const kms = await openKms(config, {}, log, false)
+  const config = await loadKeysConfig(args.configArgv, io)
+  const kms = await openConfiguredKms(config, io)
   return {
     kms,
     // The store is only opened when a value needs it: a running sidecar holds it.
