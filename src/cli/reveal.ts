@@ -146,11 +146,12 @@ async function revealOne(
 }
 
 function exitCodeOf(reports: readonly FileReport[]): number {
-  if (reports.some(({ failures }) => failures.length > 0)) return ExitCode.CANNOT_TELL
   const outcomes = reports.flatMap(({ tokens }) => tokens.map(({ outcome }) => outcome))
-  const failures = outcomes.flatMap((outcome) => (outcome.isOpen ? [] : [outcome.failure]))
-  if (failures.some((failure) => failure !== 'cannot_tell')) return ExitCode.FAILED
-  return failures.length > 0 ? ExitCode.CANNOT_TELL : ExitCode.GOOD
+  const failed = outcomes.flatMap((outcome) => (outcome.isOpen ? [] : [outcome.failure]))
+  // What is certain comes first, as in verify.
+  if (failed.some((failure) => failure !== 'cannot_tell')) return ExitCode.FAILED
+  const isUnread = reports.some(({ failures }) => failures.length > 0)
+  return isUnread || failed.length > 0 ? ExitCode.CANNOT_TELL : ExitCode.GOOD
 }
 
 function readArguments(argv: readonly string[]): RevealArguments | string {

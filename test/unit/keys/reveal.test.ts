@@ -425,6 +425,17 @@ describe('betrace reveal', () => {
     }
   })
 
+  test('a value that was changed is told by exit code 1, whatever could not be read beside it', async () => {
+    const changed = JSON.stringify(sealed()).replace(
+      /(enc\.v1\.[^"]*)(.)(...")/,
+      (_, start, char, end) => `${start}${char === 'A' ? 'B' : 'A'}${end}`,
+    )
+    const { code, stdout } = await run([...withKey(), write(`${changed}\n{"resourceSpans":`)])
+    expect(stdout).toContain('does not open')
+    expect(stdout).toContain('1 failed; 1 place could not be read')
+    expect(code).toBe(1)
+  })
+
   test('the same fault of an input has the same words as in betrace verify', async () => {
     const folder = temporaryFolder()
     const put = (name: string, content: string | Uint8Array) => writeFileSync(join(folder, name), content)
