@@ -92,7 +92,7 @@ export const COMMANDS: readonly Command[] = [
   },
   {
     name: 'keys',
-    summary: 'list, export, rotate, revoke, rewrap and shred keys',
+    summary: 'list, export, rotate, revoke, retire, rewrap and shred keys',
     usage: 'keys ACTION [options]',
     options: [],
     load: async () => (await import('./keys.ts')).keys,

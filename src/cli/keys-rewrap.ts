@@ -8,6 +8,8 @@ import { reasonOf } from './keys-rotate.ts'
 import { ExitCode, LINE_COLUMNS, wrap } from './terminal.ts'
 
 const PROGRESS_EVERY = 100
+const OLD_KEY =
+  'Announcements in exported telemetry still name the old master key: keep it while values must open away from this key store.'
 
 export async function rewrapKeys(keys: WritableKeys, args: KeysArguments, io: KeysIo): Promise<number> {
   const from = await openFormerKms(args.fromConfigs, io)
@@ -30,9 +32,7 @@ export async function rewrapKeys(keys: WritableKeys, args: KeysArguments, io: Ke
       io.stderr.write(`${wrap(failureText(failure), '', '', LINE_COLUMNS)}\n`)
     const { total, rewrapped, skipped, failed, isInterrupted } = report
     io.stdout.write(
-      `${rewrapped} of ${total} keys wrapped anew, ${skipped} were already, ${failed} failed\n` +
-        'Announcements in exported telemetry still name the old master key: keep it while values\n' +
-        'must open away from this key store.\n',
+      `${rewrapped} of ${total} keys wrapped anew, ${skipped} were already, ${failed} failed\n${wrap(OLD_KEY)}\n`,
     )
     if (isInterrupted) io.stderr.write('betrace keys: interrupted; the same command goes on from here\n')
     return failed === 0 && !isInterrupted ? ExitCode.GOOD : ExitCode.FAILED

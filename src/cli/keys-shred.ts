@@ -118,10 +118,11 @@ function otherWay(other: OtherMasterKey): string {
 }
 
 function tellOfDamage(tenant: string, { damagedCount }: ShredScope, io: KeysIo): boolean {
+  const what = damagedCount === 1 ? 'announcement' : 'announcements'
   if (damagedCount > 0)
     say(
       io.stderr,
-      `betrace keys: ${damagedCount} announcements of ${shown(tenant)} in the key store are damaged; of what was sealed under their keys nothing can be told`,
+      `betrace keys: ${damagedCount} damaged ${what} of ${shown(tenant)} in the key store; nothing can be told of what was sealed under ${damagedCount === 1 ? 'its key' : 'their keys'}`,
     )
   return damagedCount > 0
 }

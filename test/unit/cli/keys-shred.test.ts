@@ -82,7 +82,7 @@ describe('keys shred of a tenant with a master key of its own', () => {
     await folder.open(({ store }) => store.put('announcement', 'acme', 'abcdefghijkl', Buffer.from('{}')))
     const { code, err } = await shred(folder)
     expect(code).toBe(1)
-    expect(flat(err)).toContain('1 announcements of acme in the key store are damaged')
+    expect(flat(err)).toContain('1 damaged announcement of acme in the key store')
   })
 
   test('where its key does not answer any more, what it covered cannot be told', async () => {

@@ -263,6 +263,7 @@ describe('keys rewrap', () => {
     const { code, out, err } = await folder.command(argv, 'b')
     expect(err).toBe('')
     expect(out).toMatch(/^8 of 8 keys wrapped anew, 0 were already, 0 failed\n/)
+    expect(Math.max(...out.split('\n').map((line) => line.length))).toBeLessThanOrEqual(80)
     expect(out).toContain('still name the old master key')
     expect(code).toBe(0)
     expect((await folder.command(argv, 'b')).out).toMatch(
