@@ -44,8 +44,8 @@ RUN rm -rf /usr/local/lib/node_modules /usr/local/bin/npm /usr/local/bin/npx /op
 COPY --from=build /build/node_modules /app/node_modules
 COPY --from=build /build/dist /app/dist
 COPY src/launch.js /app/src/
-# Health answers and log lines name the runbooks by these paths.
-COPY docs/runbooks /app/docs/runbooks
+# Health answers and log lines name the runbooks by these paths, and the runbooks link to the other pages.
+COPY docs /app/docs
 COPY package.json LICENSE /app/
 COPY collector-config.yaml deploy/docker/container.yaml /etc/betrace/
 WORKDIR /var/lib/betrace

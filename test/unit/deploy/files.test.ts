@@ -174,15 +174,40 @@ describe('pages', () => {
   })
 
   test.each(pages)('links of %s lead somewhere', (page) => {
-    for (const [, target] of text(page).matchAll(/\]\(\s*([^)\s]+)\s*\)/g)) {
-      if (/^https?:/.test(target!)) continue
-      const [path, anchor] = target!.split('#') as [string, string | undefined]
-      const file = path === '' ? page : join(dirname(page), path)
+    for (const { target, file, anchor } of linksOf(page)) {
       expect(existsSync(join(ROOT, file)), `${page}: ${target}`).toBe(true)
       if (anchor !== undefined) expect(anchorsOf(text(file)), `${page}: ${target}`).toContain(anchor)
     }
   })
+
+  // Who is on call has the package or the image, and no checkout.
+  test.each([
+    ['package', JSON.parse(text('package.json')).files],
+    ['image', [...text('Dockerfile').matchAll(/^COPY (docs\S*) \/app\/\1$/gm)].map((match) => match[1]!)],
+  ])('what the %s has of the pages leads only to what it has', (_what, parts: readonly string[]) => {
+    const has = (file: string): boolean => parts.some((part) => file === part || file.startsWith(`${part}/`))
+    const carried = filesUnder('docs', '.md').filter(has)
+    expect(carried).toContain('docs/runbooks/kms-provider-failure.md')
+    const lost = carried.flatMap((page) => linksOf(page).filter(({ file }) => !has(file)))
+    expect(lost.map(({ target }) => target)).toEqual([])
+  })
 })
+
+interface Link {
+  readonly target: string
+  /** Below the root. */
+  readonly file: string
+  readonly anchor: string | undefined
+}
+
+/** Links to files of ours. */
+function linksOf(page: string): Link[] {
+  return [...text(page).matchAll(/\]\(\s*([^)\s]+)\s*\)/g)].flatMap(([, target = '']) => {
+    if (/^https?:/.test(target)) return []
+    const [path = '', anchor] = target.split('#')
+    return [{ target, file: path === '' ? page : join(dirname(page), path), anchor }]
+  })
+}
 
 function expectSection(url: string, what: string): void {
   const [file, anchor] = url.split('#') as [string, string | undefined]
