@@ -54,10 +54,13 @@ export function maskAddressCredentials(address: string): string {
   )
 }
 
-/** What `maskUrlCredentials` hides in the URLs of a text, to find it again elsewhere: passwords and values of queries. */
+/**
+ * What is secret of what `maskUrlCredentials` hides in the URLs of a text, to find it again elsewhere: passwords, users
+ * without one, which are tokens, and values of queries.
+ */
 export function urlCredentials(text: string): string[] {
   return [...text.matchAll(URL)].flatMap(([, , rest = '']) => {
-    const password = /^[^:]*:(.*)@/.exec(rest)?.[1]
+    const password = /^(?:[^:]*:)?(.*)@/.exec(rest)?.[1]
     const values = [...rest.replace(USER, '').matchAll(QUERY_VALUE)].map(
       (match) => match[2] ?? match[4] ?? match[6],
     )

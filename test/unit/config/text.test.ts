@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest'
 import { expandEnvironment } from '../../../src/config/environment.ts'
 import { splitPath } from '../../../src/config/overrides.ts'
 import { parseDuration, parseEndpoint, parseSize } from '../../../src/config/quantity.ts'
-import { maskUrlCredentials } from '../../../src/config/secret.ts'
+import { maskUrlCredentials, urlCredentials } from '../../../src/config/secret.ts'
 import { nearest } from '../../../src/config/suggestion.ts'
 import { joinPath } from '../../../src/config/yaml-source.ts'
 
@@ -140,3 +140,12 @@ test.each([
   ['is x?y=z a question', 'is x?y=z a question'],
   ['https?://(?:a|b)\\?c', 'https?://(?:a|b)\\?c'],
 ])('%j is printed as %j', (text, masked) => expect(maskUrlCredentials(text)).toBe(masked))
+
+test.each([
+  ['https://user:pass:wd@h/p', ['pass:wd']],
+  ['https://a-token-alone@h/p', ['a-token-alone']],
+  ['https://u:p@h?key=one&two#three', ['p', 'one', 'three']],
+  ['https://h/p', []],
+])('what is secret in %s is found, to be found again elsewhere', (text, secrets) => {
+  expect(urlCredentials(text)).toEqual(secrets)
+})
