@@ -59,7 +59,8 @@ function settingOf(effective: Effective, name: string): string {
 }
 
 function stands(setting: string, masterKey: string): boolean {
-  const wanted = setting.replace(/^https?:\/\//, '').replace(/\/+$/, '')
+  // A key's id has its vault's address in one spelling; the setting may have capitals, the usual port, a last slash.
+  const wanted = /^https?:/.test(setting) && URL.canParse(setting) ? `${new URL(setting).origin}/` : setting
   return wanted === '' || masterKey.includes(wanted)
 }
 
