@@ -33,13 +33,15 @@ const CONFIG_USAGE = '[--config FILE]… [--set a.b.c=value]… [--properties FI
 
 const CONFIG_NOTE =
   'A later source wins: defaults, --config files in their order, --properties files, environment variables ' +
-  '(BETRACE_KMS_PROVIDER, AWS_KMS_*, KMS_CACHE_*, KMS_ROTATION_*, ADMIN_TOKEN; property names as they stand too, as in betrace.kms.provider), --set. Maps merge key by key; lists ' +
-  'are replaced. --set also takes the property names, as in --set kms.cache.max-size=500.'
+  '(BETRACE_KMS_PROVIDER, AWS_KMS_*, KMS_CACHE_*, KMS_ROTATION_*, ADMIN_TOKEN; property names as they stand too, as in ' +
+  'betrace.kms.provider), --set. Maps merge key by key; lists are replaced. --set also takes the property names, as in ' +
+  '--set kms.cache.max-size=500.'
 
 const VALIDATE_NOTE =
-  'Exits 0 when the sidecar would start here: files that settings name (keys, certificates, pseudonym keys) are read too, ' +
-  'and must be there; a local key file is not missed, since the first start makes it, a token file of Vault is only ' +
-  'warned of, and a file to export to must be one that may be written. Nothing is made or written, and neither the key service nor the data folder is asked.'
+  'Exits 0 when the sidecar would start here: files that settings name (keys, certificates, pseudonym keys) are read ' +
+  'too, and must be there; a local key file is not missed, since the first start makes it, a token file of Vault is ' +
+  'only warned of, and a file to export to must be one that may be written. Nothing is made or written, and neither ' +
+  'the key service nor the data folder is asked.'
 
 export const COMMANDS: readonly Command[] = [
   {

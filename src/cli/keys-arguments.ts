@@ -71,7 +71,7 @@ export interface KeysArguments {
 
 type Flag = 'tenant' | 'json' | 'all' | 'pseudonym' | 'shared' | 'renew' | 'keep' | 'yes' | 'from'
 
-/** What each action takes beside --config and --set. */
+/** What each action takes beside the options of the configuration. */
 const TAKES: Readonly<Record<KeysAction, { readonly keyId: boolean; readonly flags: readonly Flag[] }>> = {
   list: { keyId: false, flags: ['tenant', 'json'] },
   show: { keyId: true, flags: ['tenant', 'json'] },

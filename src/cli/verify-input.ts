@@ -41,7 +41,7 @@ export async function* readPieces(source: AsyncIterable<Uint8Array>): AsyncGener
   }
 }
 
-/** The pieces of a file, or of standard input for `-`. */
+/** The bytes of a file, or of standard input for `-`. */
 export function openSource(path: string, stdin: AsyncIterable<Uint8Array>): AsyncIterable<Uint8Array> {
   return path === '-' ? stdin : createReadStream(path)
 }

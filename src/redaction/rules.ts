@@ -3,7 +3,7 @@
 
 import { SidecarError } from '../errors.ts'
 import type { Place } from '../wire/otlp.ts'
-import { DETECTOR_COUNT, DETECTORS, detectorByName } from './detectors/registry.ts'
+import { DETECTOR_COUNT, detectorByName } from './detectors/registry.ts'
 import { scanText } from './detectors/text-scan.ts'
 import { KeyCache, type KeyEntry, Reserved } from './key-cache.ts'
 import { globMatches } from './key-glob.ts'
@@ -224,6 +224,3 @@ function classesOf(rule: CompiledRule): string[] {
   const found = [rule.whole, rule.patterns.length > 0 ? rule.patternOutcome : undefined, ...rule.outcomes]
   return found.flatMap((outcome) => (outcome?.effect === Effect.ENCRYPT ? [outcome.dataClass] : []))
 }
-
-/** For listings of what there is: name and one line each. */
-export const DETECTOR_LIST: readonly { readonly name: string; readonly description: string }[] = DETECTORS
