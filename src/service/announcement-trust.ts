@@ -47,6 +47,11 @@ export interface Patience {
   ask<Answer>(fetch: (abort: AbortSignal) => Promise<Answer>): Promise<Answer>
 }
 
+interface Unknown extends FoundAnnouncement {
+  /** Of its verdict. */
+  readonly key: string
+}
+
 interface Verdict {
   readonly isOurs: boolean
   /** On `clock.monotonicMs()`. */
@@ -56,6 +61,7 @@ interface Verdict {
 export class AnnouncementTrust {
   readonly #parts: TrustParts
   readonly #budget: CheckBudget
+  // Only what the key service was asked for: forgeries are free to make, and would push the verdicts of others out.
   // By a hash of attribute key and text: a kid is a short hash, and two texts could be made to share it.
   readonly #verdicts = new LRUCache<string, Verdict>({ max: VERDICTS_MAX })
   readonly #underWay = new Map<string, Promise<void>>()
@@ -67,9 +73,10 @@ export class AnnouncementTrust {
     this.#budget = new CheckBudget(parts.clock, CHECKS_MAX, CHECKS_PER_SECOND)
   }
 
-  /** For redaction. False for whatever was not judged by `learn`. */
+  /** For redaction. False for what is not our own and was not judged by `learn`. */
   isTrusted(kid: string, text: string): boolean {
-    return this.#verdicts.get(verdictKey(kid, text))?.isOurs === true
+    const verdict = this.#verdicts.get(verdictKey(kid, text))
+    return verdict?.isOurs ?? this.#isOwnOrForged(kid, text) === true
   }
 
   /**
@@ -83,42 +90,43 @@ export class AnnouncementTrust {
     return patience.ask((abort) => this.#judgeAll(unknown, abort))
   }
 
-  #unknownOf(found: readonly FoundAnnouncement[]): FoundAnnouncement[] {
+  /** Those that the key service has to be asked for, each once. */
+  #unknownOf(found: readonly FoundAnnouncement[]): Unknown[] {
     const nowMs = this.#parts.clock.monotonicMs()
-    return found.filter(({ kid, text }) => {
-      const verdict = this.#verdicts.get(verdictKey(kid, text))
-      return verdict === undefined || nowMs >= verdict.askAgainAtMs
-    })
+    const unknown = new Map<string, Unknown>()
+    for (const { kid, text } of found) {
+      const key = verdictKey(kid, text)
+      const verdict = this.#verdicts.get(key)
+      const isUnknown =
+        verdict === undefined ? this.#isOwnOrForged(kid, text) === undefined : nowMs >= verdict.askAgainAtMs
+      if (isUnknown) unknown.set(key, { key, kid, text })
+    }
+    return [...unknown.values()]
   }
 
   async #judgeAll(found: readonly FoundAnnouncement[], abort: AbortSignal): Promise<void> {
     // Those that an earlier try has judged are not asked again.
-    const waiting = this.#unknownOf(found)
-    const next = waiting.slice(0, NEW_PER_REQUEST_MAX).values()
+    const next = this.#unknownOf(found).slice(0, NEW_PER_REQUEST_MAX).values()
     const work = async (): Promise<void> => {
-      for (const { kid, text } of next) await this.#judge(kid, text, abort)
+      for (const unknown of next) await this.#judge(unknown, abort)
     }
     await Promise.all(Array.from({ length: CHECKS_AT_ONCE_MAX }, work))
-    if (waiting.length > NEW_PER_REQUEST_MAX) throw tooMany()
+    // There were more, or more than are remembered.
+    if (this.#unknownOf(found).length > 0) throw tooMany()
   }
 
-  #judge(kid: string, text: string, abort: AbortSignal): Promise<void> {
-    const key = verdictKey(kid, text)
+  #judge(unknown: Unknown, abort: AbortSignal): Promise<void> {
+    const { key } = unknown
     let judging = this.#underWay.get(key)
     if (judging === undefined) {
-      judging = this.#decide(key, kid, text).finally(() => this.#underWay.delete(key))
+      judging = this.#decide(unknown).finally(() => this.#underWay.delete(key))
       this.#underWay.set(key, judging)
     }
     return settledOrAborted(judging, abort, cannotSay)
   }
 
-  async #decide(key: string, kid: string, text: string): Promise<void> {
+  async #decide({ key, text }: Unknown): Promise<void> {
     const nowMs = this.#parts.clock.monotonicMs()
-    const known = this.#isOwnOrForged(kid, text)
-    if (known !== undefined) {
-      this.#verdicts.set(key, { isOurs: known, askAgainAtMs: Number.POSITIVE_INFINITY })
-      return
-    }
     if (!this.#budget.take()) throw tooMany()
     try {
       await this.#vouchFor(text)

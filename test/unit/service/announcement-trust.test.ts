@@ -73,6 +73,16 @@ describe('announcements of others', () => {
     expect(await removed(sidecar)).toBe(0)
   })
 
+  test('are asked about once in a request that brings them with every resource', async () => {
+    const { sidecar, door } = await start()
+    const [key, stringValue] = await announced(door, 'acme')
+    const resource = { attributes: [{ key, value: { stringValue } }] }
+    const span = { traceId: '01'.repeat(16), spanId: '02'.repeat(8), name: 'GET /' }
+    const resourceSpans = Array(40).fill({ resource, scopeSpans: [{ spans: [span] }] })
+    expect((await send(sidecar, JSON.stringify({ resourceSpans }))).status).toBe(200)
+    expect(door.count('decrypt')).toBe(1)
+  })
+
   test('of another kind of key service cost no call, and are removed', async () => {
     const { sidecar, door } = await start()
     const [, text] = await announced(door, 'acme')
@@ -80,6 +90,18 @@ describe('announcements of others', () => {
     expect((await send(sidecar, request([[announcementKey(foreign), foreign]]))).status).toBe(200)
     expect(door.count('decrypt')).toBe(0)
     expect(await removed(sidecar)).toBe(1)
+  })
+
+  test('are not pushed out by any number of forgeries, which cost nothing to make', async () => {
+    const { sidecar, door } = await start()
+    const real = request([await announced(door, 'acme')])
+    expect((await send(sidecar, real)).status).toBe(200)
+    const forgeries = Array.from({ length: 12_000 }, (_, index) => [`betrace.key.${index}`, '{}'] as const)
+    for (let sent = 0; sent < forgeries.length; sent += 4_000)
+      expect((await send(sidecar, request(forgeries.slice(sent, sent + 4_000)))).status).toBe(200)
+    expect((await send(sidecar, real)).status).toBe(200)
+    expect(door.count('decrypt')).toBe(1)
+    expect(await removed(sidecar)).toBe(12_000)
   })
 
   test('that are forged are asked about once and never again, and do not trip the breaker of sealing', async () => {
