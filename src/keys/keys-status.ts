@@ -27,6 +27,8 @@ export interface KeysStatus {
   readonly caches: Readonly<Record<KeyType, KeyTypeStatus>>
   /** The last failed call to the key service, until one of its kind succeeds. */
   readonly lastError: KmsFailure | undefined
+  /** The last failed call got no answer, or was told to come later. A refusal is an answer. */
+  readonly isUnreachable: boolean
   /** What keeps every tenant from its keys; `undefined` where some are served, or nothing failed. */
   readonly unserved: KmsError | undefined
   /** On the monotonic clock: when the key service last gave a key. */
@@ -64,6 +66,7 @@ export function keysStatus({ kms, metrics, sizeOf, sizeMax, corruptRecords }: St
       runbook: failure.error.runbook,
       atMs: failure.atMs,
     },
+    isUnreachable: failure?.error.isRetryable === true,
     unserved: unserved(kms, sizeOf),
     lastKeyMs: kms.history.lastKeyMs,
     corruptRecords,

@@ -38,8 +38,8 @@ export interface TrustParts {
   readonly kms: Kms
   readonly store: KeyStore
   readonly clock: Clock
-  /** Whether our own calls to the key service fail. */
-  readonly isServiceFailing: () => boolean
+  /** Whether our own calls to the key service find it down. */
+  readonly isUnreachable: () => boolean
 }
 
 /** Lets the key service be asked with a request's own patience; the pipeline's. */
@@ -158,11 +158,11 @@ export class AnnouncementTrust {
   }
 
   #mayHeal(key: string, text: string): boolean {
-    const { kms, clock, isServiceFailing } = this.#parts
+    const { kms, clock, isUnreachable } = this.#parts
     const { masterKeyId, context } = parseAnnouncement(text)!
     const canonical = (id: string): string => kms.canonicalKeyId?.(id) ?? id
     const ours = [kms.masterKeyId, kms.masterKeyOf?.(context.tenantId) ?? kms.masterKeyId]
-    if (isServiceFailing() || ours.some((id) => canonical(id) === canonical(masterKeyId))) return true
+    if (isUnreachable() || ours.some((id) => canonical(id) === canonical(masterKeyId))) return true
     const sinceMs = this.#unsaidSinceMs.get(key) ?? clock.monotonicMs()
     this.#unsaidSinceMs.set(key, sinceMs)
     return clock.monotonicMs() - sinceMs < STRANGE_KEY_MS

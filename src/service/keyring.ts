@@ -54,8 +54,8 @@ export async function openKeyring(
   closers.push(() => kms.close())
   // What strangers send makes calls too; those neither trip a breaker nor meet one.
   const strangersKms = meterKms(opened, config, around)
-  const isServiceFailing = (): boolean => keys.status().lastError !== undefined
-  const trust = new AnnouncementTrust({ kms: strangersKms, store: keyStore, clock, isServiceFailing })
+  const isUnreachable = (): boolean => keys.status().isUnreachable
+  const trust = new AnnouncementTrust({ kms: strangersKms, store: keyStore, clock, isUnreachable })
 
   const trusted = await trustedKeys(processorOf(config, 'traces', 'signing'))
   // Asked only once requests come, when the keys below stand.

@@ -52,6 +52,7 @@ function request(announcements: readonly (readonly [string, string])[]): string 
   return JSON.stringify({ resourceSpans: [{ resource: { attributes }, scopeSpans: [{ spans: [span] }] }] })
 }
 
+const personal = request([]).replace('GET /', 'mail bob@clinic.example')
 const send = (sidecar: TestSidecar, body: string) => sidecar.post('/v1/traces', body, 'application/json')
 const removed = (sidecar: TestSidecar) => sidecar.metric('betrace_redaction_forged_attributes_total')
 
@@ -122,7 +123,6 @@ describe('announcements of others', () => {
     expect(await removed(sidecar)).toBe(40)
     expect(await sidecar.metric('circuit_breaker_state')).toBe(0)
     door.failure = undefined
-    const personal = request([]).replace('GET /', 'mail bob@clinic.example')
     expect((await send(sidecar, personal)).status).toBe(200)
   })
 
@@ -146,6 +146,10 @@ describe('announcements of others', () => {
     const named = request([[key, text]])
     const unnamed = request([[announcementKey(strange), strange]])
     for (const body of [named, unnamed]) expect((await send(sidecar, body)).status).toBe(503)
+    // A refusal that stands is an answer: it is not the service that fails.
+    door.fail('access_denied', 'generate_data_key')
+    expect((await send(sidecar, personal)).status).toBe(503)
+    door.fail('network', 'decrypt')
     skippedMs = 61_000
     expect((await send(sidecar, named)).status).toBe(503)
     expect((await send(sidecar, unnamed)).status).toBe(200)
