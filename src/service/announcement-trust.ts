@@ -7,6 +7,7 @@
 import { createHash } from 'node:crypto'
 import { LRUCache } from 'lru-cache'
 import type { Clock } from '../clock.ts'
+import { isTenantId } from '../config/read-receivers.ts'
 import { asSidecarError, SidecarError } from '../errors.ts'
 import { ANNOUNCEMENT_KEY_PREFIX, isAnnouncement, parseAnnouncement } from '../keys/announcement.ts'
 import type { KeyStore } from '../keys/keystore.ts'
@@ -171,9 +172,9 @@ export class AnnouncementTrust {
   /** What needs no key service to say; `undefined` where it has to be asked. */
   #isOwnOrForged(kid: string, text: string): boolean | undefined {
     if (!isAnnouncement(ANNOUNCEMENT_KEY_PREFIX + kid, text)) return false
-    const announcement = parseAnnouncement(text)!
-    if (announcement.provider !== this.#parts.kms.provider) return false
-    const own = this.#parts.store.get('announcement', announcement.context.tenantId, kid)
+    const { provider, context } = parseAnnouncement(text)!
+    if (provider !== this.#parts.kms.provider || !isTenantId(context.tenantId)) return false
+    const own = this.#parts.store.get('announcement', context.tenantId, kid)
     return own !== undefined && Buffer.from(own).toString('utf8') === text ? true : undefined
   }
 }

@@ -93,6 +93,15 @@ describe('announcements of others', () => {
     expect(await removed(sidecar)).toBe(1)
   })
 
+  test('of a tenant that none can be cost no call, and are removed', async () => {
+    const { sidecar, door } = await start()
+    const [, text] = await announced(door, 'acme')
+    const odd = text.replace('"tenantId":"acme"', '"tenantId":"ac\\u0000me"')
+    expect((await send(sidecar, request([[announcementKey(odd), odd]]))).status).toBe(200)
+    expect(door.count('decrypt')).toBe(0)
+    expect(await removed(sidecar)).toBe(1)
+  })
+
   test('are not pushed out by any number of forgeries, which cost nothing to make', async () => {
     const { sidecar, door } = await start()
     const real = request([await announced(door, 'acme')])
