@@ -11,6 +11,7 @@ export interface FailedCall {
 }
 
 export class CallHistory {
+  /** The newest last. */
   readonly #failed = new Map<string, FailedCall>()
   /** On `clock.monotonicMs()`: when a call for a key last succeeded. */
   lastKeyMs = Number.NEGATIVE_INFINITY
@@ -22,16 +23,13 @@ export class CallHistory {
 
   /** The newest failure that stands of calls for one purpose, or of all. */
   lastFor(purpose: KeyPurpose | undefined): FailedCall | undefined {
-    let newest: FailedCall | undefined
-    for (const call of this.#failed.values()) {
-      if (purpose !== undefined && call.purpose !== purpose) continue
-      if (newest === undefined || call.atMs >= newest.atMs) newest = call
-    }
-    return newest
+    return [...this.#failed.values()].findLast((call) => purpose === undefined || call.purpose === purpose)
   }
 
   failed(operation: string, call: FailedCall): void {
-    this.#failed.set(kindOf(operation, call.purpose), call)
+    const kind = kindOf(operation, call.purpose)
+    this.#failed.delete(kind)
+    this.#failed.set(kind, call)
   }
 
   succeeded(operation: string, purpose: KeyPurpose | undefined, nowMs: number): void {
