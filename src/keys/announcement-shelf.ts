@@ -1,7 +1,7 @@
 // Keeps the key store's announcements bounded: the newest stay, up to a number. An older one still opens its values, by
 // the copy that travels with them; what goes with the record is that `keys rewrap` finds it.
 import { Counter, Gauge, type Logger, type Registry } from '../telemetry.ts'
-import type { KeyStore, StoredKeyRecord } from './keystore.ts'
+import type { KeyStore } from './keystore.ts'
 
 export interface AnnouncementShelfParts {
   readonly store: KeyStore
@@ -10,6 +10,11 @@ export interface AnnouncementShelfParts {
   readonly countMax: number
   /** Aborts when the store is about to close. */
   readonly closing: AbortSignal
+}
+
+interface Name {
+  readonly tenant: string
+  readonly id: string
 }
 
 /** Records looked at, or removed in one commit, between two turns of the event loop. */
@@ -21,7 +26,9 @@ export class AnnouncementShelf {
   readonly #parts: AnnouncementShelfParts
   readonly #removed: Counter
   #count = 0
-  #isThinning = false
+  /** Came during a walk, and not seen by it. */
+  readonly #arrived = new Set<string>()
+  #isBusy = false
 
   constructor(parts: AnnouncementShelfParts) {
     this.#parts = parts
@@ -43,88 +50,100 @@ export class AnnouncementShelf {
   }
 
   /** Counts what a former process left, and makes room. Rejects with what the store says. */
-  async open(): Promise<void> {
-    await this.#walk(() => {
-      this.#count++
+  open(): Promise<void> {
+    return this.#alone(async () => {
+      await this.#survey()
+      await this.#thin()
     })
-    await this.#thin()
   }
 
   /** One more is durable in the store. */
-  added(): void {
+  added(id: string): void {
     this.#count++
+    this.#arrived.add(id)
     // What fails is tried again with the next key.
-    void this.#thin().catch((thrown: unknown) =>
+    void this.#alone(() => this.#thin()).catch((thrown: unknown) =>
       this.#parts.log.error({ err: thrown }, 'Old key announcements could not be removed'),
     )
   }
 
-  async #thin(): Promise<void> {
-    const { countMax, closing } = this.#parts
-    if (this.#isThinning) return
-    this.#isThinning = true
+  /** One walk at a time; who is at it looks again before it ends. */
+  async #alone(work: () => Promise<void>): Promise<void> {
+    if (this.#isBusy) return
+    this.#isBusy = true
     try {
-      // More may come while some go.
-      while (this.#count > countMax && !closing.aborted) await this.#makeRoom()
+      await work()
     } finally {
-      this.#isThinning = false
+      this.#isBusy = false
+      this.#arrived.clear()
     }
   }
 
+  /** More may come while some go. */
+  async #thin(): Promise<void> {
+    const { countMax, closing } = this.#parts
+    while (this.#count > countMax && !closing.aborted) await this.#makeRoom()
+  }
+
   async #makeRoom(): Promise<void> {
-    const { countMax, log } = this.#parts
-    const lastMs = await this.#lastToGo(this.#count - Math.floor(countMax * KEPT_SHARE))
+    const { countMax, closing, log } = this.#parts
+    const createdMs = await this.#survey()
+    if (closing.aborted || this.#count <= countMax) return
+    const toGo = Math.min(this.#count - Math.floor(countMax * KEPT_SHARE), createdMs.length)
+    const lastMs = createdMs[toGo - 1] ?? 0
     const count = await this.#removeUntil(lastMs)
+    if (count === 0) return
     log.warn(
       { count, until: new Date(lastMs).toISOString(), setting: 'storage.announcements_max' },
       'Oldest key announcements removed: their values still open by the copy that travels with them, keys rewrap no longer finds them',
     )
   }
 
-  /** When the newest of the `count` oldest was made. Milliseconds. */
-  async #lastToGo(count: number): Promise<number> {
-    const created: number[] = []
-    await this.#walk(({ record }) => {
-      created.push(createdMs(record))
-    })
-    return Float64Array.from(created).sort()[Math.min(count, created.length) - 1] ?? 0
+  /** Counts them. When each was made, in milliseconds, the oldest first. */
+  async #survey(): Promise<Float64Array> {
+    const createdMs: number[] = []
+    this.#arrived.clear()
+    for await (const each of this.#walk()) {
+      createdMs.push(each.createdMs)
+      this.#arrived.delete(each.id)
+    }
+    this.#count = createdMs.length + this.#arrived.size
+    return Float64Array.from(createdMs).sort()
   }
 
   async #removeUntil(lastMs: number): Promise<number> {
-    const { store } = this.#parts
-    let removed = 0
-    let batch: Promise<void>[] = []
-    await this.#walk(
-      ({ tenant, id, record }) => {
-        if (createdMs(record) > lastMs) return
-        batch.push(store.remove('announcement', tenant, id))
-        removed++
-      },
-      async () => {
-        const removals = batch
-        batch = []
-        await Promise.all(removals)
-      },
-    )
-    // What was counted twice, because it came during a count, is put right here.
-    this.#count = removed === 0 ? 0 : this.#count - removed
-    this.#removed.inc(removed)
-    return removed
+    let count = 0
+    let batch: Name[] = []
+    for await (const { tenant, id, createdMs } of this.#walk()) {
+      if (createdMs > lastMs) continue
+      batch.push({ tenant, id })
+      if (batch.length < SLICE_COUNT) continue
+      count += await this.#remove(batch)
+      batch = []
+    }
+    return this.#parts.closing.aborted ? count : count + (await this.#remove(batch))
   }
 
-  /** Every announcement, until the store is about to close. `between` is called after each slice of them, and at the end. */
-  async #walk(visit: (stored: StoredKeyRecord) => void, between?: () => Promise<void>): Promise<void> {
+  async #remove(batch: readonly Name[]): Promise<number> {
+    const { store } = this.#parts
+    // At once, and awaited at once: a promise that waited for the others to be made could be rejected unheard.
+    await Promise.all(batch.map(({ tenant, id }) => store.remove('announcement', tenant, id)))
+    this.#count -= batch.length
+    this.#removed.inc(batch.length)
+    return batch.length
+  }
+
+  async *#walk(): AsyncGenerator<Name & { readonly createdMs: number }> {
     const { store, closing } = this.#parts
+    if (closing.aborted) return
     let count = 0
-    for (const stored of store.list('announcement')) {
-      visit(stored)
-      if (++count % SLICE_COUNT !== 0) continue
-      await between?.()
-      await new Promise<void>((resolve) => setImmediate(resolve))
-      // The next one would be read from a store that is closed.
+    for (const { tenant, id, record } of store.list('announcement')) {
+      if (++count % SLICE_COUNT === 0) await new Promise<void>((resolve) => setImmediate(resolve))
+      if (closing.aborted) return
+      yield { tenant, id, createdMs: createdMs(record) }
+      // Whoever walks may have waited, and a store that is closed must not be read.
       if (closing.aborted) return
     }
-    await between?.()
   }
 }
 

@@ -69,7 +69,7 @@ export class Keys {
       load: async (tenant, signal) => {
         const asked = { ...options, tenant, dataClasses: this.#dataClasses }
         const key = await generateSealingKey(stored, asked, signal)
-        this.#shelf.added()
+        this.#shelf.added(key.kid)
         return key
       },
       isSpent: (key) => isUsed(key, usesMax, bytesMax),
