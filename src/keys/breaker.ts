@@ -4,7 +4,7 @@
 import type { EventEmitter } from 'node:events'
 import CircuitBreaker from 'opossum'
 import type { Clock } from '../clock.ts'
-import { asKmsError, KMS_CLASSES, type KmsClass, KmsError } from './kms.ts'
+import { asKmsError, type KmsClass, KmsError } from './kms.ts'
 import { settledOrAborted } from './settled-or-aborted.ts'
 
 export type BreakerState = 'closed' | 'open' | 'half-open'
@@ -36,12 +36,9 @@ export interface BreakerParts {
  * that: an open breaker must not turn "denied" into an outage, which stale keys may outlive.
  */
 export class BreakerOpenError extends KmsError {
-  readonly #isRetryable: boolean
-
-  constructor(operation: string, last: KmsError | undefined, retryAfterMs: number, isRetryable?: boolean) {
-    const kmsClass = last?.kmsClass ?? 'network'
+  constructor(operation: string, last: KmsError | undefined, retryAfterMs: number) {
     super(
-      kmsClass,
+      last?.kmsClass ?? 'network',
       operation,
       `circuit breaker is open; last failure: ${last?.providerMessage ?? 'unknown'}`,
       {
@@ -50,17 +47,6 @@ export class BreakerOpenError extends KmsError {
       },
     )
     this.name = 'BreakerOpenException'
-    this.#isRetryable = isRetryable ?? KMS_CLASSES[kmsClass].retryable
-  }
-
-  override get isRetryable(): boolean {
-    return this.#isRetryable
-  }
-
-  /** The same for who asked about one wrapped key: that nobody was asked is no verdict on it, whatever the class. */
-  asNoVerdict(): BreakerOpenError {
-    const last = this.cause instanceof KmsError ? this.cause : undefined
-    return new BreakerOpenError(this.operation, last, this.retryAfterMs ?? 1, true)
   }
 }
 

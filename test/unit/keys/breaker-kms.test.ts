@@ -2,7 +2,6 @@ import { expect, test, vi } from 'vitest'
 import { systemClock } from '../../../src/clock.ts'
 import { BreakerOpenError } from '../../../src/keys/breaker.ts'
 import { BREAKER_NAMES } from '../../../src/keys/breaker-kms.ts'
-import type { KeyPurpose } from '../../../src/keys/context.ts'
 import { KEYS_DEFAULTS, Keys } from '../../../src/keys/keys.ts'
 import { KmsError } from '../../../src/keys/kms.ts'
 import { silentTelemetry } from '../../../src/telemetry.ts'
@@ -92,22 +91,6 @@ test('a call that hangs has failed after its time, and ten of them open the brea
   for (const error of await Promise.all(hung))
     expect(error).toMatchObject({ kmsClass: 'timeout', providerMessage: 'No response after 5000ms' })
   expect(guard.states().get('kms-encryption-key')).toBe('open')
-})
-
-test('an open breaker is no verdict on an announcement, however final the failure that opened it was', async () => {
-  const { kms, guard } = await guarded()
-  kms.fail('access_denied')
-  const unwrap = (purpose: KeyPurpose) =>
-    guard.unwrap(new Uint8Array(64), kms.masterKeyId, { tenantId: 'a', purpose }, never)
-  for (let count = 0; count < 10; count++) {
-    await unwrap('pii').catch(() => {})
-    await unwrap('signing').catch(() => {})
-  }
-  const said = (purpose: KeyPurpose) => unwrap(purpose).catch((thrown: unknown) => thrown)
-  expect(await said('pii')).toBeInstanceOf(BreakerOpenError)
-  expect(await said('pii')).toMatchObject({ kmsClass: 'access_denied', isRetryable: true })
-  // A stored key that is withdrawn stays withdrawn: its cached copy gets no stale grace.
-  expect(await said('signing')).toMatchObject({ kmsClass: 'access_denied', isRetryable: false })
 })
 
 test('reset closes every breaker of its name and no other, and says how many were not closed', async () => {
