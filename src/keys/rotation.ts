@@ -1,5 +1,6 @@
 // When keys are rotated. Whether one is too old is read from its record, so a sidecar that was off when the hour came
-// rotates soon after its start. A check takes the keys that would be too old before the next one. Replicas spread their checks by chance; within one, few tenants are rotated at once.
+// rotates soon after its start. A check takes the keys that would be too old before the next one. Replicas spread their
+// checks by chance; within one, few tenants are rotated at once.
 import type { Clock } from '../clock.ts'
 import { asSidecarError } from '../errors.ts'
 import type { Logger } from '../telemetry.ts'

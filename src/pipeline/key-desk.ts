@@ -50,7 +50,8 @@ export class KeyDesk {
 
 /**
  * One request at the desk. Keeps what it got: a request may have more tenants than the cache has room for, and would else
- * push its own keys out again; and it looks several times, but counts as one. Remembers also which tenants' values the policy decided to mask.
+ * push its own keys out again; and it looks several times, but counts as one. Remembers also which tenants' values the
+ * policy decided to mask.
  */
 export class KeyWait {
   readonly #parts: KeyDeskParts
@@ -182,7 +183,7 @@ export class KeyWait {
         if (!isWorthWaiting(error)) {
           throw new SidecarError('KEY_UNAVAILABLE', 'no usable key', { cause: error, retryAfterMs: 1_000 })
         }
-        await pause(Math.min(waitMs, leftMs), abort)
+        await pause(Math.min(waitMs, Math.max(0, deadlineMs - clock.monotonicMs())), abort)
       }
     }
   }

@@ -31,6 +31,7 @@ interface SigningKey {
 }
 
 const SIGNING_KEYS_MAX = 64
+
 /** Loads the client library and checks the settings; the first call connects. Rejects CONFIG with one line. */
 export async function openGcpKms(options: GcpKmsOptions): Promise<Kms> {
   options.log.info('Initializing KMS provider: gcp')

@@ -90,6 +90,18 @@ describe('a request that needs a key', () => {
     expect(performance.now() - startedMs).toBeLessThan(2_000)
   })
 
+  test('is refused at its own deadline also where the key service hangs after a while of failing', async () => {
+    const keys = new FlakyKeys(Array.from({ length: 4 }, () => failure('network')))
+    const answered = keys.loadSealer.bind(keys)
+    const hung = (abort: AbortSignal) =>
+      new Promise<never>((_, reject) => abort.addEventListener('abort', () => reject(failure('timeout'))))
+    keys.loadSealer = (_tenant?: string, abort?: AbortSignal) => (keys.calls < 4 ? answered() : hung(abort!))
+    const startedMs = performance.now()
+    const refusal = desk(keys, 'refuse', { open: 0, most: 0 }).open(until(1_600)).load(missing)
+    await expect(refusal).rejects.toMatchObject({ code: 'KEY_UNAVAILABLE', isRetryable: true })
+    expect(performance.now() - startedMs).toBeLessThan(2_000)
+  })
+
   test('is refused at once when waiting cannot heal it', async () => {
     const keys = new FlakyKeys([failure('key_disabled')])
     await expect(
