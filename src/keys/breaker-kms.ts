@@ -106,16 +106,29 @@ export class BreakerKms implements Kms {
     return this.#parts.kms.masterKeyId
   }
 
+  masterKeyOf(tenantId: string): string {
+    const { kms } = this.#parts
+    return kms.masterKeyOf?.(tenantId) ?? kms.masterKeyId
+  }
+
+  canonicalKeyId(masterKeyId: string): string {
+    return this.#parts.kms.canonicalKeyId?.(masterKeyId) ?? masterKeyId
+  }
+
   generateDataKey(context: KmsContext, signal: AbortSignal): Promise<GeneratedDataKey> {
     const { kms } = this.#parts
-    return this.#forContext(context, this.#masterKeyOf(context), 'generate_data_key', signal, (signal) =>
-      kms.generateDataKey(context, signal),
+    return this.#forContext(
+      context,
+      this.masterKeyOf(context.tenantId),
+      'generate_data_key',
+      signal,
+      (signal) => kms.generateDataKey(context, signal),
     )
   }
 
   wrap(plaintext: Uint8Array, context: KmsContext, signal: AbortSignal): Promise<WrappedKey> {
     const { kms } = this.#parts
-    return this.#forContext(context, this.#masterKeyOf(context), 'encrypt', signal, (signal) =>
+    return this.#forContext(context, this.masterKeyOf(context.tenantId), 'encrypt', signal, (signal) =>
       kms.wrap(plaintext, context, signal),
     )
   }
@@ -175,11 +188,6 @@ export class BreakerKms implements Kms {
     await this.#parts.kms.close()
   }
 
-  #masterKeyOf({ tenantId }: KmsContext): string {
-    const { kms } = this.#parts
-    return kms.masterKeyOf?.(tenantId) ?? kms.masterKeyId
-  }
-
   #forContext<T>(
     { purpose, tenantId: tenant }: KmsContext,
     masterKeyId: string,
@@ -198,8 +206,8 @@ export class BreakerKms implements Kms {
     signal: AbortSignal,
     call: (signal: AbortSignal) => Promise<T>,
   ): Promise<T> {
-    const { kms, requestMsMax } = this.#parts
-    const breaker = this.#breakerOf(name, kms.canonicalKeyId?.(masterKeyId) ?? masterKeyId)
+    const { requestMsMax } = this.#parts
+    const breaker = this.#breakerOf(name, this.canonicalKeyId(masterKeyId))
     const run = (): Promise<T> => boundedCall(operation, requestMsMax, signal, call)
     if (breaker === undefined) return run()
     try {

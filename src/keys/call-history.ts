@@ -3,9 +3,15 @@
 import type { KeyPurpose } from './context.ts'
 import type { KmsError } from './kms.ts'
 
-export interface FailedCall {
-  readonly error: KmsError
+export interface CallKind {
+  readonly operation: string
   readonly purpose: KeyPurpose | undefined
+  /** For a tenant with a master key of its own, so that it says nothing of the others. */
+  readonly isOfOne: boolean
+}
+
+export interface FailedCall extends CallKind {
+  readonly error: KmsError
   /** Milliseconds since the epoch. */
   readonly atMs: number
 }
@@ -18,27 +24,30 @@ export class CallHistory {
 
   /** The newest failure that stands. */
   get last(): FailedCall | undefined {
-    return this.lastFor(undefined)
+    return [...this.#failed.values()].at(-1)
   }
 
-  /** The newest failure that stands of calls for one purpose, or of all. */
-  lastFor(purpose: KeyPurpose | undefined): FailedCall | undefined {
-    return [...this.#failed.values()].findLast((call) => purpose === undefined || call.purpose === purpose)
+  /** The newest failure that stands of calls for one purpose, under the master key that is everybody's. */
+  lastFor(purpose: KeyPurpose): FailedCall | undefined {
+    return [...this.#failed.values()].findLast((call) => call.purpose === purpose && !call.isOfOne)
   }
 
-  failed(operation: string, call: FailedCall): void {
-    const kind = kindOf(operation, call.purpose)
-    this.#failed.delete(kind)
-    this.#failed.set(kind, call)
+  failed(call: FailedCall): void {
+    const name = nameOf(call)
+    this.#failed.delete(name)
+    this.#failed.set(name, call)
   }
 
-  succeeded(operation: string, purpose: KeyPurpose | undefined, nowMs: number): void {
+  succeeded(call: CallKind, nowMs: number): void {
+    const { operation, purpose, isOfOne } = call
     if (purpose !== undefined) this.lastKeyMs = nowMs
-    for (const [kind, { error }] of this.#failed) {
+    for (const [name, failed] of this.#failed) {
+      const isSameKind = failed.operation === operation && failed.purpose === purpose
       // Whoever answers one call can be reached for all of them.
-      if (error.isRetryable || kind === kindOf(operation, purpose)) this.#failed.delete(kind)
+      if (failed.error.isRetryable || (isSameKind && (failed.isOfOne || !isOfOne))) this.#failed.delete(name)
     }
   }
 }
 
-const kindOf = (operation: string, purpose: KeyPurpose | undefined): string => `${operation} ${purpose ?? ''}`
+const nameOf = ({ operation, purpose, isOfOne }: CallKind): string =>
+  `${operation} ${purpose ?? ''} ${isOfOne}`

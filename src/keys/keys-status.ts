@@ -73,7 +73,10 @@ export function keysStatus({ kms, metrics, sizeOf, sizeMax, corruptRecords }: St
   }
 }
 
-/** While a cached key of a kind serves somebody, a failure for that kind is somebody's, not everybody's. */
+/**
+ * While a cached key of a kind serves somebody, a failure for that kind is somebody's, not everybody's; and so is always one
+ * of a tenant's own master key.
+ */
 function unserved({ history }: MeteredKms, sizeOf: (type: KeyType) => number): KmsError | undefined {
   const encryption = sizeOf('encryption') === 0 ? history.lastFor('pii') : undefined
   const signing = sizeOf('signing') === 0 ? history.lastFor('signing') : undefined

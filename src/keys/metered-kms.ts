@@ -3,8 +3,8 @@ import type { Clock } from '../clock.ts'
 import { Counter, type Logger, type Registry } from '../telemetry.ts'
 import { boundedCall } from './bounded-call.ts'
 import { BreakerOpenError } from './breaker.ts'
-import { CallHistory } from './call-history.ts'
-import type { KeyPurpose, KmsContext } from './context.ts'
+import { CallHistory, type CallKind } from './call-history.ts'
+import type { KmsContext } from './context.ts'
 import {
   asKmsError,
   type GeneratedDataKey,
@@ -67,15 +67,13 @@ export class MeteredKms implements Kms {
   }
 
   generateDataKey(context: KmsContext, signal: AbortSignal): Promise<GeneratedDataKey> {
-    return this.#call('generate_data_key', context.purpose, signal, (signal) =>
+    return this.#call('generate_data_key', context, signal, (signal) =>
       this.#kms.generateDataKey(context, signal),
     )
   }
 
   wrap(plaintext: Uint8Array, context: KmsContext, signal: AbortSignal): Promise<WrappedKey> {
-    return this.#call('encrypt', context.purpose, signal, (signal) =>
-      this.#kms.wrap(plaintext, context, signal),
-    )
+    return this.#call('encrypt', context, signal, (signal) => this.#kms.wrap(plaintext, context, signal))
   }
 
   unwrap(
@@ -84,7 +82,7 @@ export class MeteredKms implements Kms {
     context: KmsContext,
     signal: AbortSignal,
   ): Promise<Uint8Array> {
-    return this.#call('decrypt', context.purpose, signal, (signal) =>
+    return this.#call('decrypt', context, signal, (signal) =>
       this.#kms.unwrap(wrapped, masterKeyId, context, signal),
     )
   }
@@ -105,7 +103,7 @@ export class MeteredKms implements Kms {
 
   async #call<T>(
     operation: string,
-    purpose: KeyPurpose | undefined,
+    context: KmsContext | undefined,
     signal: AbortSignal,
     call: (signal: AbortSignal) => Promise<T>,
   ): Promise<T> {
@@ -113,20 +111,25 @@ export class MeteredKms implements Kms {
     try {
       const result = await boundedCall(operation, requestMsMax, signal, call)
       metrics.request(operation)
-      this.history.succeeded(operation, purpose, clock.monotonicMs())
+      this.history.succeeded(this.#kindOf(operation, context), clock.monotonicMs())
       return result
     } catch (thrown) {
       // An open breaker's rejection is no call: the service was not asked, and what it said last stands.
       if (thrown instanceof BreakerOpenError) throw thrown
       metrics.request(operation)
-      throw this.#failed(operation, purpose, thrown)
+      throw this.#failed(operation, context, thrown)
     }
   }
 
-  #failed(operation: string, purpose: KeyPurpose | undefined, thrown: unknown): KmsError {
+  #kindOf(operation: string, context: KmsContext | undefined): CallKind {
+    const isOfOne = context !== undefined && this.masterKeyOf(context.tenantId) !== this.masterKeyId
+    return { operation, purpose: context?.purpose, isOfOne }
+  }
+
+  #failed(operation: string, context: KmsContext | undefined, thrown: unknown): KmsError {
     const { metrics, log, clock } = this.#parts
     const error = asKmsError(thrown, operation)
-    this.history.failed(operation, { error, purpose, atMs: clock.nowMs() })
+    this.history.failed({ ...this.#kindOf(operation, context), error, atMs: clock.nowMs() })
     metrics.error(operation, error.kmsClass)
     log.error({ operation, error: error.kmsClass, runbook: error.runbook }, error.logText)
     return error
