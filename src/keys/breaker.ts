@@ -50,13 +50,13 @@ export class BreakerOpenError extends KmsError {
   }
 }
 
-export const WINDOW_MS = 10_000
-export const WINDOW_BUCKETS = 10
+const WINDOW_MS = 10_000
+const WINDOW_BUCKETS = 10
 /**
  * How long others wait for the trials of a half-open breaker. A service that is back answers sooner, and all who wait are
  * served with it, not a round of retries later; one that still hangs holds nobody for long.
  */
-export const TRIALS_MS_MAX = 250
+const TRIALS_MS_MAX = 250
 
 export class Breaker {
   readonly #parts: BreakerParts
