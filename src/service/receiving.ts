@@ -3,6 +3,7 @@ import type { Clock } from '../clock.ts'
 import type {
   GrpcReceiverConfig,
   HttpReceiverConfig,
+  OtlpReceiverConfig,
   ServerTlsConfig,
   SidecarConfig,
 } from '../config/schema.ts'
@@ -25,6 +26,12 @@ export interface Receiving {
   close(graceMs: number): Promise<void>
 }
 
+/** Those that a pipeline names; others do not start. */
+export function startingReceivers({ receivers, service }: SidecarConfig): OtlpReceiverConfig[] {
+  const named = new Set([...service.pipelines.values()].flatMap((pipeline) => pipeline.receivers))
+  return [...receivers].flatMap(([id, receiver]) => (named.has(id) ? [receiver] : []))
+}
+
 export function createReceiving(
   config: SidecarConfig,
   pipeline: Pipeline,
@@ -44,7 +51,7 @@ export function createReceiving(
     log,
   })
   const receivers: (readonly [Transport, Receiver])[] = []
-  for (const { grpc, http } of config.receivers.values()) {
+  for (const { grpc, http } of startingReceivers(config)) {
     if (grpc) receivers.push(['grpc', createGrpc(grpc, limits.waitMsMax, contextFor('grpc'))])
     if (http) receivers.push(['http', createHttp(http, limits.waitMsMax, contextFor('http'))])
   }

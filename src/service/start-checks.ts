@@ -10,6 +10,7 @@ import { loadSecureContext } from '../receivers/tls.ts'
 import { signalsByExporter } from './exporting.ts'
 import { readPseudonymKeys } from './key-options.ts'
 import { processorOf } from './processors.ts'
+import { startingReceivers } from './receiving.ts'
 import { trustedKeys } from './verifying-keys.ts'
 
 export interface StartFindings {
@@ -78,7 +79,7 @@ async function kmsChecks(
 
 function fileChecks(config: SidecarConfig): readonly Check[] {
   const { pseudonymKeyFile } = config.kms
-  const protocols = [...config.receivers.values()].flatMap(({ grpc, http }) => [
+  const protocols = startingReceivers(config).flatMap(({ grpc, http }) => [
     { setting: 'receivers.otlp.protocols.grpc.tls', tls: grpc?.tls },
     { setting: 'receivers.otlp.protocols.http.tls', tls: http?.tls },
   ])

@@ -154,6 +154,19 @@ test('what an exporter names that no pipeline uses is not missed, since it does 
   await (await start(sets, {})).stop()
 })
 
+test('a receiver that no pipeline uses does not listen, as the warning says, and its files are not missed', async () => {
+  const sets = [
+    'receivers.otlp/idle.protocols.grpc.endpoint=127.0.0.1:1',
+    `receivers.otlp/idle.protocols.grpc.tls.cert_file=${at('missing')}`,
+    `receivers.otlp/idle.protocols.grpc.tls.key_file=${at('missing')}`,
+  ]
+  const { code, err } = await run(sets)
+  expect(err).toContain('receivers.otlp/idle: is in no pipeline and will not start')
+  expect(err).not.toContain('error')
+  expect(code).toBe(0)
+  await (await start(sets, {})).stop()
+})
+
 test('every such problem is printed, not only the first', async () => {
   const sets = [`kms.pseudonym_key_file=${at('missing')}`, `kms.local.key_file=${at('text')}`]
   const { err } = await run(sets)
