@@ -4,7 +4,7 @@
 import { type KeyEndorsement, type KeyLookup, type SpanCheck, SpanChecker, type Verdict } from './check.ts'
 import { compileCoverage, Policy, type PolicyOptions } from './policy.ts'
 import { Selection } from './selection.ts'
-import { type SpanContext, type SpanHandler, SpanWalk } from './span-walk.ts'
+import { type SpanContext, SpanWalk } from './span-walk.ts'
 import type { Coverage, Statement } from './statement.ts'
 
 export type { KeyEndorsement, KeyLookup, Verdict, VerifyingKey } from './check.ts'
@@ -79,8 +79,13 @@ interface SeenBatch {
 }
 
 /** Takes request after request; keeps counts and the batches seen, never spans. */
-export class Verifier implements SpanHandler {
-  readonly #walk = new SpanWalk(this)
+export class Verifier {
+  // No methods of the class, or others could call them.
+  readonly #walk = new SpanWalk({
+    resource: (span) => this.#selection?.resource(span),
+    scope: (span) => this.#selection?.scope(span),
+    span: (span) => this.#judge(span),
+  })
   readonly #keys: KeyLookup
   readonly #checker: SpanChecker
   readonly #selection: Selection | undefined
@@ -124,18 +129,7 @@ export class Verifier implements SpanHandler {
     }
   }
 
-  /** @internal called by the walk */
-  resource(span: SpanContext): void {
-    this.#selection?.resource(span)
-  }
-
-  /** @internal called by the walk */
-  scope(span: SpanContext): void {
-    this.#selection?.scope(span)
-  }
-
-  /** @internal called by the walk */
-  span(span: SpanContext): void {
+  #judge(span: SpanContext): void {
     const checked = this.#checker.check(span)
     const isMissingSignature = checked.verdict === 'unsigned' && this.#selection?.selects(span) === true
     if (isMissingSignature) this.#missingSignatureCount++

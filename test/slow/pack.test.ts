@@ -98,6 +98,7 @@ test('every command of the package can be loaded', async () => {
     'verify',
     'reveal',
     'keys',
+    'diag',
     'demo',
   ]) {
     expect((await start(command, '--help')).stdout, command).toMatch(/usage/i)
@@ -133,6 +134,16 @@ test('it starts, becomes ready, and ends in good order on SIGTERM', async () => 
     child.kill('SIGTERM')
   }
   expect(await Promise.race([exited, sleep(30_000, 'still running')]), log).toEqual([0, null])
+})
+
+test('the types of the library hold together for who checks those of libraries too', async () => {
+  const imports = "import { keysFromJson, Verifier } from 'betrace-sidecar'"
+  const use = 'new Verifier({ keys: keysFromJson([]), expected: undefined }).summary().outcome'
+  writeFileSync(join(app, 'library.mts'), `${imports}\n${use}\n`)
+  const flags = ['--noEmit', '--strict', '--module', 'nodenext', '--target', 'es2023', '--types', 'node']
+  const tsc = [join(root, 'node_modules/typescript/bin/tsc'), ...flags]
+  const types = ['--typeRoots', join(root, 'node_modules/@types')]
+  await run(process.execPath, [...tsc, ...types, 'library.mts'], { cwd: app, env })
 })
 
 test('the library can be imported', async () => {
