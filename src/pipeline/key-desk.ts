@@ -95,21 +95,21 @@ export class KeyWait {
 
   /** Resolves when every missing key is at hand or the policy masks instead; rejects KEY_UNAVAILABLE at the deadline. */
   async load(missing: readonly MissingKey[]): Promise<void> {
-    await this.#whileWaiting(() => Promise.all(missing.map((each) => this.#loadOne(each))))
+    await this.#whileWaiting((abort) => Promise.all(missing.map((each) => this.#loadOne(each, abort))))
   }
 
-  async #loadOne({ tenant, key }: MissingKey): Promise<void> {
+  async #loadOne({ tenant, key }: MissingKey, abort: AbortSignal): Promise<void> {
     const { keys, onKmsFailure } = this.#parts
     if (key === 'encryption') {
       const mayMask = onKmsFailure === 'mask'
       const sealer = await this.#counted(key, () =>
-        this.#orMask(mayMask, (abort) => keys.loadSealer(tenant, abort, true)),
+        this.#orMask(mayMask, abort, (signal) => keys.loadSealer(tenant, signal, true)),
       )
       this.#sealers.set(tenant, sealer)
     } else {
       // A hash without its key falls to a mask, which reveals less; an encryption refuses unless told to mask.
       const pseudonymizer = await this.#counted(key, () =>
-        this.#orMask(true, (abort) => keys.loadPseudonymizer(tenant, abort, true)),
+        this.#orMask(true, abort, (signal) => keys.loadPseudonymizer(tenant, signal, true)),
       )
       this.#pseudonymizers.set(tenant, pseudonymizer)
     }
@@ -117,13 +117,13 @@ export class KeyWait {
 
   async loadSigning(missing: readonly string[]): Promise<void> {
     const { keys } = this.#parts
-    const load = async (tenant: string): Promise<void> => {
+    const load = async (tenant: string, abort: AbortSignal): Promise<void> => {
       const key = await this.#counted('signing', () =>
-        this.#insist((abort) => keys.loadSigningKey(tenant, abort, true), healsByWaiting),
+        this.#insist(abort, (signal) => keys.loadSigningKey(tenant, signal, true), healsByWaiting),
       )
       this.#signing.set(tenant, key)
     }
-    await this.#whileWaiting(() => Promise.all(missing.map(load)))
+    await this.#whileWaiting((abort) => Promise.all(missing.map((tenant) => load(tenant, abort))))
   }
 
   async #counted<Key>(key: Parameters<KeyCache['startWait']>[0], attempts: () => Promise<Key>): Promise<Key> {
@@ -137,41 +137,44 @@ export class KeyWait {
 
   /** What else a request asks of the key service: with the same patience, and in the same waiting room. */
   async ask<Answer>(fetch: (abort: AbortSignal) => Promise<Answer>): Promise<Answer> {
-    const release = this.#parts.startWaiting()
-    try {
-      return await this.#insist(fetch, healsByWaiting)
-    } finally {
-      release()
-    }
+    return this.#whileWaiting((abort) => this.#insist(abort, fetch, healsByWaiting))
   }
 
   /** A mask loses what it hides for good, so a hiccup of the key service is waited out; an outage that is known is not. */
-  async #orMask<Key>(mayMask: boolean, fetch: (abort: AbortSignal) => Promise<Key>): Promise<Key | 'mask'> {
+  async #orMask<Key>(
+    mayMask: boolean,
+    abort: AbortSignal,
+    fetch: (abort: AbortSignal) => Promise<Key>,
+  ): Promise<Key | 'mask'> {
     const isWorthWaiting = mayMask ? isHiccup : healsByWaiting
     try {
-      return await this.#insist(fetch, isWorthWaiting)
+      return await this.#insist(abort, fetch, isWorthWaiting)
     } catch (thrown) {
       if (!mayMask) throw thrown
       return 'mask'
     }
   }
 
-  async #whileWaiting(work: () => Promise<unknown>): Promise<void> {
+  /** Counted as one that waits. The signal ends all its loads when one of them has refused the request. */
+  async #whileWaiting<Result>(work: (abort: AbortSignal) => Promise<Result>): Promise<Result> {
     const release = this.#parts.startWaiting()
+    const over = new AbortController()
     try {
-      await work()
+      return await work(AbortSignal.any([this.#waiting.abort, over.signal]))
     } finally {
+      over.abort()
       release()
     }
   }
 
   /** Tries until the key is there, the failure is none that is worth waiting for, or the deadline has passed. */
   async #insist<Key>(
+    abort: AbortSignal,
     fetch: (abort: AbortSignal) => Promise<Key>,
     isWorthWaiting: (error: SidecarError) => boolean,
   ): Promise<Key> {
     const { clock } = this.#parts
-    const { deadlineMs, abort } = this.#waiting
+    const { deadlineMs } = this.#waiting
     for (let waitMs = RETRY_MS_MIN; ; waitMs = Math.min(waitMs * 2, RETRY_MS_MAX)) {
       const leftMs = deadlineMs - clock.monotonicMs()
       if (leftMs <= 0 || abort.aborted)

@@ -160,6 +160,20 @@ describe('a request that needs a key', () => {
     expect(keys.calls).toBe(1)
   })
 
+  test('asks no further for the others once one key refuses the request', async () => {
+    let asked = 0
+    const keys = new FlakyKeys([])
+    keys.loadSealer = async () => {
+      asked++
+      throw failure(asked === 1 ? 'network' : 'key_disabled')
+    }
+    const wait = desk(keys, 'refuse', { open: 0, most: 0 }).open(until(60_000))
+    const both = ['a', 'b'].map((tenant) => ({ tenant, key: 'encryption' as const }))
+    await expect(wait.load(both)).rejects.toMatchObject({ code: 'KEY_UNAVAILABLE' })
+    await new Promise((resolve) => setTimeout(resolve, 300))
+    expect(asked).toBe(2)
+  })
+
   test('may ask for something else with the same patience', async () => {
     const waits = { open: 0, most: 0 }
     const answers = [failure('throttled'), undefined]
