@@ -159,11 +159,6 @@ export class Keys {
     })
   }
 
-  /** Nothing that this key signed counts any more. False when it was revoked before; rejects for a key that is not there. */
-  revoke(tenant: string, keyId: string): Promise<boolean> {
-    return this.#rotator.revoke(tenant, keyId)
-  }
-
   /** Every tenant that `rotate` has something to do for: first those that sign, by the records on disk, oldest key first. */
   rotatableTenants(): Promise<readonly string[]> {
     return this.#rotator.tenants()

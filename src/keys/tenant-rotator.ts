@@ -13,7 +13,7 @@ import { createRotationMetrics, type RotationMetrics } from './rotation-metrics.
 import type { SealingKey } from './sealing-key.ts'
 import { settledOrAborted } from './settled-or-aborted.ts'
 import { SigningAges, type TenantKeyAge } from './signing-ages.ts'
-import { revokeSigningKey, rotateSigningKey, type SigningKey } from './signing-keys.ts'
+import { rotateSigningKey, type SigningKey } from './signing-keys.ts'
 import { type StoredKeyParts, storedKeys } from './stored-key.ts'
 
 /** Goes into the log, and nowhere else. */
@@ -88,19 +88,6 @@ export class TenantRotator {
       signal,
       () => new SidecarError('KEY_UNAVAILABLE', 'gave up waiting for a rotation'),
     )
-  }
-
-  async revoke(tenant: string, keyId: string): Promise<boolean> {
-    const { stored, signing, log } = this.#parts
-    await this.#running.get(tenant)?.catch(() => undefined)
-    const { isNew, endedKeyIds } = await revokeSigningKey(stored, tenant, keyId)
-    signing.delete(tenant)
-    this.#parts.public.delete(tenant)
-    this.noteLoaded(tenant)
-    if (isNew) log.warn({ tenant, keyId }, 'Signing key revoked: nothing that it signed counts any more')
-    for (const ended of endedKeyIds)
-      log.warn({ tenant, keyId: ended }, 'Signing key ended: only a revoked key vouched for it')
-    return isNew
   }
 
   async tenants(): Promise<readonly string[]> {

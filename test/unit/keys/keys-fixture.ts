@@ -2,6 +2,7 @@
 import { PassThrough } from 'node:stream'
 import { afterEach } from 'vitest'
 import { KEYS_DEFAULTS, Keys, type KeysOptions } from '../../../src/keys/keys.ts'
+import { revokeSigningKey } from '../../../src/keys/signing-keys.ts'
 import { createTelemetry, Registry } from '../../../src/telemetry.ts'
 import { DoorKms } from './key-service.ts'
 import { ManualClock } from './manual-clock.ts'
@@ -46,7 +47,13 @@ export async function build({ kms, store, clock, options }: BuildOptions = {}) {
         ?.split(' ')[1] ?? 'absent'
     )
   }
-  return { ...parts, keys, logger: log, registry, value, log: () => String(logged.read() ?? '') }
+  /** As the command does, with the sidecar stopped: nothing is cached at the next start. */
+  const revoke = async (tenant: string, keyId: string): Promise<boolean> => {
+    const { isNew } = await revokeSigningKey(parts, tenant, keyId)
+    keys.flush(tenant)
+    return isNew
+  }
+  return { ...parts, keys, revoke, logger: log, registry, value, log: () => String(logged.read() ?? '') }
 }
 
 export const item = { plaintext: Buffer.from('\n\u0005alice'), attributeKey: 'user', dataClass: 'name' }

@@ -55,9 +55,9 @@ test('a key service that is down is no verdict, and one that withholds the key i
 })
 
 test('a revoked key is known as that, and a damaged record is no key', async () => {
-  const { macKeys, keys, store, signed } = await rotated(2)
+  const { macKeys, revoke, store, signed } = await rotated(2)
   const [first, second, third] = signed.map(({ keyId }) => keyId) as [string, string, string] // three were made
-  await keys.revoke('acme', first)
+  await revoke('acme', first)
   await store.put('signing', 'acme', second, Buffer.from('rubbish'))
   const found = await macKeys.load([first, second, third], never)
   expect([...found].map(([id, { isRevoked }]) => [id, isRevoked])).toEqual([

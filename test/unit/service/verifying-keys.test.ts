@@ -5,14 +5,14 @@ import { build, never } from '../keys/keys-fixture.ts'
 const ALGORITHM = 'ed25519-merkle-v1'
 
 test('a sidecar says of its own keys who vouches for them, also after one was revoked', async () => {
-  const { keys } = await build()
+  const { keys, revoke } = await build()
   const lookup = ownKeys(keys, new Map())
   const endorsementOf = (keyId: string) => lookup(keyId, 'acme', ALGORITHM)?.endorsement
   const first = await keys.loadSigningKey('acme', never)
   await keys.rotate('acme', 'requested', never)
   const second = keys.signingKey('acme')!
   expect([first, second].map(({ keyId }) => endorsementOf(keyId))).toEqual(['first', 'endorsed'])
-  await keys.revoke('acme', first.keyId)
+  await revoke('acme', first.keyId)
   expect(endorsementOf(second.keyId)).toBe('endorser_revoked')
   expect(lookup(first.keyId, 'acme', ALGORITHM)).toMatchObject({ isRevoked: true })
   const third = await keys.loadSigningKey('acme', never)
