@@ -5,6 +5,11 @@ const MIB = 1024 * 1024
 
 /** Largest request body, before and after decompression, bytes. OTLP 1.11 recommends 64 MiB. */
 export const REQUEST_BYTES_MAX = 64 * MIB
+/**
+ * Spans, log records or data points of one request. Each that is signed takes some 17 KB while it is worked on, however
+ * small it came, so 64 MiB of small ones would take gigabytes. Twice what a Collector's batches hold by default.
+ */
+export const ITEMS_PER_REQUEST_MAX = 16_384
 /** Bodies held in memory at once, over all receivers, bytes. Four of the largest. */
 export const IN_FLIGHT_BYTES_MAX = 256 * MIB
 /** Requests that may wait for a key or for room at once; each also counts its bytes against IN_FLIGHT_BYTES_MAX. */

@@ -4,8 +4,9 @@
 //
 //   body ─ tenants ─ announcements ⟂ known? ─ redact ⟂ key? ─ room? ⟂ ─ sign ⟂ key? ─ deliver ⟂ ─ OK
 import type { Clock } from './clock.ts'
-import { asSidecarError } from './errors.ts'
+import { asSidecarError, SidecarError } from './errors.ts'
 import type { SigningKey } from './evidence/evidence.ts'
+import { ITEMS_PER_REQUEST_MAX } from './limits.ts'
 import type { ItemAccounts, OpenAccount } from './pipeline/accounts.ts'
 import type { Confirmation, Delivery, NewRecord } from './pipeline/delivery.ts'
 import type { KeyDesk, KeyWait } from './pipeline/key-desk.ts'
@@ -62,6 +63,8 @@ export interface PipelineParts {
   readonly prepare: (request: ExportRequest, wait: KeyWait) => Promise<void> | void
   /** The tenant of each resource group, in order. Throws TENANT_DENIED or MALFORMED. */
   readonly tenantsOf: (request: ExportRequest) => readonly string[]
+  /** Spans, log records or data points. Throws MALFORMED. */
+  readonly countItems: (signal: Signal, body: Uint8Array) => number
   readonly redact: (signal: Signal, body: Uint8Array, keys: readonly TenantKeys[]) => Redacted
   readonly sign: (
     signal: Signal,
@@ -70,6 +73,8 @@ export interface PipelineParts {
     keys: ReadonlyMap<string, SigningKey>,
   ) => Signed
 }
+
+const COUNTED_BYTES_MIN = 4 * 1024 * 1024
 
 const EMPTY_ACCEPTED: ExportAccepted = { itemCount: 0, rejectedItems: 0, message: '' }
 
@@ -102,12 +107,14 @@ export class Pipeline {
     const entry = accounts.open(signal)
     this.#underWayCount++
     try {
+      this.#boundItems(request, entry)
       const tenants = this.#parts.tenantsOf(request)
       const wait = desk.open(request)
       const preparing = this.#parts.prepare(request, wait)
       if (preparing) await preparing
       const redacted = await this.#redact(request, tenants, wait, entry)
       const { itemCount } = redacted
+      if (itemCount > ITEMS_PER_REQUEST_MAX) throw tooManyItems()
       const confirmation = itemCount > 0 ? await this.#signAndDeliver(request, tenants, redacted) : undefined
       entry.delivered()
       if (confirmation) await confirmation()
@@ -121,6 +128,15 @@ export class Pipeline {
       this.#underWayCount--
       metrics.observe('request', clock.monotonicMs() - startedMs)
     }
+  }
+
+  /** Before anything is made of a large request. A count is a scan, so the usual ones are counted on the way. */
+  #boundItems({ signal, body }: ExportRequest, entry: OpenAccount): void {
+    if (body.length <= COUNTED_BYTES_MIN) return
+    const itemCount = this.#parts.countItems(signal, body)
+    if (itemCount <= ITEMS_PER_REQUEST_MAX) return
+    entry.accepted(itemCount)
+    throw tooManyItems()
   }
 
   /** Redacts, fetching what keys it turns out to need. The keys at hand are looked up again after every wait. */
@@ -160,6 +176,7 @@ export class Pipeline {
       metrics.observe('sign', clock.monotonicMs() - startedMs)
       const { signal } = request
       const { itemCount } = redacted
+      if (itemCount > ITEMS_PER_REQUEST_MAX) throw tooManyItems()
       const confirmation = await delivery.deliver(
         { signal, itemCount, acceptedAtMs: clock.nowMs(), body: signed.body, refs: signed.refs },
         signed.statements,
@@ -169,3 +186,9 @@ export class Pipeline {
     }
   }
 }
+
+const tooManyItems = (): SidecarError =>
+  new SidecarError(
+    'TOO_LARGE',
+    `more than ${ITEMS_PER_REQUEST_MAX} spans, log records or data points in one request`,
+  )

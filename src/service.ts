@@ -19,6 +19,7 @@ import { listenAdmin } from './service/admin-listener.ts'
 import type { Closers } from './service/closers.ts'
 import { EvidenceDesk } from './service/evidence-desk.ts'
 import type { Exporting } from './service/exporting.ts'
+import { countItems } from './service/item-count.ts'
 import { checkRecords, type Keyring, openKeyring } from './service/keyring.ts'
 import { type openKms, requestMsMax } from './service/kms.ts'
 import { MemoryKeyStore } from './service/memory-key-store.ts'
@@ -148,6 +149,7 @@ async function assemble(
     desk: new KeyDesk({ keys, clock, onKmsFailure: processors.onKmsFailure, startWaiting: waitingRoom() }),
     prepare: ({ signal, body }, wait) => trust.learn(signal, body, wait),
     tenantsOf: createTenantFinder(tenants),
+    countItems,
     redact: processors.redact,
     sign: processors.sign,
   })

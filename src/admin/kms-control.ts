@@ -24,7 +24,7 @@ export interface KmsControlParts {
 }
 
 /** Each call to the key service is bounded by itself; this is for all of them together. */
-const CALLS_MS_MAX = 60_000
+const CALLS_MS_MAX = 40_000
 const DAY_MS = 24 * 60 * 60 * 1_000
 
 export function createKmsControl(parts: KmsControlParts): KmsControl {

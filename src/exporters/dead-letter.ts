@@ -42,6 +42,8 @@ export class DeadLetter {
   /** True when the entry is on disk, false when the file is full. Rejects when the disk does not take it. */
   async keep(entry: DrainedEntry, exporter: string, reason: string, nowMs: number): Promise<boolean> {
     const { sequence, signal, itemCount, acceptedAtMs, body } = entry
+    // Before a text is made of it, which could be longer than a string may be.
+    if (Math.ceil(body.length / 3) * 4 > this.#bytesMax) return false
     const line = Buffer.from(
       `${JSON.stringify({
         exporter,

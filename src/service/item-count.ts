@@ -1,7 +1,7 @@
 import { Frame, type Signal } from '../wire/otlp.ts'
 import { scan, type Visitor } from '../wire/scan.ts'
 
-/** Spans, log records or data points of a request that no rule looks at. The scan checks it as strictly as any other. */
+/** Spans, log records or data points of a request. The scan checks it as strictly as any other. */
 export function countItems(signal: Signal, body: Uint8Array): number {
   const counter = new ItemCounter()
   scan(body, signal, counter)
