@@ -2,7 +2,6 @@
 // Starts betrace on a Node that can run it. A published package has dist/main.js and needs Node 22.18; a checkout runs
 // src/main.ts directly and, where the host's Node is older, hands over to the Node 24 that npm ci has brought along.
 // This file itself has to parse on Node 14, or an old host would see a syntax error instead of the reason.
-import { spawn } from 'node:child_process'
 import { existsSync, realpathSync } from 'node:fs'
 import module from 'node:module'
 import os from 'node:os'
@@ -26,7 +25,9 @@ function bundledNode() {
   return isCheckout && existsSync(file) ? file : undefined
 }
 
-function handOver(node) {
+async function handOver(node) {
+  // Only here: loading it takes 4 ms of each of the two starts that a sidecar makes.
+  const { spawn } = await import('node:child_process')
   const child = spawn(node, [path.join(source, 'launch.js')].concat(process.argv.slice(2)), {
     stdio: 'inherit',
   })
