@@ -8,11 +8,7 @@ import manifest from './package.json' with { type: 'json' }
 
 /** What packages would load for features that nothing here uses: JSON schemas of routes, channelz. A third of the bytes. */
 const UNUSED = ['@fastify/ajv-compiler', '@fastify/fast-json-stringify-compiler', '@grpc/proto-loader']
-const OUTSIDE = [
-  ...Object.keys(manifest.dependencies),
-  ...Object.keys(manifest.peerDependencies),
-  ...UNUSED,
-]
+const OUTSIDE = [...Object.keys(manifest.dependencies), ...Object.keys(manifest.peerDependencies), ...UNUSED]
 
 export default defineConfig({
   input: { main: 'src/main.ts', index: 'src/index.ts' },
