@@ -25,6 +25,8 @@ export interface MeteredKmsParts {
   readonly clock: Clock
   /** A call that has not settled by then has failed, whatever the provider does. */
   readonly requestMsMax: number
+  /** What strangers sent is asked about: a refusal of it is an answer, and no failure of the service or of ours. */
+  readonly isOfStrangers?: boolean
 }
 
 export class MeteredKms implements Kms {
@@ -129,6 +131,10 @@ export class MeteredKms implements Kms {
   #failed(operation: string, context: KmsContext | undefined, thrown: unknown): KmsError {
     const { metrics, log, clock } = this.#parts
     const error = asKmsError(thrown, operation)
+    if (this.#parts.isOfStrangers && !error.isRetryable) {
+      log.debug({ operation, error: error.kmsClass }, error.logText)
+      return error
+    }
     this.history.failed({ ...this.#kindOf(operation, context), error, atMs: clock.nowMs() })
     metrics.error(operation, error.kmsClass)
     log.error({ operation, error: error.kmsClass, runbook: error.runbook }, error.logText)

@@ -53,7 +53,7 @@ export async function openKeyring(
   const kms = guardKms(opened, config, around)
   closers.push(() => kms.close())
   // What strangers send makes calls too; those neither trip a breaker nor meet one.
-  const strangersKms = meterKms(opened, config, around)
+  const strangersKms = meterKms(opened, config, around, true)
   const isUnreachable = (): boolean => keys.status().isUnreachable
   const trust = new AnnouncementTrust({ kms: strangersKms, store: keyStore, clock, isUnreachable })
 
@@ -73,7 +73,8 @@ export async function openKeyring(
   const own = ownKeys(keys, signedSince)
   const rotation = createRotation(config, keys, around)
   closers.push(() => rotation.stop())
-  const macKeys = new MacKeys({ kms: strangersKms, store: keyStore, clock, signedSince }, options)
+  const macKms = meterKms(opened, config, around, false)
+  const macKeys = new MacKeys({ kms: macKms, store: keyStore, clock, signedSince }, options)
   return { kms, keyStore, keys, rotation, trust, processors, knownKeys, macKeys }
 }
 

@@ -75,12 +75,17 @@ export function guardKms(
   })
 }
 
-/** The key service itself, counted and bounded in time, for calls that must neither trip a breaker nor meet one. */
+/**
+ * The key service itself, counted and bounded in time, for calls that must neither trip a breaker nor meet one.
+ * `isOfStrangers`: what they are about came from outside, so that its refusal alarms nobody.
+ */
 export function meterKms(
   kms: Kms,
   config: SidecarConfig,
   around: Telemetry & { readonly clock: Clock },
+  isOfStrangers: boolean,
 ): MeteredKms {
   const metrics = registeredCallMetrics(around.registry)
-  return new MeteredKms({ kms, metrics, requestMsMax: requestMsMax(config.kms.request), ...around })
+  const callMsMax = requestMsMax(config.kms.request)
+  return new MeteredKms({ kms, metrics, requestMsMax: callMsMax, isOfStrangers, ...around })
 }

@@ -121,6 +121,9 @@ describe('announcements of others', () => {
     expect(door.count('decrypt')).toBe(40)
     expect(await removed(sidecar)).toBe(120)
     expect(await sidecar.metric('circuit_breaker_state')).toBe(0)
+    // A refusal is the answer to a stranger's question: it pages nobody and fills no log.
+    expect(await sidecar.metric('kms_errors_total')).toBe(0)
+    expect(sidecar.log()).not.toContain('"level":"ERROR"')
     expect((await send(sidecar, request([]))).status).toBe(200)
   })
 
