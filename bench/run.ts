@@ -21,7 +21,7 @@ import {
 import { benchStart } from './start.ts'
 import { runWireBench } from './wire.ts'
 
-const QUICK: Durations = { warmUpSeconds: 3, saturatedSeconds: 2, pacedSeconds: 0, repetitions: 5 }
+const QUICK: Durations = { warmUpSeconds: 6, saturatedSeconds: 3, pacedSeconds: 0, repetitions: 7 }
 const FULL: Durations = { warmUpSeconds: 4, saturatedSeconds: 4, pacedSeconds: 20, repetitions: 5 }
 const LONG_SECONDS = 600
 
