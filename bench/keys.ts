@@ -5,12 +5,12 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
-import { type Clock, systemClock } from '../src/clock.ts'
+import { type Clock, systemClock } from '../src/base/clock.ts'
+import { silentTelemetry } from '../src/base/telemetry.ts'
 import { KEYS_DEFAULTS, Keys } from '../src/keys/keys.ts'
-import type { Kms } from '../src/keys/kms.ts'
-import { openLocalKms } from '../src/keys/providers/local.ts'
-import { MemoryKeyStore } from '../src/service/memory-key-store.ts'
-import { silentTelemetry } from '../src/telemetry.ts'
+import { MemoryKeyStore } from '../src/keys/records/memory-key-store.ts'
+import type { Kms } from '../src/kms/kms.ts'
+import { openLocalKms } from '../src/kms/local/open.ts'
 
 export interface KeysResult {
   /** One look-up of both keys that a request needs, microseconds. */

@@ -1,5 +1,6 @@
 // The library: what another program may want of us without running the sidecar. Everything here works offline.
-export { type ErrorCode, SidecarError } from './errors.ts'
+export { type ErrorCode, SidecarError } from './base/errors.ts'
+export { keysFromJson } from './evidence/listed-keys.ts'
 export {
   type BatchFacts,
   type KeyEndorsement,
@@ -12,6 +13,5 @@ export {
   type VerifyOptions,
   type VerifySummary,
 } from './evidence/verify.ts'
-export { keysFromJson } from './service/listed-keys.ts'
 export { jsonToProtobuf, protobufToJson } from './wire/json.ts'
 export type { Signal } from './wire/otlp.ts'

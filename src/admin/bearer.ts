@@ -1,6 +1,6 @@
 import { createHash, timingSafeEqual } from 'node:crypto'
 import type { FastifyReply, FastifyRequest } from 'fastify'
-import { SidecarError } from '../errors.ts'
+import { SidecarError } from '../base/errors.ts'
 
 export type AdminToken = { reveal(): string } | undefined
 

@@ -1,6 +1,6 @@
 import type { FastifyInstance } from 'fastify'
-import { SidecarError } from '../errors.ts'
-import { TENANT_ID_BYTES_MAX } from '../limits.ts'
+import { SidecarError } from '../base/errors.ts'
+import { TENANT_ID_BYTES_MAX } from '../base/limits.ts'
 import type { AdminProbes, PublicKeyView } from './options.ts'
 
 // Each holds a body and checks signatures on the one thread that also serves requests.

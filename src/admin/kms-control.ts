@@ -1,12 +1,12 @@
 // What an operator may do with the key service and its keys, over the parts of a running sidecar.
 import { randomBytes } from 'node:crypto'
-import type { Clock } from '../clock.ts'
-import type { BreakerKms } from '../keys/breaker-kms.ts'
+import type { Clock } from '../base/clock.ts'
 import type { Keys } from '../keys/keys.ts'
-import type { KeyStore } from '../keys/keystore.ts'
-import type { Kms } from '../keys/kms.ts'
-import type { Rotation } from '../keys/rotation.ts'
-import { openStoredKey, storedKeys } from '../keys/stored-key.ts'
+import type { KeyStore } from '../keys/records/keystore.ts'
+import { openStoredKey, storedKeys } from '../keys/records/stored-key.ts'
+import type { Rotation } from '../keys/rotation/rotation.ts'
+import type { BreakerKms } from '../kms/breaker-kms.ts'
+import type { Kms } from '../kms/kms.ts'
 import { validateKms } from './kms-validation.ts'
 import type { KmsControl, RotationControl } from './options.ts'
 

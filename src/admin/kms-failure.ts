@@ -1,5 +1,5 @@
-import type { SidecarError } from '../errors.ts'
-import { KmsError } from '../keys/kms.ts'
+import type { SidecarError } from '../base/errors.ts'
+import { KmsError } from '../kms/kms.ts'
 
 /** A failure as health, status and admin answers print it; the log and the metric say the same class. */
 export interface FailureAnswer {

@@ -1,9 +1,9 @@
 // The five tests of a key service, each run whatever became of the others, and what an operator should do about them.
 import { timingSafeEqual } from 'node:crypto'
-import type { Clock } from '../clock.ts'
-import { asSidecarError, SidecarError } from '../errors.ts'
-import type { KmsContext } from '../keys/context.ts'
-import { type Kms, type KmsClass, KmsError } from '../keys/kms.ts'
+import type { Clock } from '../base/clock.ts'
+import { asSidecarError, SidecarError } from '../base/errors.ts'
+import type { KmsContext } from '../formats/key-context.ts'
+import { type Kms, type KmsClass, KmsError } from '../kms/kms.ts'
 import { kmsFailureIn } from './kms-failure.ts'
 
 export type KmsTest =

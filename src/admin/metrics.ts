@@ -1,5 +1,5 @@
 import type { FastifyInstance } from 'fastify'
-import type { Registry } from '../telemetry.ts'
+import type { Registry } from '../base/telemetry.ts'
 import { toOpenMetrics } from './open-metrics.ts'
 
 const PROMETHEUS = 'text/plain; version=0.0.4; charset=utf-8'

@@ -1,8 +1,8 @@
 // What the admin server needs to know, as functions: it reads the sidecar and never reaches into it.
-import type { Clock } from '../clock.ts'
-import type { KmsClass } from '../keys/kms.ts'
-import type { RotationScope } from '../keys/rotation-run.ts'
-import type { Logger, Registry } from '../telemetry.ts'
+import type { Clock } from '../base/clock.ts'
+import type { Logger, Registry } from '../base/telemetry.ts'
+import type { RotationScope } from '../keys/rotation/rotation-run.ts'
+import type { KmsClass } from '../kms/kms.ts'
 import type { KmsValidation } from './kms-validation.ts'
 import type { RevealControl } from './reveal.ts'
 

@@ -1,6 +1,6 @@
 import type { FastifyInstance } from 'fastify'
-import { SidecarError } from '../errors.ts'
-import { ANNOUNCEMENT_BYTES_MAX } from '../keys/announcement.ts'
+import { SidecarError } from '../base/errors.ts'
+import { ANNOUNCEMENT_BYTES_MAX } from '../formats/announcement.ts'
 import { type AdminToken, requireBearer } from './bearer.ts'
 
 export interface SealedItem {

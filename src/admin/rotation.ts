@@ -1,6 +1,6 @@
 import type { FastifyInstance } from 'fastify'
-import { SidecarError } from '../errors.ts'
-import type { RotationScope } from '../keys/rotation-run.ts'
+import { SidecarError } from '../base/errors.ts'
+import type { RotationScope } from '../keys/rotation/rotation-run.ts'
 import type { RotationControl, RotationProgress } from './options.ts'
 
 const STAGGER_MS_MAX = 60_000

@@ -5,8 +5,8 @@ import fastify, {
   type FastifyReply,
   type FastifyRequest,
 } from 'fastify'
-import { asSidecarError, ERRORS, SidecarError } from '../errors.ts'
-import { IDLE_TIMEOUT_MS } from '../limits.ts'
+import { asSidecarError, ERRORS, SidecarError } from '../base/errors.ts'
+import { IDLE_TIMEOUT_MS } from '../base/limits.ts'
 import { addCompliance } from './compliance.ts'
 import { addHealth } from './health.ts'
 import { addKms } from './kms.ts'

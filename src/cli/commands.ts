@@ -1,7 +1,8 @@
 // The commands: name → module, loaded only when it runs, so that `betrace --version` loads no gRPC.
+
+import { asSidecarError } from '../base/errors.ts'
+import { VERSION } from '../base/version.ts'
 import { didYouMean } from '../config/suggestion.ts'
-import { asSidecarError } from '../errors.ts'
-import { VERSION } from '../version.ts'
 import { errorLine } from './error-line.ts'
 import { printCommandHelp, printHelp } from './help.ts'
 import { type CommandIo, ExitCode, painter } from './terminal.ts'
@@ -83,35 +84,35 @@ export const COMMANDS: readonly Command[] = [
     summary: 'check the signatures in exported files',
     usage: 'verify [options] FILE…',
     options: [],
-    load: async () => (await import('./verify.ts')).verify,
+    load: async () => (await import('./verify/verify.ts')).verify,
   },
   {
     name: 'reveal',
     summary: 'open sealed values, one (--token) or every one in a file',
     usage: 'reveal [options] FILE…',
     options: [],
-    load: async () => (await import('./reveal.ts')).reveal,
+    load: async () => (await import('./reveal/reveal.ts')).reveal,
   },
   {
     name: 'keys',
     summary: 'list, export, rotate, revoke, retire, rewrap and shred keys',
     usage: 'keys ACTION [options]',
     options: [],
-    load: async () => (await import('./keys.ts')).keys,
+    load: async () => (await import('./keys/keys.ts')).keys,
   },
   {
     name: 'diag',
     summary: 'collect health, metrics, status and settings, without secrets',
     usage: 'diag [options]',
     options: [],
-    load: async () => (await import('./diag.ts')).diag,
+    load: async () => (await import('./diag/diag.ts')).diag,
   },
   {
     name: 'demo',
     summary: 'see it work: three programs, sealed, signed, verified, revealed',
     usage: 'demo [--keep]',
     options: [['--keep', 'leave the sidecar running and its folder in place']],
-    load: async () => (await import('./demo.ts')).demo,
+    load: async () => (await import('./demo/demo.ts')).demo,
   },
 ]
 

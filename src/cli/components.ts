@@ -1,7 +1,7 @@
 import { parseArgs } from 'node:util'
 import { stringify } from 'yaml'
-import { SidecarError } from '../errors.ts'
-import { BUILD_COMPONENTS } from './build-abilities.ts'
+import { SidecarError } from '../base/errors.ts'
+import { BUILD_COMPONENTS } from './capabilities.ts'
 import { type CommandIo, ExitCode, painter, table } from './terminal.ts'
 
 export interface Component {

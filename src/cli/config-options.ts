@@ -1,9 +1,9 @@
 import { access } from 'node:fs/promises'
 import { delimiter, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
+import { SidecarError } from '../base/errors.ts'
 import { type ConfigSources, type LoadedConfig, loadConfig } from '../config/load.ts'
 import { formatProblem } from '../config/tree.ts'
-import { SidecarError } from '../errors.ts'
 import { type CommandIo, painter } from './terminal.ts'
 
 /** The file that is read when no --config is given. */

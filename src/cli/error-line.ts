@@ -1,4 +1,4 @@
-import type { SidecarError } from '../errors.ts'
+import type { SidecarError } from '../base/errors.ts'
 
 /** Codes whose message is the whole story; anything else names its code as well. */
 const PLAIN_CODES: ReadonlySet<string> = new Set(['USAGE', 'CONFIG'])

@@ -3,8 +3,8 @@
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { open } from 'lmdb'
-import { SidecarError } from '../errors.ts'
-import type { KeyRecordKind, KeyStore } from '../keys/keystore.ts'
+import { SidecarError } from '../base/errors.ts'
+import type { KeyRecordKind, KeyStore } from '../keys/records/keystore.ts'
 import { storeKeyStore } from '../store/key-store.ts'
 import type { Table } from '../store/table.ts'
 

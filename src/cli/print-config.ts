@@ -1,5 +1,5 @@
 import { printConfig as toYaml } from '../config/print.ts'
-import { BUILD_ABILITIES } from './build-abilities.ts'
+import { BUILD_ABILITIES } from './capabilities.ts'
 import { type BuildAbilities, loadFromArguments, reportFindings } from './config-options.ts'
 import { type CommandIo, ExitCode } from './terminal.ts'
 

@@ -1,8 +1,8 @@
 // `betrace run`: the sidecar itself, from its configuration to the last flushed byte.
 import { once } from 'node:events'
-import { Service } from '../service.ts'
-import { createTelemetry } from '../telemetry.ts'
-import { BUILD_ABILITIES } from './build-abilities.ts'
+import { createTelemetry } from '../base/telemetry.ts'
+import { Service } from '../service/service.ts'
+import { BUILD_ABILITIES } from './capabilities.ts'
 import { loadFromArguments, reportFindings } from './config-options.ts'
 import { type CommandIo, ExitCode } from './terminal.ts'
 

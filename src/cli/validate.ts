@@ -1,6 +1,6 @@
 import type { SidecarConfig } from '../config/schema.ts'
 import type { StartFindings } from '../service/start-checks.ts'
-import { BUILD_ABILITIES } from './build-abilities.ts'
+import { BUILD_ABILITIES } from './capabilities.ts'
 import { type BuildAbilities, loadFromArguments, reportFindings } from './config-options.ts'
 import { errorLine } from './error-line.ts'
 import { type CommandIo, ExitCode, painter } from './terminal.ts'

@@ -1,11 +1,11 @@
 // What the chosen key service makes of its settings: the checks of its own start, which load none of its clients, so that
 // what is valid here is not refused there.
-import { awsSettingProblems } from '../keys/providers/aws-arn.ts'
-import { azureSettingProblems } from '../keys/providers/azure-settings.ts'
-import { gcpSettingProblems } from '../keys/providers/gcp-settings.ts'
-import { localSettingProblems } from '../keys/providers/local-settings.ts'
-import type { SettingProblem } from '../keys/providers/setting-problem.ts'
-import { vaultSettingProblems } from '../keys/providers/vault-settings.ts'
+import { awsSettingProblems } from '../kms/aws/arn.ts'
+import { azureSettingProblems } from '../kms/azure/settings.ts'
+import { gcpSettingProblems } from '../kms/gcp/settings.ts'
+import { localSettingProblems } from '../kms/local/settings.ts'
+import type { SettingProblem } from '../kms/setting-problem.ts'
+import { vaultSettingProblems } from '../kms/vault/settings.ts'
 import type { Environment } from './environment.ts'
 import type { KmsConfig, KmsProviderName } from './schema.ts'
 

@@ -1,4 +1,4 @@
-import { readSeedName } from './seed-names.ts'
+import { readSeedName } from './legacy-names.ts'
 import { type Origin, type Problem, problemAt, type Tree, treeAt } from './tree.ts'
 import { readYaml } from './yaml-source.ts'
 

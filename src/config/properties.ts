@@ -1,7 +1,8 @@
 // A Java properties file of the names in `seed-names.ts`. It may be a whole application's: what other programs read in it
 // is let be, and counted.
+
+import { HASH_IS_VALUE, hasComment, mistakenName, readSeedName } from './legacy-names.ts'
 import type { Findings } from './section.ts'
-import { HASH_IS_VALUE, hasComment, mistakenName, readSeedName } from './seed-names.ts'
 import { mergeTrees, type Origin, problemAt, type Tree } from './tree.ts'
 
 /** The file's settings as one tree. A name that is like ours and is none is a problem: nobody would read it. */

@@ -1,4 +1,4 @@
-import { TENANT_ID_BYTES_MAX } from '../limits.ts'
+import { TENANT_ID_BYTES_MAX } from '../base/limits.ts'
 import type {
   GrpcReceiverConfig,
   HttpReceiverConfig,

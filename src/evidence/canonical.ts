@@ -2,8 +2,8 @@
 // Written into one buffer that is reused for every span. Byte 0 is the leaf prefix of RFC 6962; the part that a whole
 // ScopeSpans shares (resource, scope) stands in front and is written once per ScopeSpans.
 import { hash } from 'node:crypto'
-import { SidecarError } from '../errors.ts'
-import { VALUE_DEPTH_MAX } from '../limits.ts'
+import { SidecarError } from '../base/errors.ts'
+import { VALUE_DEPTH_MAX } from '../base/limits.ts'
 import { malformed } from '../wire/reader.ts'
 import { Entries } from './entries.ts'
 import { field, nextField } from './field.ts'

@@ -1,5 +1,5 @@
 // What the pipeline holds: signs the selected spans of a request, and the statements that no spans go with.
-import { SidecarError } from '../errors.ts'
+import { SidecarError } from '../base/errors.ts'
 import { splice } from '../wire/splice.ts'
 import type { Chain, ChainedStatement, SigningKey, StatementRecord } from './chain.ts'
 import { type KeyLookup, SpanChecker } from './check.ts'

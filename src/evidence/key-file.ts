@@ -1,7 +1,7 @@
 // Public keys as a file or the HTTP endpoint gives them: {tenantId, keys: [{keyId, algorithm, publicKey, status, …}]},
 // or a list of such. Strict where it matters: an entry that cannot be read is an error, never a key that is not there.
 import { createPublicKey, type KeyObject } from 'node:crypto'
-import { SidecarError } from '../errors.ts'
+import { SidecarError } from '../base/errors.ts'
 import { ed25519PublicKey, type KeyEndorsement, type KeyLookup, type VerifyingKey } from './check.ts'
 
 const RAW_BYTES = 32

@@ -1,4 +1,4 @@
-import { Counter, type Registry } from '../telemetry.ts'
+import { Counter, type Registry } from '../base/telemetry.ts'
 
 /** Counts of evidence, one update per request. */
 export class EvidenceMetrics {

@@ -1,6 +1,6 @@
 // The five attributes of a signed span (proto/evidence.md §5): written as bytes straight into the edit of the span,
 // read back as text. All spans of a tree share the first four and most of the fifth, so those bytes are made once.
-import { SidecarError } from '../errors.ts'
+import { SidecarError } from '../base/errors.ts'
 import { stringAttribute, varintSize, writeVarint } from '../wire/write.ts'
 import { HASH_BYTES, type MerkleTree, NODE_CHARS } from './merkle.ts'
 import type { Algorithm } from './policy.ts'

@@ -1,6 +1,6 @@
 // Which batches a queue entry holds (BatchRefs in proto/evidence.proto), so that a tombstone can be signed for it later,
 // also by another process after a restart.
-import { SidecarError } from '../errors.ts'
+import { SidecarError } from '../base/errors.ts'
 import { Fields, readUint64 } from '../wire/reader.ts'
 import { Writer } from '../wire/write.ts'
 

@@ -1,7 +1,7 @@
 // Statements in their one protobuf form (proto/evidence.md §3): fields in order, defaults left out, shortest varints.
 // Reading is reading and writing again: what does not come out as it went in is refused.
 import { createHash } from 'node:crypto'
-import { SidecarError } from '../errors.ts'
+import { SidecarError } from '../base/errors.ts'
 import { Fields, readFixed64, readUint64 } from '../wire/reader.ts'
 import { Wire } from '../wire/schema.ts'
 import { Writer } from '../wire/write.ts'

@@ -11,8 +11,8 @@
 //
 // A store that fails for hours must not fill memory: beyond PENDING_STATEMENTS_MAX signing is refused retryably, but
 // for one request every PROBE_NS, which carries everything that waits and so finds out whether the store has healed.
-import { SidecarError } from '../errors.ts'
-import { TENANTS_MAX } from '../limits.ts'
+import { SidecarError } from '../base/errors.ts'
+import { TENANTS_MAX } from '../base/limits.ts'
 import {
   Chain,
   type ChainedStatement,

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { createSecureContext, type SecureContext, type SecureContextOptions } from 'node:tls'
-import { SidecarError } from '../errors.ts'
+import { SidecarError } from '../base/errors.ts'
 import type { ClientTlsOptions } from './options.ts'
 
 export interface ClientTls {

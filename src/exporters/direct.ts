@@ -1,7 +1,7 @@
 // Without a store: one request goes to every exporter of its signal, once each, and is OK when all have it. Trying again
 // is the client's, which has the only copy; an exporter that already took the request then gets it a second time.
-import type { Clock } from '../clock.ts'
-import { SidecarError } from '../errors.ts'
+import type { Clock } from '../base/clock.ts'
+import { SidecarError } from '../base/errors.ts'
 import type { Signal } from '../wire/otlp.ts'
 import { type ExporterHealth, HealthRecord } from './health.ts'
 import type { ExporterMetrics } from './metrics.ts'

@@ -1,9 +1,9 @@
 // From the queue to one next hop: read, send, decide, acknowledge. An entry is acknowledged only when the peer has it,
 // or when it was given up: then dead letter first, then tombstone, then acknowledgement. A crash between any two of
 // these repeats a step and loses nothing.
-import type { Clock } from '../clock.ts'
-import { loggable } from '../errors.ts'
-import type { Logger } from '../telemetry.ts'
+import type { Clock } from '../base/clock.ts'
+import { loggable } from '../base/errors.ts'
+import type { Logger } from '../base/telemetry.ts'
 import type { Signal } from '../wire/otlp.ts'
 import type { DeadLetter, DrainedEntry } from './dead-letter.ts'
 import { type ExporterHealth, HealthRecord } from './health.ts'

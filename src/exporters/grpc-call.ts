@@ -2,7 +2,7 @@
 // the content; the verdict is `grpc-status` in the trailers, or in the headers when there is nothing else.
 import type { ClientHttp2Session, IncomingHttpHeaders, OutgoingHttpHeaders } from 'node:http2'
 import { constants } from 'node:http2'
-import { RESPONSE_BYTES_MAX } from '../limits.ts'
+import { RESPONSE_BYTES_MAX } from '../base/limits.ts'
 
 export interface GrpcReply {
   /** Code of `grpc-status`; `undefined` when the stream ended without one. */

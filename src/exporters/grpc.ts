@@ -3,7 +3,7 @@
 import type { OutgoingHttpHeaders } from 'node:http2'
 import { promisify } from 'node:util'
 import { gzip } from 'node:zlib'
-import { SidecarError } from '../errors.ts'
+import { SidecarError } from '../base/errors.ts'
 import type { Signal } from '../wire/otlp.ts'
 import { loadClientTls } from './client-tls.ts'
 import { callUnary, type GrpcReply } from './grpc-call.ts'

@@ -1,4 +1,4 @@
-import type { Clock } from '../clock.ts'
+import type { Clock } from '../base/clock.ts'
 
 /** How one exporter is doing, for readiness and the admin pages. Times are wall clock, ms. */
 export interface ExporterHealth {

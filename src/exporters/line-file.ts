@@ -4,7 +4,7 @@
 import { constants } from 'node:fs'
 import { type FileHandle, open, stat } from 'node:fs/promises'
 import { dirname } from 'node:path'
-import { makeDirectory, syncDirectory } from '../directory.ts'
+import { makeDirectory, syncDirectory } from '../base/directory.ts'
 
 interface Waiting {
   readonly line: Uint8Array

@@ -1,5 +1,5 @@
 // The Collector's own names, so that its dashboards and alerts work here.
-import { Counter, Gauge, type Registry } from '../telemetry.ts'
+import { Counter, Gauge, type Registry } from '../base/telemetry.ts'
 import type { Signal } from '../wire/otlp.ts'
 
 export interface ExporterMetrics {

@@ -8,11 +8,11 @@
 // Evicting drops references and never wipes: values hold KeyObjects, whose bytes are not in our memory, and whoever still
 // seals with an evicted key must not find it zeroed. See docs/decisions/key-zeroing.md.
 import { LRUCache } from 'lru-cache'
-import type { Clock } from '../clock.ts'
-import { asSidecarError, SidecarError } from '../errors.ts'
-import { BreakerOpenError } from './breaker.ts'
-import { KmsError } from './kms.ts'
-import { settledOrAborted } from './settled-or-aborted.ts'
+import { settledOrAborted } from '../base/abort.ts'
+import type { Clock } from '../base/clock.ts'
+import { asSidecarError, SidecarError } from '../base/errors.ts'
+import { BreakerOpenError } from '../kms/breaker.ts'
+import { KmsError } from '../kms/kms.ts'
 
 export interface KeyCacheOptions<V> {
   readonly sizeMax: number

@@ -1,9 +1,9 @@
-import type { Clock } from '../clock.ts'
-import { DATA_KEY_BYTES_MAX, DATA_KEY_USES_MAX } from '../limits.ts'
-import type { Logger, Registry } from '../telemetry.ts'
-import type { KeyStore } from './keystore.ts'
-import type { Kms } from './kms.ts'
-import type { GivenPseudonymKeys } from './pseudonym-file.ts'
+import type { Clock } from '../base/clock.ts'
+import { DATA_KEY_BYTES_MAX, DATA_KEY_USES_MAX } from '../base/limits.ts'
+import type { Logger, Registry } from '../base/telemetry.ts'
+import type { Kms } from '../kms/kms.ts'
+import type { GivenPseudonymKeys } from './data/pseudonym-file.ts'
+import type { KeyStore } from './records/keystore.ts'
 
 export interface KeysOptions {
   readonly privateKeyTtlMs: number

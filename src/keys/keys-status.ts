@@ -1,6 +1,6 @@
 // What the admin pages show of the keys.
-import type { KmsClass, KmsError } from './kms.ts'
-import type { MeteredKms } from './metered-kms.ts'
+import type { KmsClass, KmsError } from '../kms/kms.ts'
+import type { MeteredKms } from '../kms/metered-kms.ts'
 import type { KeysMetrics, KeyType } from './metrics.ts'
 
 export interface KeyTypeStatus {

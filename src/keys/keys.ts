@@ -1,31 +1,31 @@
 // Every key that a request may need, per tenant: at once from a cache, or by waiting for the key service. The service is
 // met only on a miss or ahead of one; a hit never depends on whether it is up.
-import { asSidecarError, SidecarError } from '../errors.ts'
-import { AnnouncementShelf } from './announcement-shelf.ts'
+import { asSidecarError, SidecarError } from '../base/errors.ts'
+import type { Pseudonymizer, PseudonymKey } from '../formats/pseudonym.ts'
+import type { Kms } from '../kms/kms.ts'
+import { MeteredKms } from '../kms/metered-kms.ts'
 import { KeyCache, type KeyCacheOptions } from './cache.ts'
-import { CorruptRecords } from './corrupt-records.ts'
-import { checkedClasses, generateSealingKey, isUsed } from './data-keys.ts'
-import { KeyRecordError } from './key-record.ts'
+import { checkedClasses, generateSealingKey, isUsed } from './data/data-keys.ts'
+import { loadPseudonymKey } from './data/pseudonym-keys.ts'
+import type { Sealer, SealingKey } from './data/sealing-key.ts'
 import type { KeysOptions, KeysParts } from './keys-options.ts'
 import { type KeysStatus, keysStatus } from './keys-status.ts'
-import type { Kms } from './kms.ts'
-import { MeteredKms } from './metered-kms.ts'
 import { createKeysMetrics, type KeysMetrics, type KeyType } from './metrics.ts'
-import type { Pseudonymizer, PseudonymKey } from './pseudonym.ts'
-import { loadPseudonymKey } from './pseudonym-keys.ts'
-import { PublicKeys } from './public-keys.ts'
-import { checkKeyRecords } from './record-check.ts'
-import type { Sealer, SealingKey } from './sealing-key.ts'
-import type { TenantKeyAge } from './signing-ages.ts'
-import { loadSigningKey, type PublicKeyRecord, type SigningKey } from './signing-keys.ts'
-import type { StoredKeyParts } from './stored-key.ts'
+import { AnnouncementShelf } from './records/announcement-retention.ts'
+import { CorruptRecords } from './records/corrupt-records.ts'
+import { KeyRecordError } from './records/key-record.ts'
+import { checkKeyRecords } from './records/record-check.ts'
+import type { StoredKeyParts } from './records/stored-key.ts'
 import {
   type RotatedKeys,
   type RotateOptions,
   type RotationReason,
   type RotationStatus,
   TenantRotator,
-} from './tenant-rotator.ts'
+} from './rotation/tenant-rotator.ts'
+import { PublicKeys } from './signing/public-keys.ts'
+import type { TenantKeyAge } from './signing/signing-ages.ts'
+import { loadSigningKey, type PublicKeyRecord, type SigningKey } from './signing/signing-keys.ts'
 import { asUnavailable } from './unavailable.ts'
 
 export { KEYS_DEFAULTS, type KeysOptions, type KeysParts } from './keys-options.ts'

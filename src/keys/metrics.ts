@@ -1,8 +1,8 @@
 // Names are the runbooks' (kms_…). Hits are counted per request and tenant, never per value; no label has a tenant in it.
-import type { Clock } from '../clock.ts'
-import { Counter, Gauge, Histogram, type Registry } from '../telemetry.ts'
+import type { Clock } from '../base/clock.ts'
+import { Counter, Gauge, Histogram, type Registry } from '../base/telemetry.ts'
+import { KMS_CLASSES, type KmsClass } from '../kms/kms.ts'
 import type { EvictionCause } from './cache.ts'
-import { KMS_CLASSES, type KmsClass } from './kms.ts'
 
 export type KeyType = 'signing' | 'public' | 'encryption' | 'pseudonym'
 

@@ -1,5 +1,5 @@
-import { SidecarError } from '../errors.ts'
-import { KmsError } from './kms.ts'
+import { SidecarError } from '../base/errors.ts'
+import { KmsError } from '../kms/kms.ts'
 
 /** What a request hears when its key did not come: KEY_UNAVAILABLE with the reason as its cause, or what says more. */
 export function asUnavailable(error: SidecarError): SidecarError {

@@ -1,8 +1,8 @@
 // The equation that always holds, per signal: accepted + recovered = exported + queued + rejected + dropped + in flight.
 // Items are spans, log records and data points. `queued` is read from the store; the rest is counted here.
 
-import type { ErrorCode } from '../errors.ts'
-import { Counter, Gauge, type Registry } from '../telemetry.ts'
+import type { ErrorCode } from '../base/errors.ts'
+import { Counter, Gauge, type Registry } from '../base/telemetry.ts'
 import type { Signal } from '../wire/otlp.ts'
 
 /** Why accepted items may be given up. */

@@ -1,7 +1,7 @@
 // How a finished request becomes somebody's responsibility: in the store (the default), or at the next hops when
 // there is no store. OK is said when `deliver` resolves, never before.
-import type { Clock } from '../clock.ts'
-import { asSidecarError, SidecarError } from '../errors.ts'
+import type { Clock } from '../base/clock.ts'
+import { asSidecarError, SidecarError } from '../base/errors.ts'
 import type { Signal } from '../wire/otlp.ts'
 import { pause } from './pause.ts'
 

@@ -1,4 +1,4 @@
-import { Histogram, type Registry } from '../telemetry.ts'
+import { Histogram, type Registry } from '../base/telemetry.ts'
 
 export type Stage = 'request' | 'redact' | 'sign' | 'deliver'
 

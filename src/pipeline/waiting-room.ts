@@ -1,5 +1,5 @@
-import { SidecarError } from '../errors.ts'
-import { WAITING_REQUESTS_MAX } from '../limits.ts'
+import { SidecarError } from '../base/errors.ts'
+import { WAITING_REQUESTS_MAX } from '../base/limits.ts'
 
 /** Bounds how many requests wait for keys at once. */
 export function waitingRoom(): () => () => void {

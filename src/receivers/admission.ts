@@ -4,9 +4,9 @@
 //
 // Growing is the one way to a deadlock: everybody holds a part and waits for more. So growers are served before
 // newcomers, and when every lease is waiting to grow, the last to ask is refused at once.
-import type { Clock } from '../clock.ts'
-import { SidecarError } from '../errors.ts'
-import { IN_FLIGHT_BYTES_MAX, WAITING_REQUESTS_MAX } from '../limits.ts'
+import type { Clock } from '../base/clock.ts'
+import { SidecarError } from '../base/errors.ts'
+import { IN_FLIGHT_BYTES_MAX, WAITING_REQUESTS_MAX } from '../base/limits.ts'
 
 export interface AdmissionOptions {
   /** Bodies in memory at once, over all receivers, bytes. At least the largest request body. */

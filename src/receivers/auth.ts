@@ -1,7 +1,7 @@
 // A bearer token that every request must carry. Hashes are compared, in constant time: neither the length nor a common
 // prefix of the token shows in the time of an answer, and the token itself is not kept.
 import { createHash, timingSafeEqual } from 'node:crypto'
-import { SidecarError } from '../errors.ts'
+import { SidecarError } from '../base/errors.ts'
 
 export interface AuthOptions {
   /** `undefined`: no token is asked for. */

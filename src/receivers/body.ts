@@ -2,7 +2,7 @@
 // it is held, and inflation stops at the limit, so a bomb costs one piece more than an honest request of that size.
 import type { Readable } from 'node:stream'
 import { constants, createGunzip, createInflate, createZstdDecompress } from 'node:zlib'
-import { SidecarError } from '../errors.ts'
+import { SidecarError } from '../base/errors.ts'
 import type { Lease } from './admission.ts'
 
 /** Content codings that we read, as `Accept-Encoding` lists them. `deflate` is the zlib format (RFC 9110 §8.4.1.2). */

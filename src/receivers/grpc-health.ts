@@ -1,7 +1,7 @@
 // grpc.health.v1.Health by hand: a request names a service in field 1, an answer is one enum. The package for it brings
 // a protobuf runtime for two bytes.
 import type { ServerUnaryCall, ServerWritableStream, ServiceDefinition, sendUnaryData } from '@grpc/grpc-js'
-import { GrpcCode } from '../errors.ts'
+import { GrpcCode } from '../base/errors.ts'
 
 const SERVING = Buffer.from([0x08, 0x01])
 const NOT_SERVING = Buffer.from([0x08, 0x02])

@@ -6,7 +6,7 @@
 import type { ServerHttp2Stream } from 'node:http2'
 import { constants } from 'node:http2'
 import { Readable } from 'node:stream'
-import { asSidecarError, SidecarError } from '../errors.ts'
+import { asSidecarError, SidecarError } from '../base/errors.ts'
 import type { Signal } from '../wire/otlp.ts'
 import type { Admission, Lease } from './admission.ts'
 import { ADMIT_BYTES_STEP, type Encoding, readBody } from './body.ts'

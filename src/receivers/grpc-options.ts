@@ -7,7 +7,7 @@ import {
   REQUEST_BYTES_MAX,
   REQUEST_WAIT_MS_MAX,
   STREAMS_PER_CONNECTION_MAX,
-} from '../limits.ts'
+} from '../base/limits.ts'
 import { type AuthOptions, authDefaults } from './auth.ts'
 import type { TlsServerOptions } from './tls.ts'
 

@@ -1,7 +1,7 @@
 // The grpc-js server as we set it up, its services with bodies left as bytes, and the one private field we reach for.
 import type { Http2Server } from 'node:http2'
 import { Server, type ServerInterceptor, type ServiceDefinition } from '@grpc/grpc-js'
-import { SidecarError } from '../errors.ts'
+import { SidecarError } from '../base/errors.ts'
 import type { Signal } from '../wire/otlp.ts'
 import type { GrpcReceiverOptions } from './grpc-options.ts'
 

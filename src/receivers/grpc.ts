@@ -23,8 +23,8 @@ import {
   type ServerUnaryCall,
   type sendUnaryData,
 } from '@grpc/grpc-js'
-import { asSidecarError, SidecarError } from '../errors.ts'
-import { SHUTDOWN_MS_MAX } from '../limits.ts'
+import { asSidecarError, SidecarError } from '../base/errors.ts'
+import { SHUTDOWN_MS_MAX } from '../base/limits.ts'
 import type { Signal } from '../wire/otlp.ts'
 import { encodeResponse } from '../wire/reply.ts'
 import { type Authenticate, createAuthenticate } from './auth.ts'

@@ -1,9 +1,9 @@
 // What an HTTP client hears. OTLP 1.11 §"OTLP/HTTP Response": the answer has the content type of the request, and every
 // 4xx and 5xx carries a google.rpc.Status. Where the request had no type of ours the status is protobuf.
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import { GrpcCode } from '../errors.ts'
-import type { ExportAccepted } from '../pipeline.ts'
-import type { Logger } from '../telemetry.ts'
+import { GrpcCode } from '../base/errors.ts'
+import type { Logger } from '../base/telemetry.ts'
+import type { ExportAccepted } from '../pipeline/pipeline.ts'
 import type { Signal } from '../wire/otlp.ts'
 import { encodeResponse, encodeStatus, responseJson, statusJson } from '../wire/reply.ts'
 import { ENCODINGS } from './body.ts'

@@ -4,7 +4,7 @@
 import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import { createServer as createTlsServer } from 'node:https'
 import type { TLSSocket, Server as TlsServer } from 'node:tls'
-import { SidecarError } from '../errors.ts'
+import { SidecarError } from '../base/errors.ts'
 import {
   BODY_TIMEOUT_MS,
   CONNECTIONS_MAX,
@@ -12,9 +12,9 @@ import {
   IDLE_TIMEOUT_MS,
   REQUEST_BYTES_MAX,
   REQUEST_WAIT_MS_MAX,
-} from '../limits.ts'
-import { http } from '../node-http.ts'
-import type { ExportAccepted } from '../pipeline.ts'
+} from '../base/limits.ts'
+import { http } from '../base/node-http.ts'
+import type { ExportAccepted } from '../pipeline/pipeline.ts'
 import { jsonToProtobuf } from '../wire/json.ts'
 import type { Signal } from '../wire/otlp.ts'
 import type { Lease } from './admission.ts'

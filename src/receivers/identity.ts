@@ -1,8 +1,8 @@
 // What a transport knows of its client: one header that may name the tenant, and a verified certificate. A
 // certificate is proof and a header is a claim, so where both name a tenant they must agree.
 import type { PeerCertificate } from 'node:tls'
-import { SidecarError } from '../errors.ts'
-import type { TenantOptions, TenantResolver } from './tenant.ts'
+import { SidecarError } from '../base/errors.ts'
+import type { TenantOptions, TenantResolver } from '../pipeline/tenant.ts'
 
 /**
  * The tenant that a transport names, resolved; `undefined` when it names none.

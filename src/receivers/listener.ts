@@ -1,6 +1,6 @@
 // What both transports need to open and close a listening socket, with errors that name the setting.
 import type { AddressInfo, Server, Socket } from 'node:net'
-import { SidecarError } from '../errors.ts'
+import { SidecarError } from '../base/errors.ts'
 
 /** Where a receiver listens, with the real port. `host` and `address` are the same address. */
 export interface BoundAddress {

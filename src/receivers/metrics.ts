@@ -1,6 +1,6 @@
 // What the receivers count. Items are known only after the one scan of the pipeline, so the pipeline calls
 // what `itemsFrom` gives it; everything that ends without a scan is counted as a request, by code.
-import { Counter, Gauge, Histogram, type Registry } from '../telemetry.ts'
+import { Counter, Gauge, Histogram, type Registry } from '../base/telemetry.ts'
 import type { Signal } from '../wire/otlp.ts'
 import type { Admission } from './admission.ts'
 

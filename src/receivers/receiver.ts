@@ -1,11 +1,11 @@
 // What every transport is given, and what the service holds of it.
-import type { Clock } from '../clock.ts'
-import type { Accept } from '../pipeline.ts'
-import type { Logger } from '../telemetry.ts'
+import type { Clock } from '../base/clock.ts'
+import type { Logger } from '../base/telemetry.ts'
+import type { Accept } from '../pipeline/pipeline.ts'
+import type { TenantResolver } from '../pipeline/tenant.ts'
 import type { Admission } from './admission.ts'
 import type { BoundAddress } from './listener.ts'
 import type { ReceiverMetrics } from './metrics.ts'
-import type { TenantResolver } from './tenant.ts'
 
 /** What a receiver is given by the service. */
 export interface ReceiverContext {

@@ -1,8 +1,8 @@
 // The only place where one of our errors becomes what a telemetry client hears. The numbers stand in the table of
 // `errors.ts`; here they get their retry hint. Which hint makes whom retry: Go over gRPC retries UNAVAILABLE always,
 // RESOURCE_EXHAUSTED only with RetryInfo; JS over gRPC retries nothing; all retry HTTP 503 and honour Retry-After.
-import { asSidecarError, ERRORS, type ErrorCode, type SidecarError } from '../errors.ts'
-import type { Logger } from '../telemetry.ts'
+import { asSidecarError, ERRORS, type ErrorCode, type SidecarError } from '../base/errors.ts'
+import type { Logger } from '../base/telemetry.ts'
 
 /** What a retryable refusal says when nobody measured a better delay, ms. */
 const RETRY_AFTER_MS_DEFAULT = 1_000

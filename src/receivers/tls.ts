@@ -3,9 +3,9 @@
 import { createPrivateKey, type KeyObject, X509Certificate } from 'node:crypto'
 import { readFileSync, statSync } from 'node:fs'
 import { createSecureContext, type SecureContextOptions, type Server, type TlsOptions } from 'node:tls'
-import { SidecarError } from '../errors.ts'
-import { HEADERS_TIMEOUT_MS } from '../limits.ts'
-import type { Logger } from '../telemetry.ts'
+import { SidecarError } from '../base/errors.ts'
+import { HEADERS_TIMEOUT_MS } from '../base/limits.ts'
+import type { Logger } from '../base/telemetry.ts'
 
 export interface TlsServerOptions {
   /** PEM: our certificate, then its chain. */

@@ -1,7 +1,7 @@
 // Which rules name a key. Asked once per key and then cached, but hostile input has only new keys, so it works on bytes:
 // one pass from the end of the path hashes every suffix that begins a segment, and exact patterns are found by hash.
-import { lowerCase } from './detectors/bytes.ts'
-import { globMatches, isGlob } from './key-glob.ts'
+import { lowerCase } from '../detection/engine/bytes.ts'
+import { globMatches, isGlob } from '../wire/attribute-glob.ts'
 
 /** Between the keys of a path. Patterns know it as a dot. */
 export const SEPARATOR = 0

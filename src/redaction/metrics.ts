@@ -1,5 +1,5 @@
 // What redaction counts. Rule names come from configuration, so the labels are bounded; tenants are not among them.
-import { Counter, type Registry } from '../telemetry.ts'
+import { Counter, type Registry } from '../base/telemetry.ts'
 import type { RedactResult } from './redact.ts'
 
 export class RedactionMetrics {

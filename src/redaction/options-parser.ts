@@ -1,5 +1,6 @@
 // Checks what an operator wrote and lists every problem with its path, so that one run of `validate` shows them all.
-import { detectorByName } from './detectors/registry.ts'
+import { detectorByName } from '../detection/detectors.ts'
+import { patternProblem } from '../detection/engine/user-pattern.ts'
 import {
   type Action,
   DROP,
@@ -14,7 +15,6 @@ import {
 } from './options.ts'
 import { packByName } from './packs/packs.ts'
 import { SURFACES } from './surfaces.ts'
-import { patternProblem } from './user-pattern.ts'
 
 export interface Problem {
   /** `processors.pii.rules[2].match.key` */

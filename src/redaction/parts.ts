@@ -1,6 +1,6 @@
 // Overlapping matches become parts that do not overlap. The earlier rule has its match whole, of one rule's matches the
 // longer; what is left of the others is theirs. So no byte that a detector found stays, whoever wins.
-import type { Matches } from './matches.ts'
+import type { Matches } from '../detection/engine/matches.ts'
 import { Effect, type Outcome } from './outcome.ts'
 import { outcomeOf, type Profile } from './profile.ts'
 

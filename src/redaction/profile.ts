@@ -1,9 +1,9 @@
 // What the rules say about one place, for values under one key: which detectors run, who decides about what they find,
 // and whether a rule takes the whole value. There are few of these; thousands of keys share one.
-import { DETECTOR_COUNT, Detector, PATTERN_SOURCE } from './detectors/registry.ts'
-import { stopTable } from './detectors/text-scan.ts'
+import { DETECTOR_COUNT, Detector, PATTERN_SOURCE } from '../detection/detectors.ts'
+import { stopTable } from '../detection/engine/text-scan.ts'
+import type { UserPattern } from '../detection/engine/user-pattern.ts'
 import type { Outcome } from './outcome.ts'
-import type { UserPattern } from './user-pattern.ts'
 
 export interface ProfilePattern {
   readonly source: number

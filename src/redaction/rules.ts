@@ -1,21 +1,21 @@
 // Rules, compiled once: names become bits and tables, and what the rules say about a place and a key becomes a profile.
 // Order decides: the operator's rules, then those of the packs.
 
-import { SidecarError } from '../errors.ts'
+import { SidecarError } from '../base/errors.ts'
+import { DETECTOR_COUNT, detectorByName } from '../detection/detectors.ts'
+import { Matches } from '../detection/engine/matches.ts'
+import { scanText } from '../detection/engine/text-scan.ts'
+import { UserPattern } from '../detection/engine/user-pattern.ts'
+import { globMatches } from '../wire/attribute-glob.ts'
 import type { Place } from '../wire/otlp.ts'
-import { DETECTOR_COUNT, detectorByName } from './detectors/registry.ts'
-import { scanText } from './detectors/text-scan.ts'
 import { KeyCache, type KeyEntry, Reserved } from './key-cache.ts'
-import { globMatches } from './key-glob.ts'
 import { KeyMatcher, SEPARATOR } from './key-matcher.ts'
-import { Matches } from './matches.ts'
 import type { RedactionOptions, Rule } from './options.ts'
 import { createOutcome, Effect, type Outcome } from './outcome.ts'
 import { packByName } from './packs/packs.ts'
 import { createProfile, type FittingRule, type Profile } from './profile.ts'
 import { reservedKind } from './reserved.ts'
 import { PLACE_COUNT, SURFACES } from './surfaces.ts'
-import { UserPattern } from './user-pattern.ts'
 
 /** Tenants whose choice of rules is remembered; more are worked out again. */
 const TENANT_VIEWS_MAX = 10_000

@@ -2,9 +2,9 @@
 // trusted. Anybody can write "enc.v1." in front of a secret, so only a token whose key is announced in the same
 // resource, by an announcement that our key service vouches for, is left alone. Everything else is text.
 
+import { BASE64URL, CLASS, skip } from '../detection/engine/bytes.ts'
 import { Fields } from '../wire/reader.ts'
 import { Wire } from '../wire/schema.ts'
-import { BASE64URL, CLASS, skip } from './detectors/bytes.ts'
 import { ANNOUNCEMENT_PREFIX } from './reserved.ts'
 
 const SEALED_PREFIX = 'enc.v1.'

@@ -1,7 +1,8 @@
 // What there is to find in one value: runs the detectors and patterns of a profile over it, and stays out of the tokens
 // that a sidecar before us left.
-import { scanText } from './detectors/text-scan.ts'
-import { Matches } from './matches.ts'
+
+import { Matches } from '../detection/engine/matches.ts'
+import { scanText } from '../detection/engine/text-scan.ts'
 import type { Outcome } from './outcome.ts'
 import { Parts } from './parts.ts'
 import { outcomeOf, type Profile } from './profile.ts'

@@ -1,6 +1,7 @@
 // Builds the next hops: one sender per exporter that a pipeline names, and either a drain from the store for each or,
 // without a store, direct export.
-import type { Clock } from '../clock.ts'
+import type { Clock } from '../base/clock.ts'
+import type { Telemetry } from '../base/telemetry.ts'
 import type { ExporterConfig, SidecarConfig } from '../config/schema.ts'
 import { DeadLetter, type DrainedEntry } from '../exporters/dead-letter.ts'
 import { DebugExporter } from '../exporters/debug.ts'
@@ -14,7 +15,6 @@ import { exporterMetrics } from '../exporters/metrics.ts'
 import type { Sender } from '../exporters/sender.ts'
 import { consumerName } from '../store/queue.ts'
 import type { Store } from '../store/store.ts'
-import type { Telemetry } from '../telemetry.ts'
 import type { Signal } from '../wire/otlp.ts'
 
 /** What the service holds of all next hops together. */

@@ -1,14 +1,14 @@
 // What the configuration says of keys, as `Keys` and the rotation take it.
 import { readFile } from 'node:fs/promises'
-import type { Clock } from '../clock.ts'
+import type { Clock } from '../base/clock.ts'
+import { SidecarError } from '../base/errors.ts'
+import type { Telemetry } from '../base/telemetry.ts'
 import type { SidecarConfig } from '../config/schema.ts'
-import { SidecarError } from '../errors.ts'
+import { type GivenPseudonymKeys, parsePseudonymKeys } from '../keys/data/pseudonym-file.ts'
 import { KEYS_DEFAULTS, type Keys, type KeysOptions } from '../keys/keys.ts'
-import { type GivenPseudonymKeys, parsePseudonymKeys } from '../keys/pseudonym-file.ts'
-import { ROTATION_DEFAULTS, Rotation } from '../keys/rotation.ts'
-import type { Telemetry } from '../telemetry.ts'
+import { ROTATION_DEFAULTS, Rotation } from '../keys/rotation/rotation.ts'
+import type { Processors } from '../pipeline/processors.ts'
 import { requestMsMax } from './kms.ts'
-import type { Processors } from './processors.ts'
 
 const DAY_MS = 86_400_000
 

@@ -1,11 +1,11 @@
 import { join } from 'node:path'
-import type { Clock } from '../clock.ts'
+import type { Clock } from '../base/clock.ts'
+import type { Logger, Telemetry } from '../base/telemetry.ts'
 import type { SidecarConfig } from '../config/schema.ts'
-import { BreakerKms } from '../keys/breaker-kms.ts'
-import type { Kms } from '../keys/kms.ts'
-import { MeteredKms, registeredCallMetrics } from '../keys/metered-kms.ts'
-import type { NamedMasterKey } from '../keys/named-master-keys.ts'
-import type { Logger, Telemetry } from '../telemetry.ts'
+import { BreakerKms } from '../kms/breaker-kms.ts'
+import type { Kms } from '../kms/kms.ts'
+import { MeteredKms, registeredCallMetrics } from '../kms/metered-kms.ts'
+import type { NamedMasterKey } from '../kms/named-master-keys.ts'
 
 const ATTEMPT_PAUSE_MS_MAX = 2_000
 
@@ -24,7 +24,7 @@ export async function openKms(
   const { request, tenantKeyMapping, replicas } = kms
   switch (kms.provider) {
     case 'local': {
-      const { openLocalKms } = await import('../keys/providers/local.ts')
+      const { openLocalKms } = await import('../kms/local/open.ts')
       return openLocalKms({
         keyFile: kms.local.keyFile ?? join(storage.directory, 'local-kms.key'),
         allowInProduction: kms.local.allowInProduction,
@@ -36,19 +36,19 @@ export async function openKms(
       })
     }
     case 'aws': {
-      const { openAwsKms } = await import('../keys/providers/aws.ts')
+      const { openAwsKms } = await import('../kms/aws/open.ts')
       return openAwsKms({ ...kms.aws, replicas, tenantKeyMapping, request, log })
     }
     case 'vault': {
-      const { openVaultKms } = await import('../keys/providers/vault.ts')
+      const { openVaultKms } = await import('../kms/vault/open.ts')
       return openVaultKms({ ...kms.vault, tenantKeyMapping, request, log })
     }
     case 'gcp': {
-      const { openGcpKms } = await import('../keys/providers/gcp.ts')
+      const { openGcpKms } = await import('../kms/gcp/open.ts')
       return openGcpKms({ ...kms.gcp, tenantKeyMapping, request, log })
     }
     case 'azure': {
-      const { openAzureKms } = await import('../keys/providers/azure.ts')
+      const { openAzureKms } = await import('../kms/azure/open.ts')
       return openAzureKms({ ...kms.azure, tenantKeyMapping, request, env, log })
     }
   }

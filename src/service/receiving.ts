@@ -1,5 +1,6 @@
 // Builds the ways in: each receiver of the configuration on each of its protocols, all on one budget of memory.
-import type { Clock } from '../clock.ts'
+import type { Clock } from '../base/clock.ts'
+import type { Telemetry } from '../base/telemetry.ts'
 import type {
   GrpcReceiverConfig,
   HttpReceiverConfig,
@@ -7,7 +8,8 @@ import type {
   ServerTlsConfig,
   SidecarConfig,
 } from '../config/schema.ts'
-import type { Pipeline } from '../pipeline.ts'
+import type { Pipeline } from '../pipeline/pipeline.ts'
+import type { TenantResolver } from '../pipeline/tenant.ts'
 import { Admission, admissionDefaults } from '../receivers/admission.ts'
 import { GrpcReceiver } from '../receivers/grpc.ts'
 import { grpcReceiverDefaults } from '../receivers/grpc-options.ts'
@@ -15,8 +17,6 @@ import { HttpReceiver, httpReceiverDefaults } from '../receivers/http.ts'
 import type { BoundAddress } from '../receivers/listener.ts'
 import { ReceiverMetrics, type Transport } from '../receivers/metrics.ts'
 import type { Receiver, ReceiverContext } from '../receivers/receiver.ts'
-import type { TenantResolver } from '../receivers/tenant.ts'
-import type { Telemetry } from '../telemetry.ts'
 
 /** What the service holds of all receivers together. */
 export interface Receiving {

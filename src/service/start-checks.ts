@@ -1,15 +1,15 @@
 // What a start finds in its surroundings: files that settings name, packages that a key service needs, NODE_ENV. What is
 // read is read by the start's own functions; nothing is made, opened for writing, or asked over a network.
 import { join } from 'node:path'
+import { SidecarError } from '../base/errors.ts'
 import type { ExporterConfig, SidecarConfig } from '../config/schema.ts'
-import { SidecarError } from '../errors.ts'
 import { loadClientTls } from '../exporters/client-tls.ts'
 import { checkFileTarget } from '../exporters/file.ts'
-import { readCaFile } from '../keys/providers/ca-file.ts'
+import { readCaFile } from '../kms/ca-file.ts'
+import { processorOf } from '../pipeline/processors.ts'
 import { loadSecureContext } from '../receivers/tls.ts'
 import { signalsByExporter } from './exporting.ts'
 import { readPseudonymKeys } from './key-options.ts'
-import { processorOf } from './processors.ts'
 import { startingReceivers } from './receiving.ts'
 import { trustedKeys } from './verifying-keys.ts'
 
@@ -47,7 +47,7 @@ async function kmsChecks(
 ): Promise<readonly Check[]> {
   switch (kms.provider) {
     case 'local': {
-      const { checkLocalFiles, refuseInProduction } = await import('../keys/providers/local.ts')
+      const { checkLocalFiles, refuseInProduction } = await import('../kms/local/open.ts')
       const { keyFile = join(storage.directory, 'local-kms.key'), allowInProduction } = kms.local
       const { tenantKeyMapping } = kms
       return [
@@ -56,22 +56,22 @@ async function kmsChecks(
       ]
     }
     case 'aws': {
-      const { checkAwsPackage } = await import('../keys/providers/aws-clients.ts')
+      const { checkAwsPackage } = await import('../kms/aws/clients.ts')
       return [checkAwsPackage]
     }
     case 'vault': {
-      const { loadVaultTls } = await import('../keys/providers/vault-tls.ts')
-      const { findLateCredential } = await import('../keys/providers/vault-login.ts')
+      const { loadVaultTls } = await import('../kms/vault/tls.ts')
+      const { findLateCredential } = await import('../kms/vault/login.ts')
       const late = await findLateCredential(kms.vault)
       if (late !== undefined) warnings.push(late)
       return [() => loadVaultTls(kms.vault)]
     }
     case 'gcp': {
-      const { checkGcpPackages } = await import('../keys/providers/gcp-connection.ts')
+      const { checkGcpPackages } = await import('../kms/gcp/connection.ts')
       return [checkGcpPackages, () => readCaFile('gcp', kms.gcp.caFile)]
     }
     case 'azure': {
-      const { checkAzurePackages } = await import('../keys/providers/azure-vault.ts')
+      const { checkAzurePackages } = await import('../kms/azure/vault.ts')
       return [checkAzurePackages, () => readCaFile('azure', kms.azure.caFile)]
     }
   }

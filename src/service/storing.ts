@@ -1,10 +1,10 @@
 // Opens the store, with a consumer for each exporter of each signal, and keeps the books of what leaves it.
-import type { Clock } from '../clock.ts'
+import type { Clock } from '../base/clock.ts'
+import { SidecarError } from '../base/errors.ts'
+import type { Telemetry } from '../base/telemetry.ts'
 import type { SidecarConfig } from '../config/schema.ts'
-import { SidecarError } from '../errors.ts'
 import type { ItemAccounts } from '../pipeline/accounts.ts'
 import { Store } from '../store/store.ts'
-import type { Telemetry } from '../telemetry.ts'
 import { signalsByExporter } from './exporting.ts'
 
 /** `undefined` when storage is off. */

@@ -1,13 +1,13 @@
 // How a finished request leaves: by way of the store and a drain for each exporter, or directly.
-import type { Clock } from '../clock.ts'
+import type { Clock } from '../base/clock.ts'
+import type { Telemetry } from '../base/telemetry.ts'
 import type { SidecarConfig } from '../config/schema.ts'
+import type { EvidenceDesk } from '../evidence/statement-emitter.ts'
 import type { ItemAccounts } from '../pipeline/accounts.ts'
 import { type Delivery, DirectDelivery, StoredDelivery } from '../pipeline/delivery.ts'
+import type { Processors } from '../pipeline/processors.ts'
 import type { Store } from '../store/store.ts'
-import type { Telemetry } from '../telemetry.ts'
-import type { EvidenceDesk } from './evidence-desk.ts'
 import { createDirectExporting, createQueuedExporting, type Exporting } from './exporting.ts'
-import type { Processors } from './processors.ts'
 
 export function createWayOut(
   config: SidecarConfig,

@@ -1,6 +1,6 @@
 // What the store knows of itself: which installation this is, and how many times it was opened.
 import { randomUUID } from 'node:crypto'
-import { SidecarError } from '../errors.ts'
+import { SidecarError } from '../base/errors.ts'
 import type { Environment, Write } from './environment.ts'
 
 const INSTANCE_KEY = Buffer.from('store/instance')

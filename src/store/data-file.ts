@@ -4,7 +4,7 @@
 // Layout (data version 2, little-endian): a page header is 24 bytes (pgno 8, txnid 8, pad 2, flags 2, lower 2, upper 2);
 // MDB_meta follows it on pages 0 and 1; a tree is an MDB_db of 48 bytes with its root page last.
 import { closeSync, fstatSync, ftruncateSync, openSync, readSync } from 'node:fs'
-import { SidecarError } from '../errors.ts'
+import { SidecarError } from '../base/errors.ts'
 
 const MAGIC = 0xbeefc0de
 const HEADER_BYTES = 24

@@ -1,4 +1,4 @@
-import type { Clock } from '../clock.ts'
+import type { Clock } from '../base/clock.ts'
 
 const RETRY_MS_MIN = 1_000
 const RETRY_MS_MAX = 30_000

@@ -4,7 +4,7 @@
 import { chmodSync } from 'node:fs'
 import { join } from 'node:path'
 import { type Database, open, type RootDatabase } from 'lmdb'
-import { SidecarError } from '../errors.ts'
+import { SidecarError } from '../base/errors.ts'
 import { guardDataFile } from './data-file.ts'
 
 export const DATABASES = ['queue', 'statements', 'keys', 'meta', 'corrupt'] as const

@@ -1,4 +1,4 @@
-import { SidecarError } from '../errors.ts'
+import { SidecarError } from '../base/errors.ts'
 
 /** Sequences whose refusal is remembered for a caller that asks late. */
 const REFUSED_COUNT_MAX = 1024

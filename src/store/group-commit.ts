@@ -1,8 +1,8 @@
 // Many appends, one transaction. One commit is under way at a time; whatever comes meanwhile forms the next. Order of
 // commits is order of calls. Removals ride along, but a removal that fails is not lost with the appends beside it: the
 // next commit after a failure carries removals only, so that a full disk can be emptied.
-import type { Clock } from '../clock.ts'
-import { SidecarError } from '../errors.ts'
+import type { Clock } from '../base/clock.ts'
+import { SidecarError } from '../base/errors.ts'
 import type { Environment, Write } from './environment.ts'
 
 /** Bytes of appends in one transaction; the library holds its pages in memory until they are written. */

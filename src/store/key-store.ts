@@ -1,6 +1,6 @@
 // The records of key management, kept in the `keys` table. Key: kind | 0 | tenant | 0 | id. A kind is a fixed word and an
 // id is ours, so neither holds a zero byte; a tenant comes from outside and is refused when it does.
-import { SidecarError } from '../errors.ts'
+import { SidecarError } from '../base/errors.ts'
 import type { Store } from './store.ts'
 import type { Table } from './table.ts'
 

@@ -5,7 +5,7 @@
 import { chmodSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
-import { SidecarError } from '../errors.ts'
+import { SidecarError } from '../base/errors.ts'
 
 export interface DirectoryLock {
   release(): void

@@ -1,4 +1,4 @@
-import { Counter, Gauge, Histogram, type Registry } from '../telemetry.ts'
+import { Counter, Gauge, Histogram, type Registry } from '../base/telemetry.ts'
 
 /** What the store tells Prometheus. Gauges are read when scraped. */
 export interface StoreMetrics {

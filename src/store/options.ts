@@ -1,4 +1,4 @@
-import { QUEUE_BYTES_MAX } from '../limits.ts'
+import { QUEUE_BYTES_MAX } from '../base/limits.ts'
 
 const MIB = 1024 * 1024
 

@@ -2,10 +2,10 @@
 // environment. One `append` is one unit: entry and records are on disk together or not at all. Sequence numbers follow
 // the order of the calls and are never given out twice, also not after a restart with an empty queue.
 import { dirname, resolve } from 'node:path'
-import { type Clock, systemClock } from '../clock.ts'
-import { makeDirectory, syncDirectory } from '../directory.ts'
-import { SidecarError } from '../errors.ts'
-import { type Logger, type Registry, silentTelemetry } from '../telemetry.ts'
+import { type Clock, systemClock } from '../base/clock.ts'
+import { makeDirectory, syncDirectory } from '../base/directory.ts'
+import { SidecarError } from '../base/errors.ts'
+import { type Logger, type Registry, silentTelemetry } from '../base/telemetry.ts'
 import type { Signal } from '../wire/otlp.ts'
 import { metaNumber, readNumber, startBoot } from './boot.ts'
 import { DrainRate } from './drain-rate.ts'

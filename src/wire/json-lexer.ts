@@ -1,7 +1,7 @@
 // JSON (RFC 8259) over bytes, without building values: OTLP/JSON turns into protobuf as it is read, so a request never
 // exists as a tree, an int64 never passes through a double, and no error message quotes what it was about.
 import { isUtf8 } from 'node:buffer'
-import { SidecarError } from '../errors.ts'
+import { SidecarError } from '../base/errors.ts'
 import { unescaped } from './json-string.ts'
 import { malformed } from './reader.ts'
 

@@ -1,7 +1,7 @@
 // OTLP/JSON to protobuf (OTLP 1.11, "JSON Protobuf Encoding"), as it is read. Deviations from ProtoJSON that OTLP makes:
 // ids are hex, enums are integers only, keys are lowerCamelCase only. Unknown keys are ignored, null is absence. What
 // JSON parsers disagree about is refused: a key given twice, two values in one AnyValue.
-import { SidecarError } from '../errors.ts'
+import { SidecarError } from '../base/errors.ts'
 import { JsonLexer } from './json-lexer.ts'
 import { hexDigit } from './json-string.ts'
 import { isMessage, MESSAGES } from './messages.ts'

@@ -1,7 +1,7 @@
 // Protobuf to OTLP/JSON, as the Collector writes it (pdata 1.65, what its file exporter uses): fields in the order of
 // their definition, zero and empty ones left out, 64-bit integers as strings, ids as lower-case hex, bytes as base64,
 // enums as integers, and the messages that are no pointers in Go always there.
-import { SidecarError } from '../errors.ts'
+import { SidecarError } from '../base/errors.ts'
 import { isMessage, MESSAGES } from './messages.ts'
 import type { Signal } from './otlp.ts'
 import {

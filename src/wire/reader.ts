@@ -1,7 +1,7 @@
 // Reading protobuf, strictly. Where the parsers of different languages disagree about a byte string, an attacker can
 // show one meaning to us and another to the next hop, so we accept only what all of them read alike: tags and lengths
 // of at most five bytes, varints of at most 64 bits, no groups, no field number 0, and frames that end where they said.
-import { SidecarError } from '../errors.ts'
+import { SidecarError } from '../base/errors.ts'
 import { Wire } from './schema.ts'
 
 /** Largest length of a protobuf field, bytes; every runtime refuses 2 GiB and more. */

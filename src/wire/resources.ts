@@ -1,5 +1,5 @@
 // A quick look at the resources of a request, for what must be known before the scan: which tenants it is from.
-import { SidecarError } from '../errors.ts'
+import { SidecarError } from '../base/errors.ts'
 import { Fields } from './reader.ts'
 import { Wire } from './schema.ts'
 

@@ -1,7 +1,7 @@
 // One strict pass over an Export request, driven by the tables of `schema.ts`. The bet: offsets and small integers
 // only; no object, string or closure per message or attribute. `bench/wire.ts` holds it to that.
-import { SidecarError } from '../errors.ts'
-import { VALUE_DEPTH_MAX } from '../limits.ts'
+import { SidecarError } from '../base/errors.ts'
+import { VALUE_DEPTH_MAX } from '../base/limits.ts'
 import { Edits } from './edits.ts'
 import { KEY_TAG, locate, located, openLocated, VALUE_TAG } from './key-value.ts'
 import { type Frame, type Place, type Signal, ValueType } from './otlp.ts'

@@ -6,7 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { type Sink, startSink } from '../../bench/sink.ts'
 import { SpanLedger, UniqueLoad } from '../../bench/unique-load.ts'
-import { DoorKms } from '../unit/keys/key-service.ts'
+import { DoorKms } from '../unit/kms/key-service.ts'
 import { expectBooksToBalance, startSidecar, type TestSidecar } from '../unit/service/sidecar.ts'
 
 const OUTAGE_MS = Number(process.env.BETRACE_OUTAGE_SECONDS ?? 45) * 1_000

@@ -1,12 +1,12 @@
 // Writes vectors with random keys, for the second implementation to judge:
 //   node test/vectors/sealed-value.ts > /tmp/ours.json && python3 test/vectors/sealed_value.py check /tmp/ours.json
 import { randomBytes } from 'node:crypto'
-import { parseAnnouncement } from '../../src/keys/announcement.ts'
-import { PseudonymKey } from '../../src/keys/pseudonym.ts'
-import { findTokens } from '../../src/keys/sealed-value.ts'
-import { SealingKey } from '../../src/keys/sealing-key.ts'
-import { tenantSecret } from '../../src/keys/tenant-secret.ts'
-import { givenKms } from '../unit/keys/given-kms.ts'
+import { parseAnnouncement } from '../../src/formats/announcement.ts'
+import { PseudonymKey } from '../../src/formats/pseudonym.ts'
+import { findTokens } from '../../src/formats/sealed-value.ts'
+import { SealingKey } from '../../src/keys/data/sealing-key.ts'
+import { tenantSecret } from '../../src/keys/data/tenant-secret.ts'
+import { givenKms } from '../unit/kms/given-kms.ts'
 
 const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex')
 const never = new AbortController().signal

@@ -1,5 +1,5 @@
 // What a running sidecar says of itself over its admin endpoint, as files.
-import { asSidecarError, SidecarError } from '../../errors.ts'
+import { asSidecarError, SidecarError } from '../../base/errors.ts'
 
 /** A file of the bundle, or why it is not there. */
 export interface Collected {

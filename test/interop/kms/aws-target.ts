@@ -7,9 +7,9 @@ import {
   RotateKeyOnDemandCommand,
   ScheduleKeyDeletionCommand,
 } from '@aws-sdk/client-kms'
-import type { Kms } from '../../../src/keys/kms.ts'
-import { openAwsKms } from '../../../src/keys/providers/aws.ts'
-import { silentTelemetry } from '../../../src/telemetry.ts'
+import { silentTelemetry } from '../../../src/base/telemetry.ts'
+import { openAwsKms } from '../../../src/kms/aws/open.ts'
+import type { Kms } from '../../../src/kms/kms.ts'
 import {
   type AccessKey,
   createStranger,

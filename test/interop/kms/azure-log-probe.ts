@@ -1,6 +1,7 @@
 // Run as a process of its own: wraps and unwraps a canary while the environment asks for all the logs there are.
-import { openAzureKms } from '../../../src/keys/providers/azure.ts'
-import { silentTelemetry } from '../../../src/telemetry.ts'
+
+import { silentTelemetry } from '../../../src/base/telemetry.ts'
+import { openAzureKms } from '../../../src/kms/azure/open.ts'
 
 const settings = JSON.parse(process.argv[2]!) as Record<string, string> // our own test's
 const text = (name: string): string => settings[name] ?? ''

@@ -6,7 +6,7 @@
 //   kmsConformance('aws (ministack)', ministackTarget())
 //   everyCaseProven('aws')
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import type { Kms, KmsClass } from '../../../src/keys/kms.ts'
+import type { Kms, KmsClass } from '../../../src/kms/kms.ts'
 import { CONTEXT_CASES } from './context-cases.ts'
 import type { Fault, FaultProxyOptions, HttpAnswer, ProxiedRequest } from './fault-proxy.ts'
 import { KEY_CASES } from './key-cases.ts'

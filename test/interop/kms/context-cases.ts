@@ -1,6 +1,6 @@
 // The context: what it binds, and what is one and the same context.
 import { expect } from 'vitest'
-import type { KmsContext } from '../../../src/keys/context.ts'
+import type { KmsContext } from '../../../src/formats/key-context.ts'
 import type { Case, KmsTarget } from './conformance.ts'
 import { CONTEXT, expectFailure, never, roundTrip, withKms } from './expectations.ts'
 

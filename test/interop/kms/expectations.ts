@@ -1,8 +1,8 @@
 // What every failure of every key service must look like, and small acts that the cases share.
 import { inspect } from 'node:util'
 import { expect } from 'vitest'
-import type { KmsContext } from '../../../src/keys/context.ts'
-import { KMS_CLASSES, type Kms, type KmsClass, KmsError } from '../../../src/keys/kms.ts'
+import type { KmsContext } from '../../../src/formats/key-context.ts'
+import { KMS_CLASSES, type Kms, type KmsClass, KmsError } from '../../../src/kms/kms.ts'
 import type { KmsTarget, OpenOptions } from './conformance.ts'
 import { FaultProxy } from './fault-proxy.ts'
 

@@ -1,8 +1,9 @@
 // Run as a process of its own: wraps and unwraps a canary, by our provider or by the client library's own methods, while
 // the environment asks for all the logs there are.
-import { openGcpKms } from '../../../src/keys/providers/gcp.ts'
-import { loadGcpSdk } from '../../../src/keys/providers/gcp-connection.ts'
-import { silentTelemetry } from '../../../src/telemetry.ts'
+
+import { silentTelemetry } from '../../../src/base/telemetry.ts'
+import { loadGcpSdk } from '../../../src/kms/gcp/connection.ts'
+import { openGcpKms } from '../../../src/kms/gcp/open.ts'
 
 const [whose, url, key, canaryHex] = process.argv.slice(2) as [string, string, string, string] // our own test's
 const canary = Buffer.from(canaryHex, 'hex')

@@ -1,8 +1,9 @@
 // Run as a process of its own, so that the environment is all it has: opens AWS KMS with the SDK's default credentials,
 // has a data key generated and unwrapped, and prints how that went. Arguments: endpoint, key, patience in milliseconds.
-import { KmsError } from '../../../src/keys/kms.ts'
-import { openAwsKms } from '../../../src/keys/providers/aws.ts'
-import { silentTelemetry } from '../../../src/telemetry.ts'
+
+import { silentTelemetry } from '../../../src/base/telemetry.ts'
+import { openAwsKms } from '../../../src/kms/aws/open.ts'
+import { KmsError } from '../../../src/kms/kms.ts'
 
 const [endpoint, masterKeyId, patienceMs] = process.argv.slice(2)
 const kms = await openAwsKms({

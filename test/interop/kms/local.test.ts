@@ -1,8 +1,8 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { openLocalKms } from '../../../src/keys/providers/local.ts'
-import { silentTelemetry } from '../../../src/telemetry.ts'
+import { silentTelemetry } from '../../../src/base/telemetry.ts'
+import { openLocalKms } from '../../../src/kms/local/open.ts'
 import { type CaseName, everyCaseProven, type KmsTarget, kmsConformance } from './conformance.ts'
 
 const NO_NETWORK = 'it is in the process: no network, no server'

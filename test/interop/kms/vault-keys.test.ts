@@ -1,8 +1,8 @@
 // What is particular to Transit keys: versions, namespaces, kinds of keys, and that nothing of ours ever makes one.
 import { createPublicKey, verify } from 'node:crypto'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import type { WrappedKey } from '../../../src/keys/kms.ts'
-import { openVaultKms } from '../../../src/keys/providers/vault.ts'
+import type { WrappedKey } from '../../../src/kms/kms.ts'
+import { openVaultKms } from '../../../src/kms/vault/open.ts'
 import { until } from '../service-process.ts'
 import { CONTEXT, never, roundTrip } from './expectations.ts'
 import { expectClass, VaultRig } from './vault-rig.ts'

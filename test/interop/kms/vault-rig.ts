@@ -1,8 +1,8 @@
 // A server with Transit mounted, a token that may use every key and make none, and clients that are closed again.
 import { expect } from 'vitest'
-import { type Kms, KmsError } from '../../../src/keys/kms.ts'
-import { openVaultKms } from '../../../src/keys/providers/vault.ts'
-import type { VaultKmsOptions } from '../../../src/keys/providers/vault-options.ts'
+import { type Kms, KmsError } from '../../../src/kms/kms.ts'
+import { openVaultKms } from '../../../src/kms/vault/open.ts'
+import type { VaultKmsOptions } from '../../../src/kms/vault/options.ts'
 import { OpenBao } from './vault-server.ts'
 import { optionsFor, policyFor } from './vault-target.ts'
 

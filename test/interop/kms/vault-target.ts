@@ -1,8 +1,9 @@
 // OpenBao Transit as a target of the conformance suite, once with keys that derive from the context and once with keys
 // that authenticate it.
-import { openVaultKms } from '../../../src/keys/providers/vault.ts'
-import type { VaultKmsOptions } from '../../../src/keys/providers/vault-options.ts'
-import { silentTelemetry } from '../../../src/telemetry.ts'
+
+import { silentTelemetry } from '../../../src/base/telemetry.ts'
+import { openVaultKms } from '../../../src/kms/vault/open.ts'
+import type { VaultKmsOptions } from '../../../src/kms/vault/options.ts'
 import type { KmsTarget, OpenOptions } from './conformance.ts'
 import { OpenBao } from './vault-server.ts'
 

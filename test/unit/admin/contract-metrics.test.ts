@@ -1,9 +1,9 @@
 // Every metric that the runbooks, alerts and dashboards are written against, on a sidecar that has done some work, and that
 // no amount of tenants makes more series than a bound.
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { BREAKER_NAMES } from '../../../src/keys/breaker-kms.ts'
-import { KMS_CLASSES } from '../../../src/keys/kms.ts'
-import { TENANT_LABELS_MAX } from '../../../src/limits.ts'
+import { TENANT_LABELS_MAX } from '../../../src/base/limits.ts'
+import { BREAKER_NAMES } from '../../../src/kms/breaker-kms.ts'
+import { KMS_CLASSES } from '../../../src/kms/kms.ts'
 import { type MetricSample, parseMetrics } from '../../interop/metrics.ts'
 import { startSidecar, type TestSidecar } from '../service/sidecar.ts'
 

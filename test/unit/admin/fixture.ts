@@ -1,8 +1,8 @@
 import type { AdminOptions, AdminProbes, CacheStatus } from '../../../src/admin/options.ts'
 import { createAdmin } from '../../../src/admin/server.ts'
-import { systemClock } from '../../../src/clock.ts'
-import { SidecarError } from '../../../src/errors.ts'
-import { Registry, silentTelemetry } from '../../../src/telemetry.ts'
+import { systemClock } from '../../../src/base/clock.ts'
+import { SidecarError } from '../../../src/base/errors.ts'
+import { Registry, silentTelemetry } from '../../../src/base/telemetry.ts'
 
 export const TOKEN = 'correct-horse'
 export const REVEAL_TOKEN = 'battery-staple'

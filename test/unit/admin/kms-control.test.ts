@@ -1,12 +1,12 @@
 // The control over real keys, a real rotation and the local key service.
 import { afterEach, expect, test } from 'vitest'
 import { createKmsControl, createRotationControl } from '../../../src/admin/kms-control.ts'
+import { Registry, silentTelemetry } from '../../../src/base/telemetry.ts'
 import { KEYS_DEFAULTS, Keys } from '../../../src/keys/keys.ts'
-import { ROTATION_DEFAULTS, Rotation } from '../../../src/keys/rotation.ts'
-import { Registry, silentTelemetry } from '../../../src/telemetry.ts'
-import { DoorKms } from '../keys/key-service.ts'
-import { ManualClock } from '../keys/manual-clock.ts'
+import { ROTATION_DEFAULTS, Rotation } from '../../../src/keys/rotation/rotation.ts'
 import { MemoryKeyStore } from '../keys/memory-keystore.ts'
+import { DoorKms } from '../kms/key-service.ts'
+import { ManualClock } from '../kms/manual-clock.ts'
 
 const DAY_MS = 24 * 60 * 60 * 1_000
 const never = new AbortController().signal

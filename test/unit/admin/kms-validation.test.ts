@@ -3,10 +3,10 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { type ValidatedParts, validateKms, validationAnswer } from '../../../src/admin/kms-validation.ts'
-import { systemClock } from '../../../src/clock.ts'
-import { SidecarError } from '../../../src/errors.ts'
-import { KMS_CLASSES, type KmsClass, KmsError } from '../../../src/keys/kms.ts'
-import { DoorKms } from '../keys/key-service.ts'
+import { systemClock } from '../../../src/base/clock.ts'
+import { SidecarError } from '../../../src/base/errors.ts'
+import { KMS_CLASSES, type KmsClass, KmsError } from '../../../src/kms/kms.ts'
+import { DoorKms } from '../kms/key-service.ts'
 
 const never = new AbortController().signal
 

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import type { KmsControl, RotationControl } from '../../../src/admin/options.ts'
-import { SidecarError } from '../../../src/errors.ts'
-import { KMS_CLASSES, type KmsClass, KmsError } from '../../../src/keys/kms.ts'
+import { SidecarError } from '../../../src/base/errors.ts'
+import { KMS_CLASSES, type KmsClass, KmsError } from '../../../src/kms/kms.ts'
 import { admin, TOKEN } from './fixture.ts'
 
 const headers = { authorization: `Bearer ${TOKEN}` }

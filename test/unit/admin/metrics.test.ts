@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import { prefersOpenMetrics } from '../../../src/admin/metrics.ts'
 import { toOpenMetrics } from '../../../src/admin/open-metrics.ts'
-import { Counter, Gauge, Histogram, Registry } from '../../../src/telemetry.ts'
+import { Counter, Gauge, Histogram, Registry } from '../../../src/base/telemetry.ts'
 import { admin } from './fixture.ts'
 
 function filledRegistry(): Registry {

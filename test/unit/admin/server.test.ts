@@ -1,7 +1,7 @@
 import { once } from 'node:events'
 import { connect } from 'node:net'
 import { expect, test } from 'vitest'
-import { SidecarError } from '../../../src/errors.ts'
+import { SidecarError } from '../../../src/base/errors.ts'
 import { admin, TOKEN } from './fixture.ts'
 
 const STATUS = '/api/admin/kms/status'

@@ -2,8 +2,8 @@ import { readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { stripVTControlCharacters } from 'node:util'
 import { expect, test } from 'vitest'
+import { SidecarError } from '../../../src/base/errors.ts'
 import { COMMANDS, type Command, type CommandFunction, runCommand } from '../../../src/cli/commands.ts'
-import { SidecarError } from '../../../src/errors.ts'
 import { recordingIo } from './io.ts'
 
 const root = resolve(import.meta.dirname, '../../..')

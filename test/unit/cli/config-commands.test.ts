@@ -5,7 +5,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest'
 import { parse } from 'yaml'
 import { runCommand } from '../../../src/cli/commands.ts'
 import { table, wrap } from '../../../src/cli/terminal.ts'
-import { DETECTORS } from '../../../src/redaction/detectors/registry.ts'
+import { DETECTORS } from '../../../src/detection/detectors.ts'
 import { recordingIo } from './io.ts'
 
 const root = resolve(import.meta.dirname, '../../..')

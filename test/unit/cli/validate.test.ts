@@ -3,13 +3,13 @@ import { chmodSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync }
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { BUILD_ABILITIES } from '../../../src/cli/build-abilities.ts'
+import { silentTelemetry } from '../../../src/base/telemetry.ts'
+import { BUILD_ABILITIES } from '../../../src/cli/capabilities.ts'
 import { runCommand } from '../../../src/cli/commands.ts'
 import { loadConfig } from '../../../src/config/load.ts'
-import { openLocalKms } from '../../../src/keys/providers/local.ts'
-import { Service } from '../../../src/service.ts'
-import { silentTelemetry } from '../../../src/telemetry.ts'
-import { localOptions } from '../keys/key-service.ts'
+import { openLocalKms } from '../../../src/kms/local/open.ts'
+import { Service } from '../../../src/service/service.ts'
+import { localOptions } from '../kms/key-service.ts'
 import { recordingIo } from './io.ts'
 
 const CONFIG = resolve(import.meta.dirname, '../../../collector-config.yaml')

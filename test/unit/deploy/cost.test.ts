@@ -2,7 +2,7 @@
 import { describe, expect, test } from 'vitest'
 import { KeyCache } from '../../../src/keys/cache.ts'
 import { settle } from '../keys/keys-fixture.ts'
-import { ManualClock } from '../keys/manual-clock.ts'
+import { ManualClock } from '../kms/manual-clock.ts'
 import { text } from './operations-files.ts'
 
 const page = text('docs/setup/aws.md')

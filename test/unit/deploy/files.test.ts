@@ -2,8 +2,8 @@ import { existsSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { loadConfig } from '../../../src/config/load.ts'
-import { KEY_PURPOSES } from '../../../src/keys/context.ts'
-import { KMS_CLASSES, type KmsClass, KmsError } from '../../../src/keys/kms.ts'
+import { KEY_PURPOSES } from '../../../src/formats/key-context.ts'
+import { KMS_CLASSES, type KmsClass, KmsError } from '../../../src/kms/kms.ts'
 import {
   alertRules,
   anchorsOf,

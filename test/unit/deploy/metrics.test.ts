@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { ERRORS } from '../../../src/errors.ts'
-import { KMS_CLASSES } from '../../../src/keys/kms.ts'
+import { ERRORS } from '../../../src/base/errors.ts'
+import { KMS_CLASSES } from '../../../src/kms/kms.ts'
 import { startSidecar, type TestSidecar } from '../service/sidecar.ts'
 import { alertRules, dashboard, filledIn, text } from './operations-files.ts'
 import { ALL_PAGES, alternativesOf } from './pages.ts'

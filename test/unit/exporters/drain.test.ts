@@ -1,7 +1,8 @@
 // Drains on a real store, with next hops that say what they are told to. Waits are real but of a millisecond.
 import { readFileSync } from 'node:fs'
 import { describe, expect, onTestFinished, test } from 'vitest'
-import { systemClock } from '../../../src/clock.ts'
+import { systemClock } from '../../../src/base/clock.ts'
+import { Registry, silentTelemetry } from '../../../src/base/telemetry.ts'
 import { DeadLetter, type DrainedEntry } from '../../../src/exporters/dead-letter.ts'
 import { DirectExport } from '../../../src/exporters/direct.ts'
 import { Drain, type DrainParts } from '../../../src/exporters/drain.ts'
@@ -9,7 +10,6 @@ import { exporterMetrics } from '../../../src/exporters/metrics.ts'
 import type { Sender, SendOutcome } from '../../../src/exporters/sender.ts'
 import { consumerName } from '../../../src/store/queue.ts'
 import { Store } from '../../../src/store/store.ts'
-import { Registry, silentTelemetry } from '../../../src/telemetry.ts'
 import type { Signal } from '../../../src/wire/otlp.ts'
 import { testFolder } from './folder.ts'
 

@@ -1,8 +1,8 @@
 // The caches of a whole `Keys` at their bounds: more tenants than entries, and what is said of it.
 import { describe, expect, test } from 'vitest'
-import { type Kms, KmsError } from '../../../src/keys/kms.ts'
-import { OpeningKey } from '../../../src/keys/opening-key.ts'
-import { DoorKms } from './key-service.ts'
+import { OpeningKey } from '../../../src/keys/data/opening-key.ts'
+import { type Kms, KmsError } from '../../../src/kms/kms.ts'
+import { DoorKms } from '../kms/key-service.ts'
 import { build, HOUR_MS, item, never, settle } from './keys-fixture.ts'
 import { MemoryKeyStore } from './memory-keystore.ts'
 

@@ -1,10 +1,10 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import type { SidecarError } from '../../../src/errors.ts'
-import { BreakerOpenError } from '../../../src/keys/breaker.ts'
+import type { SidecarError } from '../../../src/base/errors.ts'
 import { KeyCache, type KeyCacheOptions } from '../../../src/keys/cache.ts'
-import { KmsError } from '../../../src/keys/kms.ts'
-import { ManualClock } from './manual-clock.ts'
+import { BreakerOpenError } from '../../../src/kms/breaker.ts'
+import { KmsError } from '../../../src/kms/kms.ts'
+import { ManualClock } from '../kms/manual-clock.ts'
 
 const never = new AbortController().signal
 const TTL_MS = 60_000

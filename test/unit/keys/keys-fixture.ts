@@ -1,11 +1,11 @@
 // Keys over the real local key service behind its door, with a clock of the test's own and metrics to read.
 import { PassThrough } from 'node:stream'
 import { afterEach } from 'vitest'
+import { createTelemetry, Registry } from '../../../src/base/telemetry.ts'
 import { KEYS_DEFAULTS, Keys, type KeysOptions } from '../../../src/keys/keys.ts'
-import { revokeSigningKey } from '../../../src/keys/signing-keys.ts'
-import { createTelemetry, Registry } from '../../../src/telemetry.ts'
-import { DoorKms } from './key-service.ts'
-import { ManualClock } from './manual-clock.ts'
+import { revokeSigningKey } from '../../../src/keys/signing/signing-keys.ts'
+import { DoorKms } from '../kms/key-service.ts'
+import { ManualClock } from '../kms/manual-clock.ts'
 import { MemoryKeyStore } from './memory-keystore.ts'
 
 export const never = new AbortController().signal

@@ -1,7 +1,7 @@
 // A key store in memory: what it keeps is copied in and out, as from a disk. `failPuts` makes it refuse; `dieAtPut` is a
 // process that dies at its nth write from now, with or without that write on the disk; `restarted` is what it finds then.
-import { SidecarError } from '../../../src/errors.ts'
-import type { KeyRecordKind, KeyStore, StoredKeyRecord } from '../../../src/keys/keystore.ts'
+import { SidecarError } from '../../../src/base/errors.ts'
+import type { KeyRecordKind, KeyStore, StoredKeyRecord } from '../../../src/keys/records/keystore.ts'
 
 interface Stored extends StoredKeyRecord {
   readonly kind: KeyRecordKind

@@ -1,6 +1,6 @@
 import { describe, expect, test, vi } from 'vitest'
-import { systemClock } from '../../../src/clock.ts'
-import { SidecarError } from '../../../src/errors.ts'
+import { systemClock } from '../../../src/base/clock.ts'
+import { SidecarError } from '../../../src/base/errors.ts'
 import {
   type AckMode,
   type NewRecord,

@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
-import type { Clock } from '../../../src/clock.ts'
-import { SidecarError } from '../../../src/errors.ts'
+import type { Clock } from '../../../src/base/clock.ts'
+import { SidecarError } from '../../../src/base/errors.ts'
 import { Admission, type Lease } from '../../../src/receivers/admission.ts'
 
 const NEVER = new AbortController().signal

@@ -2,8 +2,8 @@
 import { connect } from 'node:net'
 import { deflateSync, gzipSync, zstdCompressSync } from 'node:zlib'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { SidecarError } from '../../../src/errors.ts'
-import type { ExportAccepted, ExportRequest } from '../../../src/pipeline.ts'
+import { SidecarError } from '../../../src/base/errors.ts'
+import type { ExportAccepted, ExportRequest } from '../../../src/pipeline/pipeline.ts'
 import { decodeExportResponse, decodeStatus, RETRY_INFO } from './decode.ts'
 import { type Harness, JSON_TYPE, OK, PROTOBUF, post, startReceivers, traceBytes } from './harness.ts'
 

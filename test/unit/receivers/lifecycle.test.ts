@@ -1,6 +1,6 @@
 import { createServer } from 'node:net'
 import { describe, expect, test } from 'vitest'
-import { SidecarError } from '../../../src/errors.ts'
+import { SidecarError } from '../../../src/base/errors.ts'
 import { GrpcReceiver } from '../../../src/receivers/grpc.ts'
 import { grpcReceiverDefaults } from '../../../src/receivers/grpc-options.ts'
 import { HttpReceiver, httpReceiverDefaults } from '../../../src/receivers/http.ts'

@@ -8,8 +8,8 @@ import { resourceFromAttributes } from '@opentelemetry/resources'
 import { BatchSpanProcessor, type SpanExporter, TracerProvider } from '@opentelemetry/sdk-trace'
 import protobuf from 'protobufjs'
 import { afterEach, describe, expect, test } from 'vitest'
-import { SidecarError } from '../../../src/errors.ts'
-import type { ExportRequest } from '../../../src/pipeline.ts'
+import { SidecarError } from '../../../src/base/errors.ts'
+import type { ExportRequest } from '../../../src/pipeline/pipeline.ts'
 import { type Harness, OK, startReceivers } from './harness.ts'
 
 // As much of the published schema as this test reads.

@@ -1,6 +1,6 @@
 import { pino } from 'pino'
 import { describe, expect, test } from 'vitest'
-import { ERRORS, type ErrorCode, SidecarError } from '../../../src/errors.ts'
+import { ERRORS, type ErrorCode, SidecarError } from '../../../src/base/errors.ts'
 import { createAuthenticate } from '../../../src/receivers/auth.ts'
 import { logBug, refusalOf, retryAfterSeconds } from '../../../src/receivers/status.ts'
 

@@ -1,6 +1,6 @@
 import { Registry } from 'prom-client'
 import { describe, expect, test } from 'vitest'
-import { DETECTORS } from '../../../src/redaction/detectors/registry.ts'
+import { DETECTORS } from '../../../src/detection/detectors.ts'
 import { RedactionMetrics } from '../../../src/redaction/metrics.ts'
 import { REDACTION_DEFAULTS } from '../../../src/redaction/options.ts'
 import { parseRedactionOptions } from '../../../src/redaction/options-parser.ts'

@@ -1,8 +1,8 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { DETECTORS } from '../../../src/redaction/detectors/registry.ts'
-import { scanText, stopTable } from '../../../src/redaction/detectors/text-scan.ts'
-import { Matches } from '../../../src/redaction/matches.ts'
+import { DETECTORS } from '../../../src/detection/detectors.ts'
+import { Matches } from '../../../src/detection/engine/matches.ts'
+import { scanText, stopTable } from '../../../src/detection/engine/text-scan.ts'
 import {
   type Action,
   DROP,

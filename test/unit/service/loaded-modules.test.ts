@@ -69,8 +69,8 @@ test('with local, sealing and signing a span loads no SDK of any cloud', async (
     const answer = await fetch(`${url}/v1/traces`, { method: 'POST', headers, body: SPAN })
     expect(answer.status).toBe(200)
   })
-  expect(urls).toContain(pathToFileURL(join(root, 'src/service.ts')).href)
-  expect(urls).toContain(pathToFileURL(join(root, 'src/keys/providers/local.ts')).href)
+  expect(urls).toContain(pathToFileURL(join(root, 'src/service/service.ts')).href)
+  expect(urls).toContain(pathToFileURL(join(root, 'src/kms/local/open.ts')).href)
   expect(urls.some((url) => url.includes('/node_modules/lmdb/'))).toBe(true)
   expect(cloudPackages(urls)).toEqual([])
 })
@@ -78,7 +78,7 @@ test('with local, sealing and signing a span loads no SDK of any cloud', async (
 test('with vault, neither', async () => {
   const settings = ['address=http://127.0.0.1:1', 'key_name=k', 'token=t'].map((text) => `kms.vault.${text}`)
   const urls = await loadsOf(['kms.provider=vault', ...settings], async () => undefined)
-  expect(urls).toContain(pathToFileURL(join(root, 'src/keys/providers/vault.ts')).href)
+  expect(urls).toContain(pathToFileURL(join(root, 'src/kms/vault/open.ts')).href)
   expect(cloudPackages(urls)).toEqual([])
 })
 

@@ -1,9 +1,9 @@
 import { existsSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, onTestFinished, test } from 'vitest'
-import type { Kms } from '../../../src/keys/kms.ts'
-import { openLocalKms } from '../../../src/keys/providers/local.ts'
-import { localOptions } from '../keys/key-service.ts'
+import type { Kms } from '../../../src/kms/kms.ts'
+import { openLocalKms } from '../../../src/kms/local/open.ts'
+import { localOptions } from '../kms/key-service.ts'
 import { oneSpan } from './one-span.ts'
 import { startSidecar, type TestSidecar } from './sidecar.ts'
 

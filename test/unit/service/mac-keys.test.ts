@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
+import { macKeyOf } from '../../../src/evidence/mac-key.ts'
 import { KEYS_DEFAULTS } from '../../../src/keys/keys.ts'
-import { macKeyOf } from '../../../src/service/mac-key.ts'
 import { MacKeys } from '../../../src/service/mac-keys.ts'
 import { ownKeys } from '../../../src/service/verifying-keys.ts'
 import { build, never } from '../keys/keys-fixture.ts'

@@ -1,6 +1,6 @@
 // A tenant's own master key is its own affair: it may be withdrawn at any time, which is how a tenant erases itself.
 import { expect, onTestFinished, test } from 'vitest'
-import { DoorKms } from '../keys/key-service.ts'
+import { DoorKms } from '../kms/key-service.ts'
 import { startSidecar } from './sidecar.ts'
 
 const MAIL = JSON.stringify({

@@ -1,7 +1,7 @@
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, onTestFinished, test } from 'vitest'
-import { keys as keysCommand } from '../../../src/cli/keys.ts'
+import { keys as keysCommand } from '../../../src/cli/keys/keys.ts'
 import { recordingIo } from '../cli/io.ts'
 import { oneSpan } from './one-span.ts'
 import { startSidecar } from './sidecar.ts'

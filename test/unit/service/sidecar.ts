@@ -3,9 +3,9 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Writable } from 'node:stream'
+import { createTelemetry } from '../../../src/base/telemetry.ts'
 import { loadConfig } from '../../../src/config/load.ts'
-import { Service, type Surroundings } from '../../../src/service.ts'
-import { createTelemetry } from '../../../src/telemetry.ts'
+import { Service, type Surroundings } from '../../../src/service/service.ts'
 
 export interface TestSidecar {
   readonly service: Service

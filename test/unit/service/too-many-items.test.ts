@@ -1,5 +1,5 @@
 import { expect, onTestFinished, test } from 'vitest'
-import { ITEMS_PER_REQUEST_MAX } from '../../../src/limits.ts'
+import { ITEMS_PER_REQUEST_MAX } from '../../../src/base/limits.ts'
 import { expectBooksToBalance, startSidecar } from './sidecar.ts'
 
 /** Spans of a few bytes, encoded by hand: an id of each, and nothing else. */

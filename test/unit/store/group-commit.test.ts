@@ -1,7 +1,7 @@
 // Group commit over an environment that fails as told, for what a healthy disk never does.
 import { describe, expect, test } from 'vitest'
-import { systemClock } from '../../../src/clock.ts'
-import type { SidecarError } from '../../../src/errors.ts'
+import { systemClock } from '../../../src/base/clock.ts'
+import type { SidecarError } from '../../../src/base/errors.ts'
 import type { Environment, Write } from '../../../src/store/environment.ts'
 import { GroupCommit } from '../../../src/store/group-commit.ts'
 

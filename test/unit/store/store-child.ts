@@ -1,7 +1,7 @@
 // A process of its own for the tests of crashes and of the lock: `open` says what opening the folder came to, `load`
 // appends without end and prints each sequence once it is durable, so that whoever reads knows what was promised.
 import { writeSync } from 'node:fs'
-import { SidecarError } from '../../../src/errors.ts'
+import { SidecarError } from '../../../src/base/errors.ts'
 import { Store } from '../../../src/store/store.ts'
 import { record } from './record.ts'
 

@@ -1,7 +1,7 @@
 import { isUtf8 } from 'node:buffer'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { SidecarError } from '../../../src/errors.ts'
+import { SidecarError } from '../../../src/base/errors.ts'
 import { Edits } from '../../../src/wire/edits.ts'
 import { jsonToProtobuf, protobufToJson } from '../../../src/wire/json.ts'
 import { MESSAGES } from '../../../src/wire/messages.ts'

@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import protobuf from 'protobufjs'
 import { describe, expect, test } from 'vitest'
-import { SidecarError } from '../../../src/errors.ts'
+import { SidecarError } from '../../../src/base/errors.ts'
 import {
   decodeResponse,
   decodeStatus,

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { VALUE_DEPTH_MAX } from '../../../src/limits.ts'
+import { VALUE_DEPTH_MAX } from '../../../src/base/limits.ts'
 import { Edits } from '../../../src/wire/edits.ts'
 import { scan } from '../../../src/wire/scan.ts'
 import { read } from './oracle.ts'

@@ -1,0 +1,26 @@
+import { createInterface } from 'node:readline/promises'
+import { SidecarError } from '../../base/errors.ts'
+import type { KeysIo } from './keys.ts'
+import { shown } from './public.ts'
+
+/**
+ * What cannot be undone is confirmed: by `--yes`, or by typing `word` on a terminal. False when something else was typed.
+ * Throws USAGE where there is no terminal to ask.
+ */
+export async function confirm(
+  question: string,
+  word: string,
+  isConfirmed: boolean,
+  io: KeysIo,
+): Promise<boolean> {
+  if (isConfirmed) return true
+  const stdin = io.stdin ?? process.stdin
+  if (stdin.isTTY !== true) throw new SidecarError('USAGE', 'this cannot be undone; --yes confirms it')
+  const asking = createInterface({ input: stdin, output: io.stderr })
+  try {
+    const answer = await asking.question(`${question}\nType ${shown(word)} to confirm: `)
+    return answer.trim() === word
+  } finally {
+    asking.close()
+  }
+}

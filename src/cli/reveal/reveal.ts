@@ -1,0 +1,220 @@
+// `betrace reveal`: opens sealed values of exported files, or one token. Exit codes: 0 all opened, 1 some did not open,
+// 2 cannot tell (what the key service or the key store would have to say), 3 usage.
+import { readFile } from 'node:fs/promises'
+import { isAbsolute, resolve } from 'node:path'
+import { parseArgs } from 'node:util'
+import { asSidecarError, SidecarError } from '../../base/errors.ts'
+import {
+  anyValueJson,
+  failureOf,
+  type RevealParts,
+  revealRequests,
+  revealToken,
+} from '../../keys/operations/reveal.ts'
+import { CONFIG_OPTIONS, CONFIG_OPTIONS_HELP, configArgvOf } from '../config-options.ts'
+import { faultText } from '../exported-file/input-faults.ts'
+import { readExported, writeExported } from '../exported-file/reveal-input.ts'
+import { reportUsage } from '../help.ts'
+import { type CommandIo, ExitCode, painter } from '../terminal.ts'
+import { positionText } from '../verify/report.ts'
+import { type RevealAccess, revealAccess } from './access.ts'
+import { type FileReport, failureText, jsonReport, printFailures, printText, valueText } from './report.ts'
+
+export type RevealIo = Pick<CommandIo, 'stdout' | 'stderr'> &
+  Partial<Pick<CommandIo, 'env' | 'cwd'>> & { readonly stdin?: AsyncIterable<Uint8Array> }
+
+const USAGE = `Usage: betrace reveal [KEY SERVICE] [--json | --document] FILE…
+       betrace reveal [KEY SERVICE] --token T --attribute K --announcement A
+
+Opens sealed values in OTLP/JSON, JSON lines or protobuf; - is standard input.
+Needs the exported file and the key service, nothing else.
+  --json               what opened and what did not, as one JSON document
+  --document           the files themselves with every value opened
+  --token T            one sealed value, enc.v1.…
+  --attribute K        the attribute key that it stood under
+  --announcement A     value of the resource attribute betrace.key.<kid>
+  --trace-id HEX       its trace, where values are bound to it
+Key service:
+${CONFIG_OPTIONS_HELP}  --kms.local.key-file FILE
+                       the local key service with this file, no configuration
+Exit codes: 0 all opened, 1 some did not open, 2 cannot tell, 3 usage.
+`
+
+interface RevealArguments {
+  readonly files: readonly string[]
+  readonly isJson: boolean
+  readonly isDocument: boolean
+  readonly token:
+    | { readonly token: string; readonly attribute: string; readonly announcement: string }
+    | undefined
+  readonly traceId: Uint8Array | undefined
+  readonly keyFile: string | undefined
+  readonly configArgv: readonly string[]
+}
+
+/** How the command reaches the key service; tests give their own. */
+export type OpenAccess = (
+  args: Pick<RevealArguments, 'keyFile' | 'configArgv'>,
+  io: CommandIo,
+) => Promise<RevealAccess>
+
+export async function reveal(
+  argv: string[],
+  io: RevealIo,
+  openAccess: OpenAccess = revealAccess,
+): Promise<number> {
+  if (argv.includes('--help')) {
+    io.stdout.write(USAGE)
+    return ExitCode.GOOD
+  }
+  const parsed = readArguments(argv)
+  if (typeof parsed === 'string') {
+    return reportUsage(io, 'reveal', parsed)
+  }
+  const surroundings: CommandIo = { ...io, env: io.env ?? process.env, cwd: io.cwd ?? process.cwd() }
+  const access = await openAccess(parsed, surroundings).catch((thrown: unknown) => asSidecarError(thrown))
+  if (access instanceof SidecarError) {
+    if (access.code === 'INTERNAL' || access.code === 'USAGE') throw access
+    io.stderr.write(`betrace reveal: ${access.message}\n`)
+    return ExitCode.CANNOT_TELL
+  }
+  try {
+    return parsed.token === undefined
+      ? await revealFiles(parsed, access, surroundings, io.stdin ?? process.stdin)
+      : await revealOne(parsed, parsed.token, access, surroundings)
+  } finally {
+    await access.close()
+  }
+}
+
+async function revealFiles(
+  args: RevealArguments,
+  access: RevealParts,
+  io: CommandIo,
+  stdin: AsyncIterable<Uint8Array>,
+): Promise<number> {
+  const reports: FileReport[] = []
+  for (const file of args.files) {
+    try {
+      const bytes =
+        file === '-' ? await readAll(stdin) : await readFile(isAbsolute(file) ? file : resolve(io.cwd, file))
+      const { form, requests, failures } = readExported(bytes)
+      const { tokens, bodies } = await revealRequests(access, requests, noDeadline())
+      reports.push({ file, tokens, failures })
+      if (args.isDocument) {
+        const opened = requests.map(({ signal }, index) => ({ signal, body: bodies[index]! }))
+        io.stdout.write(writeExported(form, opened))
+      }
+    } catch (thrown) {
+      reports.push({ file, tokens: [], failures: [{ message: readFailure(thrown) }] })
+    }
+    for (const { message, ...place } of reports.at(-1)?.failures ?? [])
+      io.stderr.write(`${positionText({ file, ...place })}: ${message}\n`)
+  }
+  if (args.isJson) io.stdout.write(jsonReport(reports))
+  else if (args.isDocument) printFailures(io.stderr, reports, painter(io.stderr, io.env))
+  else printText(io.stdout, reports, painter(io.stdout, io.env))
+  return exitCodeOf(reports)
+}
+
+async function revealOne(
+  args: RevealArguments,
+  { token, attribute, announcement }: NonNullable<RevealArguments['token']>,
+  access: RevealParts,
+  io: CommandIo,
+): Promise<number> {
+  const traceId = args.traceId === undefined ? {} : { traceId: args.traceId }
+  try {
+    const opened = await revealToken(
+      access,
+      { token, attributeKey: attribute, announcement, ...traceId },
+      noDeadline(),
+    )
+    const value = anyValueJson(opened.plaintext)
+    io.stdout.write(
+      args.isJson ? `${JSON.stringify({ class: opened.dataClass, value })}\n` : `${valueText(value)}\n`,
+    )
+    return ExitCode.GOOD
+  } catch (thrown) {
+    const error = asSidecarError(thrown)
+    if (error.code === 'INTERNAL') throw thrown
+    const failure = failureOf(error)
+    io.stderr.write(`betrace reveal: ${failureText(failure, error)}\n`)
+    return failure === 'cannot_tell' ? ExitCode.CANNOT_TELL : ExitCode.FAILED
+  }
+}
+
+function exitCodeOf(reports: readonly FileReport[]): number {
+  const outcomes = reports.flatMap(({ tokens }) => tokens.map(({ outcome }) => outcome))
+  const failed = outcomes.flatMap((outcome) => (outcome.isOpen ? [] : [outcome.failure]))
+  // What is certain comes first, as in verify.
+  if (failed.some((failure) => failure !== 'cannot_tell')) return ExitCode.FAILED
+  const isUnread = reports.some(({ failures }) => failures.length > 0)
+  return isUnread || failed.length > 0 ? ExitCode.CANNOT_TELL : ExitCode.GOOD
+}
+
+function readArguments(argv: readonly string[]): RevealArguments | string {
+  const { values, positionals, problem } = parseOptions(argv)
+  if (problem !== undefined) return problem
+  const { token, attribute, announcement } = values
+  const traceText = values['trace-id']
+  if (traceText !== undefined && !/^[0-9a-fA-F]{32}$/.test(traceText))
+    return '--trace-id is 32 hexadecimal digits'
+  const isOne = token !== undefined || attribute !== undefined || announcement !== undefined
+  if (isOne && (token === undefined || attribute === undefined || announcement === undefined)) {
+    return '--token, --attribute and --announcement go together'
+  }
+  if (isOne && (positionals.length > 0 || values.document === true)) return 'one token or files, not both'
+  if (!isOne && positionals.length === 0) return 'which file? Give one, or - for standard input'
+  if (values.json === true && values.document === true) return '--json or --document, not both'
+  return {
+    files: positionals,
+    isJson: values.json === true,
+    isDocument: values.document === true,
+    token: isOne ? { token: token!, attribute: attribute!, announcement: announcement! } : undefined,
+    traceId: traceText === undefined ? undefined : Buffer.from(traceText, 'hex'),
+    keyFile: values['kms.local.key-file'],
+    configArgv: configArgvOf(values),
+  }
+}
+
+const OPTIONS = {
+  json: { type: 'boolean' },
+  document: { type: 'boolean' },
+  token: { type: 'string' },
+  attribute: { type: 'string' },
+  announcement: { type: 'string' },
+  'trace-id': { type: 'string' },
+  ...CONFIG_OPTIONS,
+  'kms.local.key-file': { type: 'string' },
+} as const
+
+function parseOptions(argv: readonly string[]) {
+  try {
+    const { values, positionals } = parseArgs({
+      args: [...argv],
+      options: OPTIONS,
+      strict: true,
+      allowPositionals: true,
+    })
+    return { values, positionals, problem: undefined }
+  } catch {
+    // parseArgs quotes the argument, which may be somebody's data.
+    return { values: {}, positionals: [], problem: 'unknown or incomplete option' } as const
+  }
+}
+
+function readFailure(thrown: unknown): string {
+  const isSystems = thrown instanceof Error && 'code' in thrown
+  if (!isSystems && asSidecarError(thrown).code === 'INTERNAL') throw thrown
+  return faultText(thrown)
+}
+
+async function readAll(source: AsyncIterable<Uint8Array>): Promise<Uint8Array> {
+  const parts: Uint8Array[] = []
+  for await (const part of source) parts.push(part)
+  return Buffer.concat(parts)
+}
+
+/** A command ends with its process; the key service has its own time-outs. */
+const noDeadline = (): AbortSignal => new AbortController().signal

@@ -1,0 +1,129 @@
+// E-mail addresses, also percent-encoded (`alice%40example.com`) and internationalised. The scanner stops at every `@`
+// and `%40`; the local part is read backwards from there and the domain forwards, both bounded (RFC 5321 §4.5.3.1).
+
+import { Detector } from '../detectors.ts'
+import {
+  ALNUM,
+  ALPHA,
+  byteAt,
+  CLASS,
+  DIGIT,
+  hasWord,
+  is,
+  LABEL,
+  LOCAL,
+  percentByte,
+} from '../engine/bytes.ts'
+import type { Matches } from '../engine/matches.ts'
+
+/** 64 octets, each perhaps percent-encoded. */
+const LOCAL_BYTES_MAX = 192
+const DOMAIN_BYTES_MAX = 255
+const TLD_BYTES_MIN = 2
+const AT = 0x40
+const DOT = 0x2e
+const HYPHEN = 0x2d
+
+/** Endings that follow an `@` in file names (`logo@2x.png`) and are no top-level domains. */
+const FILE_ENDINGS = [
+  'png',
+  'jpg',
+  'jpeg',
+  'gif',
+  'svg',
+  'webp',
+  'avif',
+  'ico',
+  'css',
+  'js',
+  'mjs',
+  'cjs',
+  'json',
+]
+
+/** `at` is an `@` or the `%` of a `%40`. */
+export function detectEmail(buf: Uint8Array, start: number, end: number, at: number, matches: Matches): void {
+  const localStart = localPartStart(buf, start, at)
+  if (localStart === at || isUserinfo(buf, start, localStart)) return
+  const domainStart = buf[at] === AT ? at + 1 : at + 3
+  const domainEnd = domainNameEnd(buf, domainStart, end)
+  if (domainEnd < 0) return
+  const isGitRemote =
+    hasWord(buf, localStart, at, 'git') &&
+    at === localStart + 3 &&
+    byteAt(buf, start, end, domainEnd) === 0x3a
+  if (!isGitRemote) matches.add(localStart, domainEnd, Detector.EMAIL)
+}
+
+function localPartStart(buf: Uint8Array, start: number, at: number): number {
+  const floor = Math.max(start, at - LOCAL_BYTES_MAX)
+  let first = at
+  while (first > floor && (CLASS[buf[first - 1]] & LOCAL) !== 0) {
+    // An encoded byte that no local part has (%3D, %26, %3A, another %40) is where the address begins.
+    if (buf[first - 1] === 0x25) {
+      const byte = percentByte(buf, first - 1, at)
+      if (byte >= 0 && ((CLASS[byte] & LOCAL) === 0 || byte === 0x25 || byte === 0x27)) {
+        first += 2
+        break
+      }
+    }
+    first--
+  }
+  while (first < at && (CLASS[buf[first]] & ALNUM) === 0 && buf[first] < 0x80 && buf[first] !== 0x5f) first++
+  return first
+}
+
+/** `//user:secret@host` is a URL's userinfo, and `secret@host` no address. */
+function isUserinfo(buf: Uint8Array, start: number, localStart: number): boolean {
+  if (byteAt(buf, start, localStart, localStart - 1) !== 0x3a) return false
+  const floor = Math.max(start + 1, localStart - LOCAL_BYTES_MAX)
+  for (let i = localStart - 2; i >= floor; i--) {
+    if (buf[i] === 0x2f) return buf[i - 1] === 0x2f
+    if ((CLASS[buf[i]] & LOCAL) === 0) return false
+  }
+  return false
+}
+
+/** Where the domain that begins at `pos` ends, or -1 when there is none with a plausible top-level domain. */
+function domainNameEnd(buf: Uint8Array, pos: number, end: number): number {
+  const limit = Math.min(end, pos + DOMAIN_BYTES_MAX)
+  let labelStart = pos
+  let labels = 0
+  let lastEnd = -1
+  let isNumeric = true
+  let i = pos
+  for (; ; i++) {
+    if (i < limit && (CLASS[buf[i]] & LABEL) !== 0) continue
+    if (i === labelStart || buf[labelStart] === HYPHEN) break
+    labels++
+    if (labels <= 2) isNumeric &&= isAllDigits(buf, labelStart, i)
+    if (labels > 1 && isTopLevel(buf, labelStart, i)) lastEnd = topLevelEnd(buf, labelStart, i)
+    if (i >= limit || buf[i] !== DOT) break
+    labelStart = i + 1
+  }
+  // `pkg@18.2.0-rc.js` is a version: two numeric labels in front.
+  return lastEnd < 0 || (isNumeric && labels > 1) ? -1 : lastEnd
+}
+
+function isTopLevel(buf: Uint8Array, start: number, end: number): boolean {
+  if (end - start < TLD_BYTES_MIN) return false
+  if (hasWord(buf, start, end, 'xn--')) return true
+  const last = topLevelEnd(buf, start, end)
+  if (last - start < TLD_BYTES_MIN) return false
+  for (const ending of FILE_ENDINGS)
+    if (last - start === ending.length && hasWord(buf, start, last, ending)) return false
+  return true
+}
+
+/** A top-level domain is letters; text that follows it without a gap (`.com-1`) is not part of it. */
+function topLevelEnd(buf: Uint8Array, start: number, end: number): number {
+  if (hasWord(buf, start, end, 'xn--')) return end
+  let pos = start
+  while (pos < end && ((CLASS[buf[pos]] & ALPHA) !== 0 || buf[pos] >= 0x80)) pos++
+  return pos < end && is(buf, start, end, pos, DIGIT) ? start : pos
+}
+
+function isAllDigits(buf: Uint8Array, start: number, end: number): boolean {
+  for (let i = start; i < end; i++) if ((CLASS[buf[i]] & DIGIT) === 0) return false
+  return true
+}

@@ -1,0 +1,172 @@
+// One pass over a value for all detectors. Most bytes cannot begin or betray anything and cost one table lookup; a byte
+// that can (a digit, an @, a colon, …) is handed to the detectors that care about it. The bet: in telemetry such bytes
+// are rare. It is lost on values made of nothing else, and then the work per byte is bounded, since every detector
+// reads a bounded stretch around its byte or consumes what it read.
+
+import { detectEmail } from '../contact/email.ts'
+import { detectInternationalPhone, detectNorthAmericanPhone, isAfterPlus } from '../contact/phone.ts'
+import { detectAuthorization } from '../credentials/authorization.ts'
+import { detectJwt } from '../credentials/jwt.ts'
+import { detectSecretParameter } from '../credentials/secret-parameter.ts'
+import { detectUrlCredentials } from '../credentials/url-credentials.ts'
+import { Detector } from '../detectors.ts'
+import { detectIban } from '../finance/iban.ts'
+import { detectPaymentCard } from '../finance/payment-card.ts'
+import { detectUsSsn } from '../national/us-ssn.ts'
+import { detectIpv4 } from '../network/ipv4.ts'
+import { detectIpv6 } from '../network/ipv6.ts'
+import { ALNUM, ALPHA, CLASS, DIGIT, percentByte } from './bytes.ts'
+import type { Matches } from './matches.ts'
+
+const EMAIL = 1 << Detector.EMAIL
+const CARD = 1 << Detector.PAYMENT_CARD
+const SSN = 1 << Detector.US_SSN
+const IPV4 = 1 << Detector.IPV4
+const IPV6 = 1 << Detector.IPV6
+const PHONE = 1 << Detector.PHONE
+const IBAN = 1 << Detector.IBAN
+const JWT = 1 << Detector.JWT
+const AUTHORIZATION = (1 << Detector.BEARER) | (1 << Detector.BASIC)
+const URL_CREDENTIALS = 1 << Detector.URL_CREDENTIALS
+const PARAMETER = 1 << Detector.SECRET_PARAMETER
+const NUMERIC = CARD | SSN | IPV4 | PHONE | IBAN
+
+const AT = 0x40
+const PERCENT = 0x25
+const COLON = 0x3a
+const EQUALS = 0x3d
+const PLUS = 0x2b
+const CAPITAL_B = 0x42
+const SMALL_B = 0x62
+const CAPITAL_J = 0x4a
+
+/** Which bytes stop the pass for the detectors in `mask`: 1 a digit, 2 anything else. */
+export function stopTable(mask: number): Uint8Array {
+  const table = new Uint8Array(256)
+  if ((mask & NUMERIC) !== 0) table.fill(1, 0x30, 0x3a)
+  const stop = (byte: number, detectors: number): void => {
+    if ((mask & detectors) !== 0) table[byte] = 2
+  }
+  stop(AT, EMAIL)
+  stop(PERCENT, EMAIL | PARAMETER)
+  stop(COLON, IPV6 | URL_CREDENTIALS)
+  stop(EQUALS, PARAMETER)
+  // Not the space after the word: there are ten spaces in a text for every B.
+  stop(CAPITAL_B, AUTHORIZATION)
+  stop(SMALL_B, AUTHORIZATION)
+  stop(CAPITAL_J, JWT)
+  return table
+}
+
+/** Adds what the detectors in `mask` find in [start, end) to `matches`. `stops` is `stopTable(mask)`. */
+export function scanText(
+  buf: Uint8Array,
+  start: number,
+  end: number,
+  mask: number,
+  stops: Uint8Array,
+  matches: Matches,
+): void {
+  for (let i = start; i < end; ) {
+    // Four bytes with one branch.
+    if (i + 4 <= end && (stops[buf[i]] | stops[buf[i + 1]] | stops[buf[i + 2]] | stops[buf[i + 3]]) === 0) {
+      i += 4
+      continue
+    }
+    const stop = stops[buf[i]]
+    if (stop === 0) i++
+    else if (stop === 1) i = atDigits(buf, start, end, i, mask, matches)
+    else {
+      atMark(buf, start, end, i, mask, matches)
+      i++
+    }
+  }
+}
+
+/** `at` begins a run of digits. Returns where to go on. */
+function atDigits(
+  buf: Uint8Array,
+  start: number,
+  end: number,
+  at: number,
+  mask: number,
+  matches: Matches,
+): number {
+  let runEnd = at + 1
+  while (runEnd < end && (CLASS[buf[runEnd]] & DIGIT) !== 0) runEnd++
+  const length = runEnd - at
+  const next = runEnd < end ? buf[runEnd] : 0
+  if (at > start) {
+    const before = buf[at - 1]
+    if (
+      (before === PLUS || before === 0x42 || before === 0x62) &&
+      (mask & PHONE) !== 0 &&
+      isAfterPlus(buf, start, at)
+    ) {
+      detectInternationalPhone(buf, start, end, at, matches)
+    }
+    if ((CLASS[before] & ALPHA) !== 0 && length >= 2 && (mask & IBAN) !== 0 && at - 2 >= start) {
+      if ((CLASS[buf[at - 2]] & ALPHA) !== 0) detectIban(buf, start, end, at, matches)
+    }
+  }
+  if (length <= 3 && next === 0x2e && (mask & IPV4) !== 0) detectIpv4(buf, start, end, at, matches)
+  if (length === 3 && (CLASS[next] & ALNUM) === 0) {
+    if ((mask & SSN) !== 0) detectUsSsn(buf, start, end, at, matches)
+    if ((mask & PHONE) !== 0) detectNorthAmericanPhone(buf, start, end, at, matches)
+  }
+  if (length >= 4 && (mask & CARD) !== 0) {
+    const cardEnd = detectPaymentCard(buf, start, end, at, runEnd, matches)
+    if (cardEnd > 0) return cardEnd
+  }
+  return runEnd
+}
+
+function atMark(
+  buf: Uint8Array,
+  start: number,
+  end: number,
+  at: number,
+  mask: number,
+  matches: Matches,
+): void {
+  switch (buf[at]) {
+    case AT:
+      detectEmail(buf, start, end, at, matches)
+      return
+    case COLON:
+      if ((mask & URL_CREDENTIALS) !== 0) detectUrlCredentials(buf, start, end, at, matches)
+      if ((mask & IPV6) !== 0) detectIpv6(buf, start, end, at, matches)
+      return
+    case EQUALS:
+      detectSecretParameter(buf, start, end, at, matches)
+      return
+    case CAPITAL_B:
+    case SMALL_B:
+      detectAuthorization(buf, start, end, at, mask, matches)
+      return
+    case CAPITAL_J:
+      detectJwt(buf, start, end, at, matches)
+      return
+    default:
+      atPercent(buf, start, end, at, mask, matches)
+  }
+}
+
+function atPercent(
+  buf: Uint8Array,
+  start: number,
+  end: number,
+  at: number,
+  mask: number,
+  matches: Matches,
+): void {
+  switch (percentByte(buf, at, end)) {
+    case AT:
+      if ((mask & EMAIL) !== 0) detectEmail(buf, start, end, at, matches)
+      return
+    case EQUALS:
+      if ((mask & PARAMETER) !== 0) detectSecretParameter(buf, start, end, at, matches)
+      return
+    default:
+  }
+}

@@ -1,0 +1,128 @@
+// Statements that no request brings along: the tombstone of what was given up, heartbeats, the last word at shutdown.
+// Each reaches the store before anybody acts on it.
+import type { Clock } from '../base/clock.ts'
+import { loggable } from '../base/errors.ts'
+import type { Logger } from '../base/telemetry.ts'
+import type { Store } from '../store/store.ts'
+import type { Emitted, Evidence, GiveUpReason, SigningKey, StatementRecord } from './evidence.ts'
+import { decodeRefs } from './refs.ts'
+
+interface SigningKeys {
+  signingKey(tenant: string): SigningKey | undefined
+  loadSigningKey(tenant: string, abort: AbortSignal): Promise<SigningKey>
+}
+
+export interface EvidenceDeskParts {
+  readonly evidence: Evidence
+  readonly keys: SigningKeys
+  readonly store: Pick<Store, 'append'>
+  readonly clock: Clock
+  readonly log: Logger
+}
+
+const KEY_LOAD_MS_MAX = 5_000
+const FLUSH_INTERVAL_MS = 1_000
+
+export class EvidenceDesk {
+  readonly #parts: EvidenceDeskParts
+  readonly #flushTimer: NodeJS.Timeout
+  #heartbeatTimer: NodeJS.Timeout | undefined
+  #isFlushing = false
+  #isWaiting = false
+
+  constructor(parts: EvidenceDeskParts) {
+    this.#parts = parts
+    this.#flushTimer = setInterval(() => void this.#flush(), FLUSH_INTERVAL_MS).unref()
+  }
+
+  startHeartbeats(intervalMs: number): void {
+    if (intervalMs === 0) return
+    const beat = async (): Promise<void> => {
+      const { evidence, clock, log } = this.#parts
+      try {
+        const keys = await this.#keysOf(evidence.tenants)
+        await this.#commit(evidence.heartbeat(keys, clock.nowNs()))
+      } catch (thrown) {
+        log.warn(loggable(thrown), 'heartbeat was not recorded')
+      }
+    }
+    this.#heartbeatTimer = setInterval(() => void beat(), intervalMs).unref()
+  }
+
+  /** Rejects when the tombstone is not durable; then the entry must stay where it is. */
+  async bury(refs: Uint8Array, reason: GiveUpReason): Promise<void> {
+    const { evidence, clock } = this.#parts
+    const batches = decodeRefs(refs)
+    if (batches.length === 0) return
+    const tenants = [...new Set(batches.map(({ tenant }) => tenant))]
+    const keys = await this.#keysOf(tenants)
+    const emitted = evidence.tombstone(batches, reason, keys, clock.nowNs())
+    if (emitted.missing.length > 0) throw new Error('no signing key for a tombstone')
+    await this.#commit(emitted)
+  }
+
+  /** The last statement of every stream. What cannot be signed in time is left out: a boot without a shutdown says so. */
+  async shutdown(): Promise<void> {
+    clearInterval(this.#heartbeatTimer)
+    clearInterval(this.#flushTimer)
+    const { evidence, clock, log } = this.#parts
+    try {
+      const keys = await this.#keysOf(evidence.tenants)
+      await this.#commit(evidence.shutdown(keys, clock.nowNs()))
+    } catch (thrown) {
+      log.warn(loggable(thrown), 'shutdown statement was not recorded')
+    }
+  }
+
+  /** Statements of failed commits must reach the store also when no request comes to take them along. */
+  async #flush(): Promise<void> {
+    const { evidence, clock, log } = this.#parts
+    if (evidence.pendingCount === 0 || this.#isFlushing) return
+    this.#isFlushing = true
+    try {
+      await this.#commit(evidence.flush(await this.#keysOf(evidence.tenants), clock.nowNs()))
+      if (this.#isWaiting) log.info('statements reach the store again')
+      this.#isWaiting = false
+    } catch (thrown) {
+      // Tried every second; a full disk for a night must not fill the log as well.
+      if (!this.#isWaiting) log.warn(loggable(thrown), 'statements still wait for the store')
+      this.#isWaiting = true
+    } finally {
+      this.#isFlushing = false
+    }
+  }
+
+  async #keysOf(tenants: readonly string[]): Promise<Map<string, SigningKey>> {
+    const { keys, log } = this.#parts
+    const abort = AbortSignal.timeout(KEY_LOAD_MS_MAX)
+    const found = new Map<string, SigningKey>()
+    await Promise.all(
+      tenants.map(async (tenant) => {
+        try {
+          found.set(tenant, keys.signingKey(tenant) ?? (await keys.loadSigningKey(tenant, abort)))
+        } catch (thrown) {
+          log.warn(loggable(thrown), 'no signing key for a statement')
+        }
+      }),
+    )
+    return found
+  }
+
+  async #commit({ statements }: Emitted): Promise<void> {
+    if (statements.length === 0) return
+    try {
+      await this.#parts.store.append(undefined, statements.map(toRecord)).durable
+    } catch (thrown) {
+      this.#parts.evidence.failed(statements)
+      throw thrown
+    }
+  }
+}
+
+function toRecord({ key, value }: StatementRecord): {
+  table: 'statements'
+  key: Uint8Array
+  value: Uint8Array
+} {
+  return { table: 'statements', key, value }
+}

@@ -1,0 +1,123 @@
+// What makes a chain of a tenant's signing keys: the old key signs a statement that names the new one, so that who trusts
+// the first key can follow every rotation. Format: proto/key-endorsement.md.
+import { createPublicKey, type KeyObject, sign, verify } from 'node:crypto'
+import type { KeyStatus } from '../keys/records/key-record.ts'
+import type { PublicKeyRecord } from '../keys/signing/signing-keys.ts'
+import { lengthPrefixed, utf8 } from './key-context.ts'
+
+export const ENDORSEMENT_TYPE = 'application/vnd.betrace.key-endorsement.v1'
+export const ENDORSEMENT_BYTES = 64
+
+/** What the old key says about the new one. */
+export interface Endorsement {
+  readonly tenant: string
+  readonly keyId: string
+  /** The new key, 32 bytes. */
+  readonly publicKey: Uint8Array
+  /** The old key. */
+  readonly endorsedBy: string
+  /** When the new key was made, milliseconds since the epoch. */
+  readonly createdMs: number
+}
+
+/** A key of a tenant as its verifier knows it. */
+export interface EndorsedKey {
+  readonly keyId: string
+  readonly publicKey: Uint8Array
+  readonly createdMs: number
+  readonly status: KeyStatus
+  /** Empty for a first key. */
+  readonly endorsedBy: string
+  readonly endorsement: Uint8Array
+}
+
+/**
+ * `first`: nobody vouches for it, so it must be trusted by other means. `endorsed`: a chain of good signatures leads to
+ * a first key. The others say what is wrong with the nearest bad link.
+ */
+export type EndorsementVerdict = 'first' | 'endorsed' | 'endorser_unknown' | 'endorser_revoked' | 'bad'
+
+/** An entry of a public key list, which is text, as it is judged. */
+export function endorsedKeyOf(record: PublicKeyRecord): EndorsedKey {
+  return {
+    keyId: record.keyId,
+    publicKey: Buffer.from(record.publicKey, 'base64'),
+    createdMs: Date.parse(record.createdAt),
+    status: record.status,
+    endorsedBy: record.endorsedBy ?? '',
+    endorsement: Buffer.from(record.endorsement ?? '', 'base64'),
+  }
+}
+
+// RFC 8410: a raw Ed25519 public key in a SubjectPublicKeyInfo.
+const SPKI_PREFIX = Buffer.from('302a300506032b6570032100', 'hex')
+
+/** The bytes that are signed: DSSE's PAE, so that no signature of another kind can be taken for this one. */
+export function endorsementBytes(endorsement: Endorsement): Uint8Array {
+  const created = Buffer.alloc(8)
+  created.writeBigInt64BE(BigInt(endorsement.createdMs))
+  const statement = Buffer.concat([
+    lengthPrefixed(utf8(endorsement.tenant)),
+    lengthPrefixed(utf8(endorsement.keyId)),
+    lengthPrefixed(endorsement.publicKey),
+    lengthPrefixed(utf8(endorsement.endorsedBy)),
+    created,
+  ])
+  const head = `DSSEv1 ${ENDORSEMENT_TYPE.length} ${ENDORSEMENT_TYPE} ${statement.length} `
+  return Buffer.concat([Buffer.from(head, 'latin1'), statement])
+}
+
+/** 64 bytes, by the private half of `endorsedBy`. */
+export function signEndorsement(endorsement: Endorsement, privateKey: KeyObject): Uint8Array {
+  return new Uint8Array(sign(null, endorsementBytes(endorsement), privateKey))
+}
+
+/** Whether `signature` is the endorsing key's over exactly this endorsement. */
+export function checkEndorsement(
+  endorsement: Endorsement,
+  endorserPublicKey: Uint8Array,
+  signature: Uint8Array,
+): boolean {
+  if (endorserPublicKey.length !== 32 || signature.length !== ENDORSEMENT_BYTES) return false
+  if (!Number.isSafeInteger(endorsement.createdMs)) return false
+  const der = Buffer.concat([SPKI_PREFIX, endorserPublicKey])
+  const key = createPublicKey({ key: der, format: 'der', type: 'spki' })
+  return verify(null, endorsementBytes(endorsement), key, signature)
+}
+
+/** A verdict on each key of one tenant, by key id. Follows chains of any length, and circles end as `bad`. */
+export function judgeEndorsements(
+  tenant: string,
+  keys: readonly EndorsedKey[],
+): ReadonlyMap<string, EndorsementVerdict> {
+  const byId = new Map(keys.map((key) => [key.keyId, key]))
+  const verdicts = new Map<string, EndorsementVerdict>()
+  for (const key of keys) {
+    // Down to the first key that is judged, then back up, so that a hundred rotations need no deep stack.
+    const path: EndorsedKey[] = []
+    const onPath = new Set<string>()
+    let at: EndorsedKey | undefined = key
+    while (at !== undefined && !verdicts.has(at.keyId) && !onPath.has(at.keyId)) {
+      path.push(at)
+      onPath.add(at.keyId)
+      at = byId.get(at.endorsedBy)
+    }
+    for (const each of path.reverse()) verdicts.set(each.keyId, judge(tenant, each, byId, verdicts))
+  }
+  return verdicts
+}
+
+function judge(
+  tenant: string,
+  key: EndorsedKey,
+  byId: ReadonlyMap<string, EndorsedKey>,
+  verdicts: ReadonlyMap<string, EndorsementVerdict>,
+): EndorsementVerdict {
+  if (key.endorsedBy === '') return key.endorsement.length === 0 ? 'first' : 'bad'
+  const endorser = byId.get(key.endorsedBy)
+  if (endorser === undefined) return 'endorser_unknown'
+  if (!checkEndorsement({ ...key, tenant }, endorser.publicKey, key.endorsement)) return 'bad'
+  if (endorser.status === 'REVOKED') return 'endorser_revoked'
+  const below = verdicts.get(endorser.keyId) ?? 'bad'
+  return below === 'first' ? 'endorsed' : below
+}

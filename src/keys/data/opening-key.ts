@@ -1,0 +1,90 @@
+// A data key that opens. It comes out of an announcement by way of the key service's "unwrap", and cannot seal.
+import { createDecipheriv, type KeyObject, timingSafeEqual } from 'node:crypto'
+import { type Announcement, announcementKid, parseAnnouncement } from '../../formats/announcement.ts'
+import {
+  associatedData,
+  deriveKeys,
+  doesNotOpen,
+  parseToken,
+  TAG_BYTES,
+  type TokenParts,
+} from '../../formats/sealed-value.ts'
+import { type Kms, KmsError, type WrappedKey } from '../../kms/kms.ts'
+import type { TenantSecret } from './tenant-secret.ts'
+
+export interface OpenedValue {
+  /** The encoded AnyValue. The caller's. */
+  readonly plaintext: Uint8Array
+  readonly dataClass: string
+}
+
+const EMPTY = new Uint8Array(0)
+
+export class OpeningKey {
+  readonly kid: string
+  readonly announcement: Announcement
+  readonly #key: KeyObject
+
+  private constructor(kid: string, announcement: Announcement, key: KeyObject) {
+    this.kid = kid
+    this.announcement = announcement
+    this.#key = key
+  }
+
+  /**
+   * The key that `text` announces, unwrapped as the announcement says or, after a change of master keys, as `later` says;
+   * the commitment holds either to the same key. Rejects SEALED_VALUE when the text, the wrapped key, the context, the tenant secret or
+   * the commitment is wrong, and `KmsError` when the key service could not say.
+   */
+  static async unwrap(
+    kms: Kms,
+    text: string,
+    tenantSecret: TenantSecret | undefined,
+    signal: AbortSignal,
+    later?: WrappedKey,
+  ): Promise<OpeningKey> {
+    const announcement = parseAnnouncement(text)
+    if (announcement === undefined || announcement.context.purpose !== 'pii') throw doesNotOpen()
+    if (announcement.tenantSecretId !== (tenantSecret?.id ?? '')) throw doesNotOpen()
+    const { context } = announcement
+    const { wrapped, masterKeyId } = later ?? { ...announcement, wrapped: announcement.wrappedKey }
+    const dataKey = await kms.unwrap(wrapped, masterKeyId, context, signal).catch((thrown: unknown) => {
+      const isWrongKey = thrown instanceof KmsError && thrown.kmsClass === 'invalid_ciphertext'
+      throw isWrongKey ? doesNotOpen(thrown) : thrown
+    })
+    const { key, commitment } = deriveKeys(dataKey, context, tenantSecret?.bytes)
+    dataKey.fill(0)
+    if (!timingSafeEqual(commitment, announcement.commitment)) throw doesNotOpen()
+    return new OpeningKey(announcementKid(text), announcement, key)
+  }
+
+  /** Opens one whole token. Throws SEALED_VALUE, always the same, when it does not open. */
+  open(token: string, attributeKey: string, traceId?: Uint8Array): OpenedValue {
+    const parts = parseToken(token)
+    if (parts === undefined || parts.kid !== this.kid) throw doesNotOpen()
+    const { classes, context, traceBound } = this.announcement
+    for (const dataClass of classes) {
+      if (traceBound && traceId !== undefined) {
+        const bound = this.#decrypt(parts, associatedData(context.tenantId, dataClass, attributeKey, traceId))
+        if (bound !== undefined) return { plaintext: bound, dataClass }
+      }
+      const plaintext = this.#decrypt(parts, associatedData(context.tenantId, dataClass, attributeKey, EMPTY))
+      if (plaintext !== undefined) return { plaintext, dataClass }
+    }
+    throw doesNotOpen()
+  }
+
+  #decrypt(parts: TokenParts, data: Uint8Array): Uint8Array | undefined {
+    const decipher = createDecipheriv('aes-256-gcm', this.#key, parts.nonce, { authTagLength: TAG_BYTES })
+    decipher.setAAD(data)
+    decipher.setAuthTag(parts.tag)
+    const plaintext = decipher.update(parts.ciphertext)
+    try {
+      decipher.final()
+      return plaintext
+    } catch {
+      plaintext.fill(0)
+      return undefined
+    }
+  }
+}

@@ -1,0 +1,137 @@
+// A key service in the process, for development: master keys in files of mode 0600. It makes the sidecar run with nothing
+// around it, and protects only against who cannot read those files.
+import { createCipheriv, createDecipheriv, randomBytes } from 'node:crypto'
+import { SidecarError } from '../../base/errors.ts'
+import type { Logger } from '../../base/telemetry.ts'
+import { type KmsContext, serialiseContext } from '../../formats/key-context.ts'
+import { type GeneratedDataKey, type Kms, type KmsDescription, KmsError, type WrappedKey } from '../kms.ts'
+import { checkWrappable } from '../random-key.ts'
+import { refuseFirst } from '../setting-problem.ts'
+import { type LocalMasterKeySettings, type MasterKey, openMasterKeys } from './master-keys.ts'
+import { localSettingProblems } from './settings.ts'
+
+export { checkLocalFiles } from './master-keys.ts'
+
+export interface LocalKmsOptions extends LocalMasterKeySettings {
+  /** With NODE_ENV=production the service refuses to start unless this is true. */
+  readonly allowInProduction: boolean
+  readonly nodeEnv: string | undefined
+  readonly log: Logger
+}
+
+const AAD_LABEL = 'betrace/local-kms/v1\0'
+const VERSION = 1
+const NONCE_BYTES = 12
+const TAG_BYTES = 16
+const HEADER_BYTES = 1 + NONCE_BYTES
+
+/** Opens or makes the key files. Throws CONFIG with one line that names the setting. */
+export async function openLocalKms(options: LocalKmsOptions): Promise<Kms> {
+  refuseInProduction(options)
+  options.log.info('Initializing KMS provider: local')
+  refuseFirst(localSettingProblems(options))
+  const { fallback, ofTenants } = await openMasterKeys(options)
+  options.log.warn('Using LocalKmsAdapter - NOT FOR PRODUCTION USE')
+  return new LocalKms(fallback, ofTenants)
+}
+
+/** Throws CONFIG. */
+export function refuseInProduction({
+  nodeEnv,
+  allowInProduction,
+}: Pick<LocalKmsOptions, 'nodeEnv' | 'allowInProduction'>): void {
+  if (nodeEnv !== 'production' || allowInProduction) return
+  throw new SidecarError(
+    'CONFIG',
+    'kms.provider: local is refused when NODE_ENV=production; choose aws, vault, gcp or azure, or set kms.local.allow_in_production: true',
+  )
+}
+
+class LocalKms implements Kms {
+  readonly provider = 'local'
+  readonly masterKeyId: string
+  readonly #fallback: MasterKey
+  readonly #ofTenants: ReadonlyMap<string, MasterKey>
+  readonly #byId = new Map<string, MasterKey>()
+
+  constructor(fallback: MasterKey, ofTenants: ReadonlyMap<string, MasterKey>) {
+    this.masterKeyId = fallback.id
+    this.#fallback = fallback
+    this.#ofTenants = ofTenants
+    for (const master of [fallback, ...ofTenants.values()]) this.#byId.set(master.id, master)
+  }
+
+  masterKeyOf(tenantId: string): string {
+    return (this.#ofTenants.get(tenantId) ?? this.#fallback).id
+  }
+
+  async generateDataKey(context: KmsContext, signal: AbortSignal): Promise<GeneratedDataKey> {
+    checkAbort(signal, 'generate_data_key')
+    const plaintext = randomBytes(32)
+    return { plaintext, ...this.#wrap(plaintext, context) }
+  }
+
+  async wrap(plaintext: Uint8Array, context: KmsContext, signal: AbortSignal): Promise<WrappedKey> {
+    checkAbort(signal, 'encrypt')
+    checkWrappable(plaintext)
+    return this.#wrap(plaintext, context)
+  }
+
+  async unwrap(
+    wrapped: Uint8Array,
+    masterKeyId: string,
+    context: KmsContext,
+    signal: AbortSignal,
+  ): Promise<Uint8Array> {
+    checkAbort(signal, 'decrypt')
+    const master = this.#byId.get(masterKeyId)
+    if (master === undefined) {
+      throw new KmsError('key_not_found', 'decrypt', 'no local key file holds this master key')
+    }
+    if (wrapped.length <= HEADER_BYTES + TAG_BYTES || wrapped[0] !== VERSION) throw invalidCiphertext()
+    const nonce = wrapped.subarray(1, HEADER_BYTES)
+    const decipher = createDecipheriv('aes-256-gcm', master.key, nonce, { authTagLength: TAG_BYTES })
+    decipher.setAAD(associatedData(context))
+    decipher.setAuthTag(wrapped.subarray(wrapped.length - TAG_BYTES))
+    const plaintext = decipher.update(wrapped.subarray(HEADER_BYTES, wrapped.length - TAG_BYTES))
+    try {
+      decipher.final()
+    } catch {
+      plaintext.fill(0)
+      throw invalidCiphertext()
+    }
+    return plaintext
+  }
+
+  async describe(signal: AbortSignal): Promise<KmsDescription> {
+    checkAbort(signal, 'describe_key')
+    return { enabled: true, masterKeyId: this.masterKeyId }
+  }
+
+  async close(): Promise<void> {}
+
+  // A random nonce, since several processes may share the file: good for 2^32 wraps under one master key.
+  #wrap(plaintext: Uint8Array, context: KmsContext): WrappedKey {
+    const master = this.#ofTenants.get(context.tenantId) ?? this.#fallback
+    const nonce = randomBytes(NONCE_BYTES)
+    const cipher = createCipheriv('aes-256-gcm', master.key, nonce)
+    cipher.setAAD(associatedData(context))
+    const ciphertext = cipher.update(plaintext)
+    cipher.final()
+    const wrapped = Buffer.concat([Buffer.of(VERSION), nonce, ciphertext, cipher.getAuthTag()])
+    return { wrapped, masterKeyId: master.id }
+  }
+}
+
+function associatedData(context: KmsContext): Uint8Array {
+  return Buffer.concat([Buffer.from(AAD_LABEL), serialiseContext(context)])
+}
+
+function invalidCiphertext(): KmsError {
+  return new KmsError('invalid_ciphertext', 'decrypt', 'wrapped key or context is not what was wrapped')
+}
+
+function checkAbort(signal: AbortSignal, operation: string): void {
+  if (signal.aborted)
+    throw new KmsError('timeout', operation, 'gave up before the call', { cause: signal.reason })
+}

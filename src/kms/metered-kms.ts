@@ -1,0 +1,155 @@
+// A key service whose calls are bounded in time and counted, and whose failures are logged, once each, where they happen.
+import type { Clock } from '../base/clock.ts'
+import { Counter, type Logger, type Registry } from '../base/telemetry.ts'
+import type { KmsContext } from '../formats/key-context.ts'
+import type { KeysMetrics } from '../keys/metrics.ts'
+import { boundedCall } from './bounded-call.ts'
+import { BreakerOpenError } from './breaker.ts'
+import { CallHistory, type CallKind } from './call-history.ts'
+import {
+  asKmsError,
+  type GeneratedDataKey,
+  type Kms,
+  type KmsDescription,
+  KmsError,
+  type WrappedKey,
+} from './kms.ts'
+
+/** Where calls are counted. */
+export type KmsCallMetrics = Pick<KeysMetrics, 'request' | 'error'>
+
+export interface MeteredKmsParts {
+  readonly kms: Kms
+  readonly metrics: KmsCallMetrics
+  readonly log: Logger
+  readonly clock: Clock
+  /** A call that has not settled by then has failed, whatever the provider does. */
+  readonly requestMsMax: number
+  /** What strangers sent is asked about: a refusal of it is an answer, and no failure of the service or of ours. */
+  readonly isOfStrangers?: boolean
+}
+
+export class MeteredKms implements Kms {
+  readonly #kms: Kms
+  readonly #parts: MeteredKmsParts
+  readonly history = new CallHistory()
+  readonly sign?: NonNullable<Kms['sign']>
+  readonly publicKey?: NonNullable<Kms['publicKey']>
+
+  constructor(parts: MeteredKmsParts) {
+    this.#kms = parts.kms
+    this.#parts = parts
+    const { kms } = parts
+    if (kms.sign) {
+      const sign = kms.sign.bind(kms)
+      this.sign = (message, keyId, signal) =>
+        this.#call('sign', undefined, signal, (signal) => sign(message, keyId, signal))
+    }
+    if (kms.publicKey) {
+      const publicKey = kms.publicKey.bind(kms)
+      this.publicKey = (keyId, signal) =>
+        this.#call('get_public_key', undefined, signal, (signal) => publicKey(keyId, signal))
+    }
+  }
+
+  get provider(): string {
+    return this.#kms.provider
+  }
+
+  get masterKeyId(): string {
+    return this.#kms.masterKeyId
+  }
+
+  masterKeyOf(tenantId: string): string {
+    return this.#kms.masterKeyOf?.(tenantId) ?? this.masterKeyId
+  }
+
+  canonicalKeyId(masterKeyId: string): string {
+    return this.#kms.canonicalKeyId?.(masterKeyId) ?? masterKeyId
+  }
+
+  generateDataKey(context: KmsContext, signal: AbortSignal): Promise<GeneratedDataKey> {
+    return this.#call('generate_data_key', context, signal, (signal) =>
+      this.#kms.generateDataKey(context, signal),
+    )
+  }
+
+  wrap(plaintext: Uint8Array, context: KmsContext, signal: AbortSignal): Promise<WrappedKey> {
+    return this.#call('encrypt', context, signal, (signal) => this.#kms.wrap(plaintext, context, signal))
+  }
+
+  unwrap(
+    wrapped: Uint8Array,
+    masterKeyId: string,
+    context: KmsContext,
+    signal: AbortSignal,
+  ): Promise<Uint8Array> {
+    return this.#call('decrypt', context, signal, (signal) =>
+      this.#kms.unwrap(wrapped, masterKeyId, context, signal),
+    )
+  }
+
+  /** Rejects `key_disabled` also where the service describes such a key without complaint. */
+  describe(signal: AbortSignal): Promise<KmsDescription> {
+    return this.#call('describe_key', undefined, signal, async (signal) => {
+      const description = await this.#kms.describe(signal)
+      if (!description.enabled)
+        throw new KmsError('key_disabled', 'describe_key', 'the master key is disabled')
+      return description
+    })
+  }
+
+  close(): Promise<void> {
+    return this.#kms.close()
+  }
+
+  async #call<T>(
+    operation: string,
+    context: KmsContext | undefined,
+    signal: AbortSignal,
+    call: (signal: AbortSignal) => Promise<T>,
+  ): Promise<T> {
+    const { metrics, requestMsMax, clock } = this.#parts
+    try {
+      const result = await boundedCall(operation, requestMsMax, signal, call)
+      metrics.request(operation)
+      this.history.succeeded(this.#kindOf(operation, context), clock.monotonicMs())
+      return result
+    } catch (thrown) {
+      // An open breaker's rejection is no call: the service was not asked, and what it said last stands.
+      if (thrown instanceof BreakerOpenError) throw thrown
+      metrics.request(operation)
+      throw this.#failed(operation, context, thrown)
+    }
+  }
+
+  #kindOf(operation: string, context: KmsContext | undefined): CallKind {
+    const isOfOne = context !== undefined && this.masterKeyOf(context.tenantId) !== this.masterKeyId
+    return { operation, purpose: context?.purpose, isOfOne }
+  }
+
+  #failed(operation: string, context: KmsContext | undefined, thrown: unknown): KmsError {
+    const { metrics, log, clock } = this.#parts
+    const error = asKmsError(thrown, operation)
+    if (this.#parts.isOfStrangers && !error.isRetryable) {
+      log.debug({ operation, error: error.kmsClass }, error.logText)
+      return error
+    }
+    this.history.failed({ ...this.#kindOf(operation, context), error, atMs: clock.nowMs() })
+    metrics.error(operation, error.kmsClass)
+    log.error({ operation, error: error.kmsClass, runbook: error.runbook }, error.logText)
+    return error
+  }
+}
+
+/** The call counters that `Keys` registered, for who else calls the key service. They count nothing before there are any. */
+export function registeredCallMetrics(registry: Registry): KmsCallMetrics {
+  const increment = (name: string, labels: Readonly<Record<string, string>>): void => {
+    const counter = registry.getSingleMetric(name)
+    if (counter instanceof Counter) counter.inc(labels)
+  }
+  return {
+    request: (operation) => increment('kms_requests_total', { operation }),
+    error: (operation, error) => increment('kms_errors_total', { operation, error }),
+  }
+}

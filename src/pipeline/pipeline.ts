@@ -1,0 +1,193 @@
+// One Export request, top to bottom. The awaits are only where a request truly waits: for a key that is not at hand,
+// for room in the queue, and for its bytes to be durable. What stands between two awaits is synchronous, so the order
+// of statements in a stream is the order in which they reach the store.
+//
+//   body ─ tenants ─ announcements ⟂ known? ─ redact ⟂ key? ─ room? ⟂ ─ sign ⟂ key? ─ deliver ⟂ ─ OK
+import type { Clock } from '../base/clock.ts'
+import { asSidecarError, SidecarError } from '../base/errors.ts'
+import { ITEMS_PER_REQUEST_MAX } from '../base/limits.ts'
+import type { SigningKey } from '../evidence/evidence.ts'
+import type { TenantKeys } from '../redaction/tenant-keys.ts'
+import type { Signal } from '../wire/otlp.ts'
+import type { ItemAccounts, OpenAccount } from './accounts.ts'
+import type { Confirmation, Delivery, NewRecord } from './delivery.ts'
+import type { PipelineMetrics } from './metrics.ts'
+import type { KeyDesk, KeyWait } from './request-keys.ts'
+
+/** One Export call, as a receiver hands it on. */
+export interface ExportRequest {
+  readonly signal: Signal
+  /** Encoded Export…ServiceRequest, decompressed. The pipeline's from here on; the receiver keeps no reference. */
+  readonly body: Uint8Array
+  /** What the transport says of the tenant (header, metadata, certificate); `undefined` when it says nothing. */
+  readonly tenant: string | undefined
+  /** The client's deadline on `clock.monotonicMs()`, capped by the wait limit. */
+  readonly deadlineMs: number
+  /** Aborts when the client goes away. */
+  readonly abort: AbortSignal
+}
+
+/** OK, with what OTLP's partial_success says: zero and empty leave it unset. */
+export interface ExportAccepted {
+  /** Spans, log records or data points in the request. */
+  readonly itemCount: number
+  readonly rejectedItems: number
+  readonly message: string
+}
+
+/** Resolves only when OK may be said; rejects with a SidecarError otherwise. */
+export type Accept = (request: ExportRequest) => Promise<ExportAccepted>
+
+/** A request after redaction. `missing` not empty: the body must not be used; load those keys and ask again. */
+export interface Redacted {
+  readonly body: Uint8Array
+  readonly itemCount: number
+  readonly missing: readonly { readonly tenant: string; readonly key: 'encryption' | 'pseudonym' }[]
+}
+
+/** A request with its evidence. `missing`: tenants whose signing key is needed first; no state has moved then. */
+export interface Signed {
+  readonly body: Uint8Array
+  readonly statements: readonly NewRecord[]
+  readonly refs: Uint8Array
+  readonly missing: readonly string[]
+}
+
+export interface PipelineParts {
+  readonly clock: Clock
+  readonly desk: KeyDesk
+  readonly delivery: Delivery
+  readonly accounts: ItemAccounts
+  readonly metrics: PipelineMetrics
+  /** Looks at what a request brings along from other sidecars; a promise only when the key service has to be asked. */
+  readonly prepare: (request: ExportRequest, wait: KeyWait) => Promise<void> | void
+  /** The tenant of each resource group, in order. Throws TENANT_DENIED or MALFORMED. */
+  readonly tenantsOf: (request: ExportRequest) => readonly string[]
+  /** Spans, log records or data points. Throws MALFORMED. */
+  readonly countItems: (signal: Signal, body: Uint8Array) => number
+  readonly redact: (signal: Signal, body: Uint8Array, keys: readonly TenantKeys[]) => Redacted
+  readonly sign: (
+    signal: Signal,
+    body: Uint8Array,
+    tenants: readonly string[],
+    keys: ReadonlyMap<string, SigningKey>,
+  ) => Signed
+}
+
+/** A larger body is counted before it is redacted: a scan, some 2 % of the work. SDKs' and most Collectors' are smaller. */
+const COUNTED_BYTES_MIN = 4 * 1024 * 1024
+const EMPTY_ACCEPTED: ExportAccepted = { itemCount: 0, rejectedItems: 0, message: '' }
+
+export class Pipeline {
+  readonly #parts: PipelineParts
+  #underWayCount = 0
+
+  constructor(parts: PipelineParts) {
+    this.#parts = parts
+  }
+
+  /** Requests between their arrival and their answer. */
+  get underWayCount(): number {
+    return this.#underWayCount
+  }
+
+  /** The way in for one transport; `onItems` hears how many items were accepted or refused, once that is known. */
+  acceptFrom(onItems: (outcome: 'accepted' | 'refused', signal: Signal, itemCount: number) => void): Accept {
+    return (request) => this.#accept(request, onItems)
+  }
+
+  async #accept(
+    request: ExportRequest,
+    onItems: (outcome: 'accepted' | 'refused', signal: Signal, itemCount: number) => void,
+  ): Promise<ExportAccepted> {
+    if (request.body.length === 0) return EMPTY_ACCEPTED
+    const { accounts, clock, desk, metrics } = this.#parts
+    const { signal } = request
+    const startedMs = clock.monotonicMs()
+    const entry = accounts.open(signal)
+    this.#underWayCount++
+    try {
+      this.#boundItems(request, entry)
+      const tenants = this.#parts.tenantsOf(request)
+      const wait = desk.open(request)
+      const preparing = this.#parts.prepare(request, wait)
+      if (preparing) await preparing
+      const redacted = await this.#redact(request, tenants, wait, entry)
+      const { itemCount } = redacted
+      const confirmation = itemCount > 0 ? await this.#signAndDeliver(request, tenants, redacted) : undefined
+      entry.delivered()
+      if (confirmation) await confirmation()
+      onItems('accepted', signal, itemCount)
+      return { itemCount, rejectedItems: 0, message: '' }
+    } catch (thrown) {
+      const error = asSidecarError(thrown)
+      onItems('refused', signal, entry.rejected(error.code))
+      throw error
+    } finally {
+      this.#underWayCount--
+      metrics.observe('request', clock.monotonicMs() - startedMs)
+    }
+  }
+
+  /** Before anything is made of a large request. A count is a scan, so the usual ones are counted on the way. */
+  #boundItems({ signal, body }: ExportRequest, entry: OpenAccount): void {
+    if (body.length <= COUNTED_BYTES_MIN) return
+    const itemCount = this.#parts.countItems(signal, body)
+    if (itemCount <= ITEMS_PER_REQUEST_MAX) return
+    entry.accepted(itemCount)
+    throw tooManyItems()
+  }
+
+  /** Redacts, fetching what keys it turns out to need. The keys at hand are looked up again after every wait. */
+  async #redact(
+    request: ExportRequest,
+    tenants: readonly string[],
+    wait: KeyWait,
+    entry: OpenAccount,
+  ): Promise<Redacted> {
+    const { redact, clock, metrics } = this.#parts
+    for (let isFirst = true; ; isFirst = false) {
+      const startedMs = clock.monotonicMs()
+      const redacted = redact(request.signal, request.body, wait.tenantKeys(tenants))
+      metrics.observe('redact', clock.monotonicMs() - startedMs)
+      // From here on the items are known, also when the request is refused for want of a key.
+      if (isFirst) entry.accepted(redacted.itemCount)
+      if (redacted.itemCount > ITEMS_PER_REQUEST_MAX) throw tooManyItems()
+      if (redacted.missing.length === 0) return redacted
+      await wait.load(redacted.missing)
+    }
+  }
+
+  async #signAndDeliver(
+    request: ExportRequest,
+    tenants: readonly string[],
+    redacted: Redacted,
+  ): Promise<Confirmation | undefined> {
+    const { desk, sign, delivery, clock, metrics } = this.#parts
+    const wait = desk.open(request)
+    for (;;) {
+      await delivery.room(redacted.body.length, request)
+      const startedMs = clock.monotonicMs()
+      const signed = sign(request.signal, redacted.body, tenants, wait.signingKeys(tenants))
+      if (signed.missing.length > 0) {
+        await wait.loadSigning(signed.missing)
+        continue
+      }
+      metrics.observe('sign', clock.monotonicMs() - startedMs)
+      const { signal } = request
+      const { itemCount } = redacted
+      const confirmation = await delivery.deliver(
+        { signal, itemCount, acceptedAtMs: clock.nowMs(), body: signed.body, refs: signed.refs },
+        signed.statements,
+      )
+      metrics.observe('deliver', clock.monotonicMs() - startedMs)
+      return confirmation
+    }
+  }
+}
+
+const tooManyItems = (): SidecarError =>
+  new SidecarError(
+    'TOO_LARGE',
+    `more than ${ITEMS_PER_REQUEST_MAX} spans, log records or data points in one request`,
+  )

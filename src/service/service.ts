@@ -1,0 +1,239 @@
+// The whole process, put together and taken apart. Start goes against the flow (store, keys, next hops, pipeline, ways
+// in), so that nothing is accepted before everything behind it stands; stop goes with the flow.
+import type { FastifyInstance } from 'fastify'
+import { listenAdmin } from '../admin/listen.ts'
+import { createProbes, KmsProbe, type ProbedParts } from '../admin/probes.ts'
+import { createAdmin } from '../admin/server.ts'
+import { createSpanVerifier } from '../admin/span-verifier.ts'
+import { type Clock, systemClock } from '../base/clock.ts'
+import type { Telemetry } from '../base/telemetry.ts'
+import { VERSION } from '../base/version.ts'
+import type { SidecarConfig } from '../config/schema.ts'
+import { EvidenceDesk } from '../evidence/statement-emitter.ts'
+import type { Keys } from '../keys/keys.ts'
+import type { KeyRecordKind, KeyStore } from '../keys/records/keystore.ts'
+import { MemoryKeyStore } from '../keys/records/memory-key-store.ts'
+import type { Rotation } from '../keys/rotation/rotation.ts'
+import { ItemAccounts } from '../pipeline/accounts.ts'
+import { PipelineMetrics } from '../pipeline/metrics.ts'
+import { Pipeline } from '../pipeline/pipeline.ts'
+import { KeyDesk } from '../pipeline/request-keys.ts'
+import { TenantResolver, tenantDefaults } from '../pipeline/tenant.ts'
+import { createTenantFinder } from '../pipeline/tenant-finder.ts'
+import { waitingRoom } from '../pipeline/waiting-room.ts'
+import type { BoundAddress } from '../receivers/listener.ts'
+import type { Transport } from '../receivers/metrics.ts'
+import { storeKeyStore } from '../store/key-store.ts'
+import type { Store } from '../store/store.ts'
+import { countItems } from '../wire/item-count.ts'
+import type { Closers } from './closers.ts'
+import type { Exporting } from './exporting.ts'
+import { checkRecords, type Keyring, openKeyring } from './keyring.ts'
+import { type openKms, requestMsMax } from './kms.ts'
+import { createReceiving, type Receiving } from './receiving.ts'
+import { openStore } from './storing.ts'
+import { createWayOut } from './way-out.ts'
+
+export interface Surroundings extends Telemetry {
+  readonly env: Readonly<Record<string, string | undefined>>
+  readonly clock?: Clock
+  /** Opens the key service instead of the configured provider; tests make it fail. */
+  readonly openKms?: typeof openKms
+}
+
+/** Where everything listens, for logs and tests. */
+export interface Addresses {
+  readonly receivers: ReadonlyMap<Transport, BoundAddress>
+  readonly admin: BoundAddress
+}
+
+interface Parts {
+  readonly store: Store | undefined
+  readonly keys: Keys
+  readonly rotation: Rotation
+  readonly exporting: Exporting
+  readonly evidenceDesk: EvidenceDesk | undefined
+  readonly pipeline: Pipeline
+  readonly receiving: Receiving
+  readonly admin: FastifyInstance
+}
+
+const RECEIVERS_GRACE_SHARE = 0.4
+
+export class Service {
+  readonly addresses: Addresses
+  readonly #parts: Parts
+  readonly #shutdownMsMax: number
+  readonly #clock: Clock
+  readonly #state: { isAccepting: boolean }
+  #stopped: Promise<boolean> | undefined
+
+  /** Starts everything or nothing: what was started before a failure is closed again. Rejects with a SidecarError. */
+  static async start(config: SidecarConfig, surroundings: Surroundings): Promise<Service> {
+    const closers: Closers = []
+    try {
+      return await assemble(config, surroundings, closers)
+    } catch (thrown) {
+      for (const close of closers.reverse()) await close().catch(() => undefined)
+      throw thrown
+    }
+  }
+
+  constructor(
+    parts: Parts,
+    addresses: Addresses,
+    state: { isAccepting: boolean },
+    shutdownMsMax: number,
+    clock: Clock,
+  ) {
+    this.#parts = parts
+    this.addresses = addresses
+    this.#state = state
+    this.#shutdownMsMax = shutdownMsMax
+    this.#clock = clock
+  }
+
+  /** Stops accepting, finishes, flushes, closes, within the configured time. True when the queue is empty. */
+  stop(): Promise<boolean> {
+    this.#stopped ??= this.#stop()
+    return this.#stopped
+  }
+
+  async #stop(): Promise<boolean> {
+    const { store, keys, rotation, exporting, evidenceDesk, receiving, admin } = this.#parts
+    const deadlineMs = this.#clock.monotonicMs() + this.#shutdownMsMax
+    const leftMs = (): number => Math.max(0, deadlineMs - this.#clock.monotonicMs())
+    this.#state.isAccepting = false
+    await receiving.stopAccepting()
+    await Promise.all([receiving.close(leftMs() * RECEIVERS_GRACE_SHARE), rotation.stop()])
+    await evidenceDesk?.shutdown()
+    const isEmpty = await exporting.stop(leftMs())
+    // Keys before the store: what still reads their records stops first.
+    await keys.close()
+    await store?.close()
+    await admin.close()
+    return isEmpty
+  }
+}
+
+async function assemble(
+  config: SidecarConfig,
+  surroundings: Surroundings,
+  closers: Closers,
+): Promise<Service> {
+  const { log, registry } = surroundings
+  const clock = surroundings.clock ?? systemClock
+  const around = { log, registry, clock }
+  const startedAtMs = clock.monotonicMs()
+
+  const accounts = new ItemAccounts(registry)
+  const store = await openStore(config, accounts, around)
+  if (store) closers.push(() => store.close())
+  const keyStore = openKeyStore(store, log)
+  const keyring = await openKeyring(config, { store, keyStore }, { ...surroundings, clock }, closers)
+  const { keys, rotation, trust, processors } = keyring
+
+  const { evidence } = processors
+  const evidenceDesk = evidence && store && new EvidenceDesk({ evidence, keys, store, clock, log })
+  const { exporting, delivery } = createWayOut(config, store, accounts, evidenceDesk, processors, around)
+  await exporting.start()
+  closers.push(() => exporting.stop(0))
+  evidenceDesk?.startHeartbeats(processors.signing?.heartbeatIntervalMs ?? 0)
+
+  const tenants = createTenantResolver(config)
+  const pipeline = new Pipeline({
+    clock,
+    accounts,
+    delivery,
+    metrics: new PipelineMetrics(registry),
+    desk: new KeyDesk({ keys, clock, onKmsFailure: processors.onKmsFailure, startWaiting: waitingRoom() }),
+    prepare: ({ signal, body }, wait) => trust.learn(signal, body, wait),
+    tenantsOf: createTenantFinder(tenants),
+    countItems,
+    redact: processors.redact,
+    sign: processors.sign,
+  })
+  const receiving = createReceiving(config, pipeline, tenants, around)
+  closers.push(() => receiving.close(0))
+
+  const state = { isAccepting: false }
+  const kmsProbe = new KmsProbe(keys, clock)
+  const admin = openAdmin(config, keyring, {
+    ...around,
+    kms: kmsProbe,
+    // Who may see values leaves a signed trace, or sees none.
+    acceptAudit: evidence && pipeline.acceptFrom(() => undefined),
+    store,
+    exporterHealth: () => exporting.health(),
+    isAccepting: () => state.isAccepting,
+    startedAtMs,
+  })
+  closers.push(() => admin.close())
+  const adminAddress = await listenAdmin(admin, config.service.admin.endpoint)
+  const receivers = await receiving.start()
+  state.isAccepting = true
+  const addresses = { receivers, admin: adminAddress }
+  logAddresses(addresses, log)
+  void kmsProbe.check()
+  void checkRecords(keys, log)
+  rotation.start()
+  const parts = { store, keys, rotation, exporting, evidenceDesk, pipeline, receiving, admin }
+  return new Service(parts, addresses, state, config.service.limits.shutdownMsMax, clock)
+}
+
+function openKeyStore(store: Store | undefined, log: Telemetry['log']): KeyStore {
+  if (store) return storeKeyStore<KeyRecordKind>(store)
+  log.warn('Storage is off: signing and pseudonym keys last until the process ends')
+  return new MemoryKeyStore()
+}
+
+function createTenantResolver({ tenants }: SidecarConfig): TenantResolver {
+  const { header = '', resourceAttribute = '' } = tenants
+  return new TenantResolver({ ...tenantDefaults, ...tenants, header, resourceAttribute })
+}
+
+type AdminParts = Pick<
+  ProbedParts,
+  | 'clock'
+  | 'log'
+  | 'registry'
+  | 'kms'
+  | 'store'
+  | 'acceptAudit'
+  | 'exporterHealth'
+  | 'isAccepting'
+  | 'startedAtMs'
+>
+
+/** Not listening yet. */
+function openAdmin(
+  config: SidecarConfig,
+  { kms, keys, keyStore, rotation, processors, knownKeys, macKeys }: Keyring,
+  parts: AdminParts,
+): FastifyInstance {
+  const probes = createProbes({
+    ...parts,
+    keys,
+    guardedKms: kms,
+    keyStore,
+    rotation,
+    defaultTenant: config.tenants.default,
+    requestMsMax: requestMsMax(config.kms.request),
+    cacheSizeMax: config.kms.cache.sizeMax,
+    version: VERSION,
+  })
+  const { log, registry } = parts
+  const verifySpan = createSpanVerifier({
+    keys: knownKeys,
+    macKeys,
+    expected: processors.signing?.select,
+    coverage: processors.evidence?.policy.coverage,
+  })
+  return createAdmin(config.service.admin, { ...probes, log, registry, verifySpan })
+}
+
+function logAddresses({ receivers, admin }: Addresses, log: Telemetry['log']): void {
+  for (const [transport, { host, port }] of receivers)
+    log.info({ transport, host, port }, `Receiving OTLP by ${transport} on ${host}:${port}`)
+  log.info({ ...admin }, `Health, metrics and admin on ${admin.host}:${admin.port}`)
+}
