@@ -3,7 +3,11 @@
 //
 //   loaded ──────────── refreshAt ───── expires ───────── staleUntil
 //   served              served, and     served only while  never served
-//                       loaded anew     loading fails
+//                       loaded anew     loading fails, or
+//                                       hangs
+//
+// A load that has not answered for a moment counts as failing for that question: while a service hangs, whoever asks would
+// else wait as long as it does, though what would serve after the failure is at hand.
 //
 // Evicting drops references and never wipes: values hold KeyObjects, whose bytes are not in our memory, and whoever still
 // seals with an evicted key must not find it zeroed. See docs/decisions/key-zeroing.md.
@@ -50,6 +54,13 @@ interface Entry<V> {
   failed: 'not' | 'unreachable' | 'refused'
 }
 
+interface Flight<V> {
+  /** The loaded value; or the old one, once the load has failed and that still serves. */
+  readonly loaded: Promise<V>
+  /** The same, or sooner an old value that serves since the load takes too long. */
+  readonly answer: Promise<V>
+}
+
 interface Failure {
   readonly error: SidecarError
   readonly retryAtMs: number
@@ -57,6 +68,8 @@ interface Failure {
 }
 
 const FAILURE_MS_MIN = 500
+/** Twice the slowest load that alarms nobody: who holds a key in its grace waits no longer for the next. */
+const STALE_PATIENCE_MS = 200
 /** Asking an open breaker costs no call, and an operator may close it at any moment. */
 const TURNED_AWAY_MS_MAX = 250
 const REFRESH_SHARE_MIN = 0.75
@@ -65,7 +78,7 @@ const REFRESH_SHARE_JITTER = 0.15
 export class KeyCache<V> {
   readonly #options: KeyCacheOptions<V>
   readonly #entries: LRUCache<string, Entry<V>>
-  readonly #flights = new Map<string, Promise<V>>()
+  readonly #flights = new Map<string, Flight<V>>()
   readonly #failures: LRUCache<string, Failure>
   /** Why the entry that is being deleted leaves; lru-cache only says that it does. */
   #leaving: EvictionCause = 'flushed'
@@ -103,10 +116,10 @@ export class KeyCache<V> {
     const atHand = this.get(tenant)
     if (atHand !== undefined) return atHand
     const flight = this.#flights.get(tenant)
-    if (flight !== undefined) return settledOrAborted(flight, signal, gaveUp)
+    if (flight !== undefined) return settledOrAborted(flight.answer, signal, gaveUp)
     const failure = this.#failures.get(tenant)
     if (failure !== undefined && this.#options.clock.monotonicMs() < failure.retryAtMs) throw failure.error
-    return settledOrAborted(this.#start(tenant), signal, gaveUp)
+    return settledOrAborted(this.#start(tenant).answer, signal, gaveUp)
   }
 
   /** Whether an entry stands, young or old. Does not count as a use. */
@@ -120,7 +133,8 @@ export class KeyCache<V> {
    */
   async renew(tenant: string, signal: AbortSignal): Promise<V> {
     const before = this.#entries.peek(tenant)?.value
-    const value = await settledOrAborted(this.#flights.get(tenant) ?? this.#start(tenant), signal, gaveUp)
+    const { loaded } = this.#flights.get(tenant) ?? this.#start(tenant)
+    const value = await settledOrAborted(loaded, signal, gaveUp)
     if (value === before) throw this.#failures.get(tenant)?.error ?? gaveUp()
     return value
   }
@@ -173,11 +187,10 @@ export class KeyCache<V> {
       this.#drop(tenant)
       return undefined
     }
-    if (this.#options.isSpent?.(entry.value) === true) return undefined
-    if (nowMs >= entry.expiresAtMs && entry.failed !== 'unreachable') return undefined
+    if (!this.#servesInOutage(entry, nowMs)) return undefined
     const failure = this.#failures.get(tenant)
     if (!this.#flights.has(tenant) && (failure === undefined || nowMs >= failure.retryAtMs)) {
-      this.#start(tenant).catch(() => {}) // recorded as a failure; nobody waits for it
+      this.#start(tenant)
     }
     return entry.value
   }
@@ -187,13 +200,36 @@ export class KeyCache<V> {
     this.#entries.delete(tenant)
   }
 
-  #start(tenant: string): Promise<V> {
-    const flight: Promise<V> = this.#loadOnce(tenant).then(
-      (value) => this.#landed(tenant, flight, value),
-      (thrown: unknown) => this.#failed(tenant, flight, asSidecarError(thrown)),
-    )
+  #start(tenant: string): Flight<V> {
+    const late = Promise.withResolvers<V>()
+    const timer = setTimeout(() => this.#serveStale(tenant, flight, late.resolve), STALE_PATIENCE_MS)
+    const loaded: Promise<V> = this.#loadOnce(tenant)
+      .finally(() => clearTimeout(timer))
+      .then(
+        (value) => this.#landed(tenant, flight, value),
+        (thrown: unknown) => this.#failed(tenant, flight, asSidecarError(thrown)),
+      )
+    const flight: Flight<V> = { loaded, answer: Promise.race([loaded, late.promise]) }
+    // A failure is recorded where it happens; nobody need wait for either.
+    loaded.catch(() => {})
+    flight.answer.catch(() => {})
     this.#flights.set(tenant, flight)
     return flight
+  }
+
+  /** The load hangs: what may serve in an outage serves from now on, also to who waits already. */
+  #serveStale(tenant: string, flight: Flight<V>, answer: (value: V) => void): void {
+    const entry = this.#entries.peek(tenant)
+    if (this.#flights.get(tenant) !== flight || entry === undefined) return
+    if (entry.failed === 'not') entry.failed = 'unreachable'
+    const nowMs = this.#options.clock.monotonicMs()
+    if (this.#servesInOutage(entry, nowMs)) answer(entry.value)
+  }
+
+  /** Whether an entry goes on serving though its successor does not come. */
+  #servesInOutage(entry: Entry<V>, nowMs: number): boolean {
+    if (nowMs >= entry.staleUntilMs || this.#options.isSpent?.(entry.value) === true) return false
+    return nowMs < entry.expiresAtMs || entry.failed === 'unreachable'
   }
 
   async #loadOnce(tenant: string): Promise<V> {
@@ -209,7 +245,7 @@ export class KeyCache<V> {
     }
   }
 
-  #landed(tenant: string, flight: Promise<V>, value: V): V {
+  #landed(tenant: string, flight: Flight<V>, value: V): V {
     if (this.#flights.get(tenant) !== flight) return value
     this.#flights.delete(tenant)
     this.#failures.delete(tenant)
@@ -229,17 +265,16 @@ export class KeyCache<V> {
     })
   }
 
-  #failed(tenant: string, flight: Promise<V>, error: SidecarError): V {
+  #failed(tenant: string, flight: Flight<V>, error: SidecarError): V {
     if (this.#flights.get(tenant) !== flight) throw error
     this.#flights.delete(tenant)
-    const { clock, isSpent } = this.#options
-    const nowMs = clock.monotonicMs()
+    const nowMs = this.#options.clock.monotonicMs()
     this.#failures.set(tenant, this.#failure(error, this.#failures.get(tenant)?.count ?? 0, nowMs))
     const entry = this.#entries.peek(tenant)
-    if (entry === undefined || nowMs >= entry.staleUntilMs || isSpent?.(entry.value) === true) throw error
+    if (entry === undefined) throw error
     if (!error.isRetryable) entry.failed = 'refused'
     else if (entry.failed === 'not') entry.failed = 'unreachable'
-    if (entry.failed === 'refused' && nowMs >= entry.expiresAtMs) throw error
+    if (!this.#servesInOutage(entry, nowMs)) throw error
     return entry.value
   }
 

@@ -1,5 +1,5 @@
 import fc from 'fast-check'
-import { describe, expect, test } from 'vitest'
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import type { SidecarError } from '../../../src/base/errors.ts'
 import { KeyCache, type KeyCacheOptions } from '../../../src/keys/cache.ts'
 import { BreakerOpenError } from '../../../src/kms/breaker.ts'
@@ -327,6 +327,119 @@ describe('outage', () => {
     await expect(cache.load('acme', never)).rejects.toBe(state.failure)
     state.failure = undefined
     expect(await cache.load('other', never)).toEqual({ number: 2 })
+  })
+})
+
+describe('a service that hangs', () => {
+  const hanging = new Promise<void>(() => {})
+  const PATIENCE_MS = 200
+
+  beforeEach(() => void vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] }))
+  afterEach(() => void vi.useRealTimers())
+
+  /** The answer, or `waits`, after so much of the load's time. */
+  async function answerAfter(ms: number, asked: Promise<Value>): Promise<Value | 'waits' | 'refused'> {
+    const answer = asked.catch(() => 'refused' as const)
+    await vi.advanceTimersByTimeAsync(ms)
+    return Promise.race([answer, settle().then(() => 'waits' as const)])
+  }
+
+  test('a key that expired a moment before serves, after a moment of waiting and then at once', async () => {
+    const { cache, clock, state } = build()
+    await cache.load('acme', never)
+    clock.advance(TTL_MS + 1)
+    state.gate = hanging
+    const asked = cache.load('acme', never)
+    expect(await answerAfter(PATIENCE_MS - 1, asked)).toBe('waits')
+    expect(await answerAfter(1, asked)).toEqual({ number: 1 })
+    for (let times = 0; times < 100; times++) expect(cache.get('acme')).toEqual({ number: 1 })
+    expect(state.loads).toBe(2)
+  })
+
+  test('a load that began ahead of the expiry and hangs beyond it holds nobody up', async () => {
+    const { cache, clock, state } = build()
+    await cache.load('acme', never)
+    clock.advance(TTL_MS - 1)
+    state.gate = hanging
+    expect(cache.get('acme')).toEqual({ number: 1 })
+    await vi.advanceTimersByTimeAsync(PATIENCE_MS)
+    clock.advance(2)
+    expect(cache.get('acme')).toEqual({ number: 1 })
+  })
+
+  test('the old key serves to the end of its grace, and not a millisecond longer', async () => {
+    const { cache, clock, state } = build()
+    await cache.load('acme', never)
+    clock.advance(TTL_MS)
+    state.gate = hanging
+    cache.load('acme', never).catch(() => {})
+    await vi.advanceTimersByTimeAsync(PATIENCE_MS)
+    clock.advance(GRACE_MS - 1)
+    expect(cache.get('acme')).toEqual({ number: 1 })
+    clock.advance(1)
+    expect(cache.get('acme')).toBeUndefined()
+  })
+
+  test.each(['access_denied', 'key_disabled'] as const)(
+    'a slow %s ends the key: it served no longer than the answer took',
+    async (kmsClass) => {
+      const { cache, clock, state } = build()
+      const opened = Promise.withResolvers<void>()
+      await cache.load('acme', never)
+      clock.advance(TTL_MS)
+      state.gate = opened.promise
+      state.failure = down(kmsClass)
+      expect(await answerAfter(PATIENCE_MS, cache.load('acme', never))).toEqual({ number: 1 })
+      opened.resolve()
+      await settle()
+      expect(cache.get('acme')).toBeUndefined()
+    },
+  )
+
+  test('a key that was refused before the hang stays refused', async () => {
+    const { cache, clock, state } = build()
+    await cache.load('acme', never)
+    clock.advance(TTL_MS - 1)
+    state.failure = down('key_disabled')
+    cache.get('acme')
+    await settle()
+    state.failure = undefined
+    state.gate = hanging
+    clock.advance(5_000)
+    expect(await answerAfter(PATIENCE_MS, cache.load('acme', never))).toBe('waits')
+    expect(cache.get('acme')).toBeUndefined()
+  })
+
+  test('nothing serves in its place where there is no key, a spent one, or one that was forgotten', async () => {
+    const { cache, clock, state } = build()
+    const spent = await cache.load('spent', never)
+    spent.spent = 'wholly'
+    await cache.load('flushed', never)
+    clock.advance(TTL_MS)
+    state.gate = hanging
+    const asked = ['new', 'spent', 'flushed'].map((tenant) => cache.load(tenant, never))
+    cache.delete('flushed')
+    for (const answer of asked) expect(await answerAfter(PATIENCE_MS, answer)).toBe('waits')
+    expect(cache.get('flushed')).toBeUndefined()
+  })
+
+  test('a renewal takes no old key for its answer', async () => {
+    const { cache, state } = build()
+    await cache.load('acme', never)
+    state.gate = hanging
+    expect(await answerAfter(PATIENCE_MS, cache.renew('acme', never))).toBe('waits')
+  })
+
+  test('a new key that comes late takes the place of the old one', async () => {
+    const { cache, clock, state } = build()
+    const opened = Promise.withResolvers<void>()
+    await cache.load('acme', never)
+    clock.advance(TTL_MS)
+    state.gate = opened.promise
+    expect(await answerAfter(PATIENCE_MS, cache.load('acme', never))).toEqual({ number: 1 })
+    opened.resolve()
+    await settle()
+    expect(cache.get('acme')).toEqual({ number: 2 })
   })
 })
 
