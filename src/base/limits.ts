@@ -26,6 +26,8 @@ export const STREAMS_PER_CONNECTION_MAX = 256
 /** Header and body read timeouts against slow senders, and idle connections, ms. */
 export const HEADERS_TIMEOUT_MS = 15_000
 export const BODY_TIMEOUT_MS = 60_000
+/** A body of which nothing arrives for so long is refused, ms. TCP sends a lost packet again several times within it. */
+export const BODY_SILENCE_MS = 5_000
 export const IDLE_TIMEOUT_MS = 120_000
 /** Queue on disk, bytes. */
 export const QUEUE_BYTES_MAX = 1024 * MIB

@@ -1,9 +1,9 @@
-// Memory for request bodies, shared by all receivers. A body is admitted before it is read: by its declared size, or
-// piece by piece when nobody declares one. Whoever finds no room waits in order of arrival within its own deadline,
-// because some clients never retry a refusal. Bytes of admitted bodies never exceed `bytesMax`.
+// Memory for request bodies, shared by all receivers. Only bytes that have arrived are counted: a size that a client
+// declares costs it nothing, so it must take nothing from the others. Whoever finds no room waits in order of arrival
+// within its own deadline, because some clients never retry a refusal. Bytes of bodies never exceed `bytesMax`.
 //
-// Growing is the one way to a deadlock: everybody holds a part and waits for more. So growers are served before
-// newcomers, and when every lease is waiting to grow, the last to ask is refused at once.
+// Growing is the one way to a deadlock: everybody holds a part and waits for more. So those that hold a part are served
+// before those that hold nothing, and when all that hold one wait, the last to ask is refused at once.
 import type { Clock } from '../base/clock.ts'
 import { SidecarError } from '../base/errors.ts'
 import { IN_FLIGHT_BYTES_MAX, WAITING_REQUESTS_MAX } from '../base/limits.ts'
@@ -24,12 +24,17 @@ const RATE_WINDOW_MS = 5_000
 const RETRY_AFTER_MS_MIN = 500
 const RETRY_AFTER_MS_UNKNOWN = 5_000
 
-/** Bytes that one request holds. Not released = leaked, so whoever admits releases in a `finally`. */
+/** Bytes that one request holds. Not released = leaked, so whoever opens releases in a `finally`. */
 export interface Lease {
   readonly bytes: number
+  /** Whether `grow` is waiting: the client is then held back by us. */
+  readonly isWaiting: boolean
   /** Takes more at once if there is room and nobody waits; `false` when there is not. */
   tryGrow(bytes: number): boolean
-  /** Waits for more, until the deadline and the abort signal given to `admit`. Rejects like `admit`. */
+  /**
+   * Takes more, at once when there is room and nobody waits. Rejects TOO_LARGE when it can never fit, OVERLOADED (with a
+   * hint) when the deadline passes, too many wait, or the client goes away. One at a time.
+   */
   grow(bytes: number): Promise<void>
   /** Gives some bytes back early. */
   shrink(bytes: number): void
@@ -37,9 +42,15 @@ export interface Lease {
   release(): void
 }
 
-interface Waiter {
+interface Wanted {
   readonly bytes: number
+  /** Whether who waits holds a part already. */
   readonly isGrowing: boolean
+  /** Counts the bytes, at the moment when they are granted. */
+  take(bytes: number): void
+}
+
+interface Waiter extends Wanted {
   resolve(): void
   reject(error: SidecarError): void
 }
@@ -50,6 +61,7 @@ export class Admission {
   readonly #waiters: Waiter[] = []
   #growingCount = 0
   #leaseCount = 0
+  #holdingCount = 0
   #bytesUsed = 0
   #rateStartMs: number
   #bytesReleasedInWindow = 0
@@ -60,6 +72,10 @@ export class Admission {
     this.#options = options
     this.#clock = clock
     this.#rateStartMs = clock.monotonicMs()
+  }
+
+  get bytesMax(): number {
+    return this.#options.bytesMax
   }
 
   get bytesUsed(): number {
@@ -74,26 +90,10 @@ export class Admission {
     return this.#leaseCount
   }
 
-  /**
-   * Admits a body of so many bytes, at once when there is room and nobody waits.
-   * Rejects TOO_LARGE when it can never fit, OVERLOADED (with a hint) when the deadline on `clock.monotonicMs()`
-   * passes, too many wait, or `abort` fires.
-   */
-  async admit(bytes: number, deadlineMs: number, abort: AbortSignal): Promise<Lease> {
-    const lease = this.tryAdmit(bytes, deadlineMs, abort)
-    if (lease) return lease
-    await this.#wait(bytes, deadlineMs, abort, false)
-    return this.#lease(bytes, deadlineMs, abort)
-  }
-
-  /** The synchronous half of `admit`: `undefined` when the request would have to wait. Throws TOO_LARGE. */
-  tryAdmit(bytes: number, deadlineMs: number, abort: AbortSignal): Lease | undefined {
-    if (bytes > this.#options.bytesMax)
-      throw new SidecarError('TOO_LARGE', 'request is larger than the memory for requests')
-    if (!this.#hasRoomNow(bytes)) return undefined
-    this.#bytesUsed += bytes
+  /** For one request, whose waits end at the deadline on `clock.monotonicMs()` or when `abort` fires. Holds nothing yet. */
+  open(deadlineMs: number, abort: AbortSignal): Lease {
     this.#leaseCount += 1
-    return this.#lease(bytes, deadlineMs, abort)
+    return this.#lease(deadlineMs, abort)
   }
 
   /** From here on nobody waits: those waiting and those to come are told that we are going down. */
@@ -109,19 +109,28 @@ export class Admission {
     return this.#waiters.length === 0 && this.#bytesUsed + bytes <= this.#options.bytesMax
   }
 
-  // The caller has already counted `bytes` and the lease.
-  #lease(bytes: number, deadlineMs: number, abort: AbortSignal): Lease {
+  #lease(deadlineMs: number, abort: AbortSignal): Lease {
     const admission = this
-    let held = bytes
+    let held = 0
     let isReleased = false
+    let isWaiting = false
+    const take = (more: number): void => {
+      // Released while it waited: it takes nothing.
+      if (isReleased) return
+      if (held === 0 && more > 0) admission.#holdingCount += 1
+      admission.#bytesUsed += more
+      held += more
+    }
     return {
       get bytes() {
         return held
       },
+      get isWaiting() {
+        return isWaiting
+      },
       tryGrow(more) {
         if (isReleased || !admission.#hasRoomNow(more)) return false
-        admission.#bytesUsed += more
-        held += more
+        take(more)
         return true
       },
       async grow(more) {
@@ -129,29 +138,35 @@ export class Admission {
         if (held + more > admission.#options.bytesMax) {
           throw new SidecarError('TOO_LARGE', 'request is larger than the memory for requests')
         }
-        await admission.#wait(more, deadlineMs, abort, true)
-        // Released while it waited: what was just granted goes straight back.
-        if (isReleased) admission.#give(more)
-        else held += more
+        isWaiting = true
+        try {
+          await admission.#wait({ bytes: more, isGrowing: held > 0, take }, deadlineMs, abort)
+        } finally {
+          isWaiting = false
+        }
       },
       shrink(less) {
         const given = Math.min(less, held)
+        if (isReleased || given === 0) return
         held -= given
-        if (!isReleased) admission.#give(given)
+        if (held === 0) admission.#holdingCount -= 1
+        admission.#give(given)
       },
       release() {
         if (isReleased) return
         isReleased = true
         admission.#leaseCount -= 1
-        admission.#give(held)
+        if (held > 0) admission.#holdingCount -= 1
+        const given = held
         held = 0
+        admission.#give(given)
       },
     }
   }
 
-  #wait(bytes: number, deadlineMs: number, abort: AbortSignal, isGrowing: boolean): Promise<void> {
+  #wait(wanted: Wanted, deadlineMs: number, abort: AbortSignal): Promise<void> {
     return new Promise((resolve, reject) => {
-      const refuse = (message: string): void => reject(this.#overloaded(bytes, message))
+      const refuse = (message: string): void => reject(this.#overloaded(wanted.bytes, message))
       if (this.#isClosed) return reject(new SidecarError('SHUTTING_DOWN', 'shutting down'))
       if (abort.aborted) return refuse('client went away while it waited for memory')
       if (this.#waiters.length >= this.#options.waitingMax) return refuse('too many requests wait for memory')
@@ -163,8 +178,7 @@ export class Admission {
         abort.removeEventListener('abort', onAbort)
       }
       const waiter: Waiter = {
-        bytes,
-        isGrowing,
+        ...wanted,
         resolve() {
           settle()
           resolve()
@@ -216,11 +230,10 @@ export class Admission {
       const waiter = this.#waiters[0]!
       if (this.#bytesUsed + waiter.bytes > this.#options.bytesMax) break
       this.#remove(waiter)
-      this.#bytesUsed += waiter.bytes
-      if (!waiter.isGrowing) this.#leaseCount += 1
+      waiter.take(waiter.bytes)
       waiter.resolve()
     }
-    if (this.#growingCount > 0 && this.#growingCount === this.#leaseCount) {
+    if (this.#growingCount > 0 && this.#growingCount >= this.#holdingCount) {
       // Nobody can finish: the last grower gives up what it holds. Its release serves the others.
       const last = this.#waiters[this.#growingCount - 1]!
       this.#remove(last)

@@ -9,14 +9,10 @@ import type { Lease } from './admission.ts'
 export const ENCODINGS = ['identity', 'gzip', 'deflate', 'zstd'] as const
 export type Encoding = (typeof ENCODINGS)[number]
 
-/**
- * Declared sizes are admitted up to this at once and more as it arrives, bytes. A few slow senders that declare much
- * would otherwise hold the memory of everybody.
- */
-export const ADMIT_BYTES_STEP = 1024 * 1024
-
 const INFLATE_CHUNK_BYTES = 64 * 1024
+/** Of a body of unknown size, and at most of one whose size is declared: the buffer that its first bytes get. */
 const BUFFER_BYTES_FIRST = 64 * 1024
+const BUFFER_BYTES_FIRST_MAX = 1024 * 1024
 // RFC 9659: a zstd window over HTTP is at most 8 MiB. The decoder would otherwise allocate 128 MiB for one header.
 const ZSTD_WINDOW_LOG_MAX = 23
 // gzip cannot exceed 1032, zstd can reach 100,000. Real telemetry of one repeated span stays under 200.
@@ -46,17 +42,19 @@ export interface BodyBounds {
 
 /**
  * Reads a body to its end and decompresses it. The result is the caller's alone: no part of it lies in a buffer that
- * somebody reuses. Rejects TOO_LARGE, MALFORMED, or as `lease.grow`; the source is then left as it stands.
+ * somebody reuses. Rejects TOO_LARGE, MALFORMED, as `lease.grow`, or with the reason of `abort`; the source is then left
+ * as it stands.
  */
 export async function readBody(
   source: Readable,
   encoding: Encoding,
   bounds: BodyBounds,
   lease: Lease,
+  abort: AbortSignal,
 ): Promise<Uint8Array> {
-  if (encoding !== 'identity') return inflate(source, encoding, bounds.bytesMax, lease)
+  if (encoding !== 'identity') return inflate(source, encoding, bounds.bytesMax, lease, abort)
   const pieces = new Pieces(bounds, lease)
-  await readAll(source, pieces)
+  await readAll(source, pieces, abort)
   return pieces.join()
 }
 
@@ -65,6 +63,7 @@ async function inflate(
   encoding: Encoding,
   bytesMax: number,
   lease: Lease,
+  abort: AbortSignal,
 ): Promise<Uint8Array> {
   const inflater = createInflater(encoding)
   let bytesIn = 0
@@ -80,7 +79,7 @@ async function inflate(
   source.pipe(inflater)
   const pieces = new Pieces({ bytesMax, bytesDeclared: undefined }, lease, () => bytesIn)
   try {
-    await readAll(inflater, pieces)
+    await readAll(inflater, pieces, abort)
   } finally {
     source.unpipe(inflater)
     source.off('data', onData)
@@ -106,28 +105,64 @@ function createInflater(
   }
 }
 
-async function readAll(source: Readable, pieces: Pieces): Promise<void> {
-  try {
-    // Not destroyed on return: the source is the request whose socket still carries our answer.
-    for await (const chunk of source.iterator({ destroyOnReturn: false }))
-      await pieces.add(chunk as Uint8Array)
-  } catch (error) {
-    if (error instanceof SidecarError) throw error
-    throw new SidecarError('MALFORMED', 'body does not decompress or ended early', { cause: error })
-  }
+// Not by the stream's iterator: that one cannot be left while it waits for bytes, and a body that has stopped must be.
+function readAll(source: Readable, pieces: Pieces, abort: AbortSignal): Promise<void> {
+  return new Promise((resolve, reject) => {
+    let isWaiting = false
+    const leave = (): void => {
+      source.off('readable', onReadable).off('end', onEnd).off('error', onFailed).off('close', onFailed)
+      abort.removeEventListener('abort', onAbort)
+    }
+    const fail = (error: unknown): void => {
+      leave()
+      reject(
+        error instanceof SidecarError
+          ? error
+          : new SidecarError('MALFORMED', 'body does not decompress or ended early', { cause: error }),
+      )
+    }
+    const onFailed = (error?: Error): void => fail(error)
+    const onAbort = (): void => fail(abort.reason)
+    const onEnd = (): void => {
+      leave()
+      resolve()
+    }
+    const onReadable = (): void => {
+      if (isWaiting) return
+      try {
+        for (let chunk = source.read(); chunk !== null; chunk = source.read()) {
+          const waiting = pieces.add(chunk as Uint8Array)
+          if (waiting === undefined) continue
+          isWaiting = true
+          waiting.then(() => {
+            isWaiting = false
+            onReadable()
+          }, fail)
+          return
+        }
+      } catch (error) {
+        fail(error)
+      }
+    }
+    if (abort.aborted) return onAbort()
+    abort.addEventListener('abort', onAbort)
+    source.on('readable', onReadable).on('end', onEnd).on('error', onFailed).on('close', onFailed)
+    if (source.readableEnded) onEnd()
+    else if (source.destroyed) onFailed()
+  })
 }
 
 /**
  * Collects pieces under a bound, in one buffer: a list of them would let a client that sends single bytes cost us a
- * hundred times what is accounted. Pages that nobody wrote take no memory, so neither a declared size that never comes
- * nor the doubling is paid for before it is used.
+ * hundred times what is accounted. It is made with the first bytes and doubles, up to the declared size; pages that nobody
+ * wrote take no memory, so the doubling is not paid for before it is used.
  */
 class Pieces {
   readonly #bounds: BodyBounds
   readonly #lease: Lease
   readonly #leaseBytesBefore: number
   readonly #bytesIn: (() => number) | undefined
-  #buffer: Uint8Array
+  #buffer = new Uint8Array(0)
   #bytes = 0
 
   /** `bytesIn`: compressed bytes so far. What inflates comes on top of what the lease holds for them. */
@@ -136,16 +171,22 @@ class Pieces {
     this.#lease = lease
     this.#leaseBytesBefore = bytesIn ? lease.bytes : 0
     this.#bytesIn = bytesIn
-    this.#buffer = new Uint8Array(bounds.bytesDeclared ?? Math.min(bounds.bytesMax, BUFFER_BYTES_FIRST))
   }
 
-  async add(chunk: Uint8Array): Promise<void> {
+  /** Resolves when there is room for the chunk and it is kept; `undefined` when it is already. Throws TOO_LARGE. */
+  add(chunk: Uint8Array): Promise<void> | undefined {
     const bytes = this.#bytes + chunk.byteLength
     const { bytesMax, bytesDeclared } = this.#bounds
     if (bytes > (bytesDeclared ?? bytesMax)) throw tooLarge()
     if (this.#bytesIn && bytes > RATIO_FREE_BYTES && bytes > this.#bytesIn() * RATIO_MAX) throw tooLarge()
     const missing = this.#leaseBytesBefore + bytes - this.#lease.bytes
-    if (missing > 0 && !this.#lease.tryGrow(missing)) await this.#lease.grow(missing)
+    if (missing > 0 && !this.#lease.tryGrow(missing))
+      return this.#lease.grow(missing).then(() => this.#keep(chunk, bytes))
+    this.#keep(chunk, bytes)
+    return undefined
+  }
+
+  #keep(chunk: Uint8Array, bytes: number): void {
     if (bytes > this.#buffer.byteLength) this.#enlarge(bytes)
     this.#buffer.set(chunk, this.#bytes)
     this.#bytes = bytes
@@ -160,8 +201,10 @@ class Pieces {
   }
 
   #enlarge(bytes: number): void {
+    const { bytesMax, bytesDeclared } = this.#bounds
+    const first = Math.min(bytesDeclared ?? BUFFER_BYTES_FIRST, BUFFER_BYTES_FIRST_MAX)
     const larger = new Uint8Array(
-      Math.min(this.#bounds.bytesMax, Math.max(bytes, 2 * this.#buffer.byteLength)),
+      Math.min(bytesDeclared ?? bytesMax, Math.max(bytes, first, 2 * this.#buffer.byteLength)),
     )
     larger.set(this.#buffer.subarray(0, this.#bytes))
     this.#buffer = larger

@@ -1,7 +1,8 @@
 // One gRPC Export call from its headers to its answer. grpc-js buffers a whole message before any handler runs and
-// inflates it unaccounted, so memory is admitted one level below: this listens to the HTTP/2 stream, reads the length
-// in the five bytes before the message (gRPC over HTTP/2, "Length-Prefixed-Message"), and pauses the stream while there
-// is no room; HTTP/2 flow control then holds the client back. Compression is ours too (`grpc.ts` hides the header from
+// inflates it unaccounted, so memory is admitted one level below: this listens to the HTTP/2 stream, counts what arrives,
+// and pauses the stream while there is no room; HTTP/2 flow control then holds the client back. The length in the five
+// bytes before the message (gRPC over HTTP/2, "Length-Prefixed-Message") is a claim, so it counts against the share of its
+// own connection only: what a connection declares can keep nobody else waiting. Compression is ours too (`grpc.ts` hides the header from
 // grpc-js), so inflation stops at the limit, is accounted, and zstd works.
 import type { ServerHttp2Stream } from 'node:http2'
 import { constants } from 'node:http2'
@@ -9,7 +10,8 @@ import { Readable } from 'node:stream'
 import { asSidecarError, SidecarError } from '../base/errors.ts'
 import type { Signal } from '../wire/otlp.ts'
 import type { Admission, Lease } from './admission.ts'
-import { ADMIT_BYTES_STEP, type Encoding, readBody } from './body.ts'
+import type { Arrival, Arrivals } from './arrivals.ts'
+import { type Encoding, readBody } from './body.ts'
 
 const PREFIX_BYTES = 5
 // grpc-js keeps each DATA frame as an object until the message is whole. Real clients send 16 KiB a frame; one that
@@ -22,19 +24,24 @@ export interface IntakeOptions {
   readonly startMs: number
   readonly deadlineMs: number
   readonly bytesMax: number
-  readonly bodyTimeoutMs: number
   readonly admission: Admission
+  /** What the connection's calls may declare together. */
+  readonly share: Admission
+  readonly shareBytesMax: number
+  readonly arrivals: Arrivals
   /** The metric, once per call. */
   onEnd(code: string): void
   /** Once per call, when its answer has left and nothing of it runs any more. */
   onGone(): void
 }
 
-export class Intake {
+export class Intake implements Arrival {
   readonly options: IntakeOptions
+  readonly connection: object
   readonly #stream: ServerHttp2Stream
   readonly #gone = new AbortController()
-  readonly #timer: NodeJS.Timeout
+  readonly #lease: Lease
+  readonly #share: Lease
   // grpc-encoding as it came; parsed when a message says that it is compressed.
   encoding: Encoding | SidecarError = 'identity'
   /** As the metadata or the certificate names it, once the caller was admitted. */
@@ -45,7 +52,6 @@ export class Intake {
   #bytesExpected = 0
   #bytesSeen = 0
   #framesSeen = 0
-  #lease: Lease | undefined
   #waiting: Promise<void> | undefined
   #isHandled = false
   #isEnded = false
@@ -54,9 +60,11 @@ export class Intake {
   constructor(stream: ServerHttp2Stream, options: IntakeOptions) {
     this.options = options
     this.#stream = stream
-    this.#timer = setTimeout(() => {
-      this.fail(new SidecarError('OVERLOADED', 'request body took too long to arrive'))
-    }, options.bodyTimeoutMs).unref()
+    this.connection = stream.session ?? stream
+    const { admission, share, deadlineMs } = options
+    this.#lease = admission.open(deadlineMs, this.abort)
+    this.#share = share.open(deadlineMs, this.abort)
+    options.arrivals.begin(this)
     // Ahead of grpc-js's listener, which sees each chunk after us in the same emit.
     stream.on('data', (chunk: Uint8Array) => this.#onData(chunk))
     stream.once('close', () => this.#onClose())
@@ -64,6 +72,18 @@ export class Intake {
 
   get abort(): AbortSignal {
     return this.#gone.signal
+  }
+
+  bytesSeen(): number {
+    return this.#prefix.byteLength + this.#bytesSeen
+  }
+
+  isHeldBack(): boolean {
+    return this.#waiting !== undefined
+  }
+
+  cut(error: SidecarError): void {
+    this.fail(error)
   }
 
   /** Names the way to answer before a handler runs. */
@@ -86,15 +106,16 @@ export class Intake {
     })
   }
 
-  /** The message, admitted and inflated, and nobody else's. Rejects as `readBody` and `Admission.admit`. */
+  /** The message, admitted and inflated, and nobody else's. Rejects as `readBody` and `Lease.grow`. */
   async body(message: Buffer): Promise<Uint8Array> {
     // grpc-js runs the handler also of a call that was answered while its body arrived.
     if (this.#isEnded) throw new SidecarError('OVERLOADED', 'call has ended')
     this.#isHandled = true
-    clearTimeout(this.#timer)
-    await this.#waiting
+    this.options.arrivals.end(this)
+    while (this.#waiting) await this.#waiting
     const lease = this.#lease
-    if (!lease) throw new SidecarError('MALFORMED', 'request holds no message')
+    if (this.#prefix.byteLength < PREFIX_BYTES)
+      throw new SidecarError('MALFORMED', 'request holds no message')
     if (!this.#isCompressed) return exclusive(message)
     if (typeof this.encoding !== 'string') throw this.encoding
     const { bytesMax } = this.options
@@ -103,6 +124,7 @@ export class Intake {
       this.encoding,
       { bytesMax, bytesDeclared: undefined },
       lease,
+      this.abort,
     )
     lease.shrink(message.byteLength)
     return body
@@ -112,8 +134,9 @@ export class Intake {
   end(code: string): void {
     if (this.#isEnded) return
     this.#isEnded = true
-    clearTimeout(this.#timer)
-    this.#lease?.release()
+    this.options.arrivals.end(this)
+    this.#lease.release()
+    this.#share.release()
     this.options.onEnd(code)
     if (this.#isClosed) this.options.onGone()
   }
@@ -135,34 +158,29 @@ export class Intake {
       this.fail(new SidecarError('MALFORMED', 'an export call has one message'))
     } else if (this.#framesSeen > FRAMES_FREE + this.#bytesExpected / FRAME_BYTES_MEAN_MIN) {
       this.fail(new SidecarError('MALFORMED', 'message comes in too many pieces'))
-    } else if (!this.#waiting) this.#cover(this.#bytesSeen)
+    } else if (!this.#waiting) this.#cover()
   }
 
   #onPrefix(): void {
     this.#isCompressed = this.#prefix[0] === 1
     this.#bytesExpected = Buffer.from(this.#prefix).readUInt32BE(1)
-    const { admission, deadlineMs, bytesMax } = this.options
-    const bytes = Math.min(this.#bytesExpected, ADMIT_BYTES_STEP)
-    try {
-      if (this.#bytesExpected > bytesMax)
-        throw new SidecarError('TOO_LARGE', 'request body is larger than the limit')
-      if (this.#isCompressed && typeof this.encoding !== 'string') throw this.encoding
-      this.#lease = admission.tryAdmit(bytes, deadlineMs, this.abort)
-    } catch (error) {
-      this.fail(error)
+    const { bytesMax, shareBytesMax } = this.options
+    if (this.#bytesExpected > bytesMax) {
+      this.fail(new SidecarError('TOO_LARGE', 'request body is larger than the limit'))
       return
     }
-    if (this.#lease) return
-    this.#pause(async () => {
-      this.#lease = await admission.admit(bytes, deadlineMs, this.abort)
-    })
+    if (this.#isCompressed && typeof this.encoding !== 'string') {
+      this.fail(this.encoding)
+      return
+    }
+    const declared = Math.min(this.#bytesExpected, shareBytesMax)
+    if (!this.#share.tryGrow(declared)) this.#pause(() => this.#share.grow(declared))
   }
 
-  #cover(bytes: number): void {
-    const lease = this.#lease
-    if (!lease || bytes <= lease.bytes) return
-    const more = Math.min(this.#bytesExpected, bytes + ADMIT_BYTES_STEP) - lease.bytes
-    if (!lease.tryGrow(more)) this.#pause(() => lease.grow(more))
+  /** Counts what has arrived. While the stream is paused, what was under way comes on top; flow control bounds it. */
+  #cover(): void {
+    const more = this.#bytesSeen - this.#lease.bytes
+    if (more > 0 && !this.#lease.tryGrow(more)) this.#pause(() => this.#lease.grow(more))
   }
 
   // Nobody else resumes the stream in the middle of a message; grpc-js does so only when it has a whole one, and then
@@ -172,9 +190,9 @@ export class Intake {
     this.#waiting = wait().then(
       () => {
         this.#waiting = undefined
-        // The client left while we waited; `end` found no lease to release.
-        if (this.#isEnded) this.#lease?.release()
-        else this.#stream.resume()
+        if (this.#isEnded) return
+        this.#cover()
+        if (!this.#waiting) this.#stream.resume()
       },
       (error: unknown) => {
         if (this.#isHandled) throw error
@@ -186,7 +204,7 @@ export class Intake {
   }
 
   #onClose(): void {
-    clearTimeout(this.#timer)
+    this.options.arrivals.end(this)
     this.#isClosed = true
     if (this.#isEnded) {
       this.options.onGone()

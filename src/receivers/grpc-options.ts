@@ -1,5 +1,6 @@
 // What an operator may set of the gRPC transport, and the defaults.
 import {
+  BODY_SILENCE_MS,
   BODY_TIMEOUT_MS,
   CONNECTIONS_MAX,
   HEADERS_TIMEOUT_MS,
@@ -26,6 +27,8 @@ export interface GrpcReceiverOptions {
   /** From accept to the client's SETTINGS, and for a TLS handshake. */
   readonly headersTimeoutMs: number
   readonly bodyTimeoutMs: number
+  /** How long nothing of a body may arrive. */
+  readonly bodySilenceMs: number
   readonly idleTimeoutMs: number
   readonly keepalive: GrpcKeepaliveOptions
   /** How long a request may wait for memory and keys. */
@@ -52,6 +55,7 @@ export const grpcReceiverDefaults: GrpcReceiverOptions = {
   streamWindowBytes: 256 * 1024,
   headersTimeoutMs: HEADERS_TIMEOUT_MS,
   bodyTimeoutMs: BODY_TIMEOUT_MS,
+  bodySilenceMs: BODY_SILENCE_MS,
   idleTimeoutMs: IDLE_TIMEOUT_MS,
   // gRPC's own server defaults: two hours would keep a half-open connection for that long.
   keepalive: { timeMs: 60_000, timeoutMs: 20_000, maxConnectionAgeMs: 0, maxConnectionAgeGraceMs: 30_000 },

@@ -7,9 +7,10 @@
 // The last two reach the HTTP/2 server through grpc-js's private `http2Servers`. The dependency is pinned, a test
 // holds the shape, and a shape that differs is refused at start: without it the memory bound would not hold.
 //
-// What bound holds: admitted bytes never exceed the admission's budget. Before admission a call holds at most the
+// What bound holds: admitted bytes never exceed the admission's budget. What arrives before it is admitted is at most the
 // stream window, so at most `callsMax` x `streamWindowBytes` come on top (1,024 x 256 KiB). For the moment in which
-// grpc-js joins the frames of a message, that one message exists twice.
+// grpc-js joins the frames of a message, that one message exists twice. One connection holds at most a share of the budget
+// and, when all calls are taken, gives up one of its own to a connection that has fewer.
 import type { IncomingHttpHeaders, ServerHttp2Session, ServerHttp2Stream } from 'node:http2'
 import { createServer, type Server as NetServer, type Socket } from 'node:net'
 import { createServer as createTlsServer, type PeerCertificate, type Server as TlsServer } from 'node:tls'
@@ -27,6 +28,8 @@ import { asSidecarError, SidecarError } from '../base/errors.ts'
 import { SHUTDOWN_MS_MAX } from '../base/limits.ts'
 import type { Signal } from '../wire/otlp.ts'
 import { encodeResponse } from '../wire/reply.ts'
+import { Admission } from './admission.ts'
+import { Arrivals } from './arrivals.ts'
 import { type Authenticate, createAuthenticate } from './auth.ts'
 import { parseEncoding } from './body.ts'
 import { GrpcHealth, healthService } from './grpc-health.ts'
@@ -58,6 +61,8 @@ import { type TlsWatch, tlsServerOptions, watchTlsFiles } from './tls.ts'
 export { type GrpcReceiverOptions, grpcReceiverDefaults } from './grpc-options.ts'
 
 const SETTING = 'receivers.otlp.protocols.grpc'
+/** Of the memory for requests, what the calls of one connection may declare together; a single one may always. */
+const CONNECTION_SHARE = 0.5
 /** Of the client's own deadline, the part after which our answer would come too late. */
 const DEADLINE_SHARE = 0.9
 /** grpc-js keeps deadlines in 32 bits and lets longer ones overflow into the past. */
@@ -77,6 +82,9 @@ export class GrpcReceiver implements Receiver {
   readonly #health: GrpcHealth
   readonly #underWay = new UnderWay()
   readonly #intakes = new WeakMap<Metadata, Intake>()
+  readonly #arrivals: Arrivals
+  readonly #shares = new WeakMap<object, Admission>()
+  readonly #shareBytesMax: number
   // The call whose stream was announced in this very emit; taken by the interceptor before the emit ends.
   #arriving: { intake: Intake; stream: ServerHttp2Stream } | undefined
   #tlsWatch: TlsWatch | undefined
@@ -88,6 +96,9 @@ export class GrpcReceiver implements Receiver {
     this.#context = context
     parseEndpoint(options.endpoint, SETTING)
     this.#authenticate = createAuthenticate(options.auth)
+    const { admission, clock } = context
+    this.#arrivals = new Arrivals(options, clock, () => admission.waitingCount > 0)
+    this.#shareBytesMax = Math.floor(admission.bytesMax * CONNECTION_SHARE)
     this.#health = new GrpcHealth(Object.values(SERVICES), options.connectionsMax)
     this.#listener = createListener(options)
     this.#sockets = trackSockets(this.#listener)
@@ -159,14 +170,26 @@ export class GrpcReceiver implements Receiver {
       startMs,
       deadlineMs: startMs + Math.min(this.#options.waitMsMax, timeoutMs * DEADLINE_SHARE),
       bytesMax: this.#options.maxRecvMsgSizeBytes,
-      bodyTimeoutMs: this.#options.bodyTimeoutMs,
       admission,
+      share: this.#shareOf(stream.session ?? stream),
+      shareBytesMax: this.#shareBytesMax,
+      arrivals: this.#arrivals,
       onEnd: (code) => metrics.recordRequest('grpc', signal, code, (clock.monotonicMs() - startMs) / 1_000),
       onGone: () => this.#underWay.end(),
     })
     this.#underWay.begin()
     intake.encoding = takeEncoding(headers)
     this.#arriving = { intake, stream }
+  }
+
+  #shareOf(connection: object): Admission {
+    let share = this.#shares.get(connection)
+    if (share === undefined) {
+      const { maxConcurrentStreams: waitingMax } = this.#options
+      share = new Admission({ bytesMax: this.#shareBytesMax, waitingMax }, this.#context.clock)
+      this.#shares.set(connection, share)
+    }
+    return share
   }
 
   // Before any byte of the body: who is it, and may it come in at all.
@@ -196,7 +219,7 @@ export class GrpcReceiver implements Receiver {
   #admitCaller(metadata: Metadata, intake: Intake, stream: ServerHttp2Stream): void {
     this.#authenticate(metadata.get('authorization').map(String))
     if (this.#isStopping) throw new SidecarError('SHUTTING_DOWN', 'shutting down')
-    if (this.#underWay.count > this.#options.callsMax)
+    if (this.#underWay.count > this.#options.callsMax && !this.#arrivals.makeRoom(intake.connection))
       throw new SidecarError('OVERLOADED', 'too many calls under way')
     const { tenants } = this.#context
     const { header, certificate } = tenants.options

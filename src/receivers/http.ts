@@ -6,6 +6,7 @@ import { createServer as createTlsServer } from 'node:https'
 import type { TLSSocket, Server as TlsServer } from 'node:tls'
 import { SidecarError } from '../base/errors.ts'
 import {
+  BODY_SILENCE_MS,
   BODY_TIMEOUT_MS,
   CONNECTIONS_MAX,
   HEADERS_TIMEOUT_MS,
@@ -18,8 +19,9 @@ import type { ExportAccepted } from '../pipeline/pipeline.ts'
 import { jsonToProtobuf } from '../wire/json.ts'
 import type { Signal } from '../wire/otlp.ts'
 import type { Lease } from './admission.ts'
+import { Arrivals } from './arrivals.ts'
 import { type Authenticate, type AuthOptions, authDefaults, createAuthenticate } from './auth.ts'
-import { ADMIT_BYTES_STEP, parseEncoding, readBody } from './body.ts'
+import { type Encoding, parseEncoding, readBody } from './body.ts'
 import { HttpAnswer, mediaTypeOf } from './http-answer.ts'
 import { transportTenant } from './identity.ts'
 import { type BoundAddress, CLOSE_GRACE_MS, listen, parseEndpoint, UnderWay } from './listener.ts'
@@ -36,6 +38,8 @@ export interface HttpReceiverOptions {
   readonly connectionsMax: number
   readonly headersTimeoutMs: number
   readonly bodyTimeoutMs: number
+  /** How long nothing of a body may arrive. */
+  readonly bodySilenceMs: number
   readonly idleTimeoutMs: number
   /** How long a request may wait for memory and keys. */
   readonly waitMsMax: number
@@ -49,6 +53,7 @@ export const httpReceiverDefaults: HttpReceiverOptions = {
   connectionsMax: CONNECTIONS_MAX,
   headersTimeoutMs: HEADERS_TIMEOUT_MS,
   bodyTimeoutMs: BODY_TIMEOUT_MS,
+  bodySilenceMs: BODY_SILENCE_MS,
   idleTimeoutMs: IDLE_TIMEOUT_MS,
   waitMsMax: REQUEST_WAIT_MS_MAX,
 }
@@ -69,6 +74,7 @@ export class HttpReceiver implements Receiver {
   readonly #authenticate: Authenticate
   readonly #server: Server
   readonly #underWay = new UnderWay()
+  readonly #arrivals: Arrivals
   #tlsWatch: TlsWatch | undefined
   #isStopping = false
 
@@ -78,6 +84,8 @@ export class HttpReceiver implements Receiver {
     this.#context = context
     parseEndpoint(options.endpoint, SETTING)
     this.#authenticate = createAuthenticate(options.auth)
+    const { admission, clock } = context
+    this.#arrivals = new Arrivals(options, clock, () => admission.waitingCount > 0)
     this.#server = createHttpServer(options)
     this.#server.on('request', (request, response) => void this.#serve(request, response, false))
     this.#server.on('checkContinue', (request, response) => void this.#serve(request, response, true))
@@ -154,7 +162,8 @@ export class HttpReceiver implements Receiver {
     response.once('close', () => {
       if (!response.writableFinished) gone.abort()
     })
-    let lease: Lease | undefined
+    const deadlineMs = startMs + this.#options.waitMsMax
+    const lease = this.#context.admission.open(deadlineMs, gone.signal)
     try {
       this.#authenticate(request.headersDistinct.authorization ?? [])
       if (!media) return answer.unsupportedMediaType()
@@ -162,18 +171,11 @@ export class HttpReceiver implements Receiver {
       const encoding = parseEncoding(request.headers['content-encoding'])
       const tenant = this.#tenantOf(request)
       const bytesDeclared = declaredBytes(request, this.#options.maxRequestBodySizeBytes)
-      const deadlineMs = startMs + this.#options.waitMsMax
-      lease = await this.#context.admission.admit(
-        Math.min(bytesDeclared ?? 0, ADMIT_BYTES_STEP),
-        deadlineMs,
-        gone.signal,
-      )
       if (isExpecting) {
         response.writeContinue()
         response.shouldKeepAlive = !this.#isStopping
       }
-      const bounds = { bytesMax: this.#options.maxRequestBodySizeBytes, bytesDeclared }
-      const raw = await readBody(request, encoding, bounds, lease)
+      const raw = await this.#read(request, encoding, bytesDeclared, lease, gone)
       const body = media === 'json' ? await toProtobuf(raw, signal, lease) : raw
       const accepted: ExportAccepted = await this.#context.accept({
         signal,
@@ -184,10 +186,36 @@ export class HttpReceiver implements Receiver {
       })
       return answer.accepted(signal, media, accepted)
     } catch (error) {
-      if (gone.signal.aborted) return 'CANCELLED'
+      if (gone.signal.aborted && gone.signal.reason !== error) return 'CANCELLED'
+      // Cut in the middle of its body: nothing can follow on this connection.
+      if (gone.signal.aborted) response.shouldKeepAlive = false
       return answer.refused(error, media, this.#context.log)
     } finally {
-      lease?.release()
+      lease.release()
+    }
+  }
+
+  /** A body that does not come is cut through `gone`, with what the client hears as its reason. */
+  async #read(
+    request: IncomingMessage,
+    encoding: Encoding,
+    bytesDeclared: number | undefined,
+    lease: Lease,
+    gone: AbortController,
+  ): Promise<Uint8Array> {
+    const { socket } = request
+    const arrival = {
+      connection: socket,
+      bytesSeen: () => socket.bytesRead,
+      isHeldBack: () => lease.isWaiting,
+      cut: (error: SidecarError) => gone.abort(error),
+    }
+    this.#arrivals.begin(arrival)
+    try {
+      const bounds = { bytesMax: this.#options.maxRequestBodySizeBytes, bytesDeclared }
+      return await readBody(request, encoding, bounds, lease, gone.signal)
+    } finally {
+      this.#arrivals.end(arrival)
     }
   }
 

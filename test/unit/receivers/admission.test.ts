@@ -17,6 +17,23 @@ const clock: Clock = { nowMs: () => 0, nowNs: () => 0n, monotonicMs: () => perfo
 const make = (bytesMax: number, waitingMax = 100): Admission => new Admission({ bytesMax, waitingMax }, clock)
 const in1s = (): number => performance.now() + 1_000
 
+/** A lease that holds so many bytes from the start. */
+async function admit(
+  admission: Admission,
+  bytes: number,
+  deadlineMs: number,
+  abort: AbortSignal,
+): Promise<Lease> {
+  const lease = admission.open(deadlineMs, abort)
+  try {
+    await lease.grow(bytes)
+    return lease
+  } catch (error) {
+    lease.release()
+    throw error
+  }
+}
+
 async function codeOf(promise: Promise<unknown>): Promise<string> {
   return promise.then(
     () => 'resolved',
@@ -42,7 +59,7 @@ describe('room', () => {
     [100, true],
   ])('%i of 100 bytes are admitted at once', async (bytes) => {
     const admission = make(100)
-    const lease = await admission.admit(bytes, in1s(), NEVER)
+    const lease = await admit(admission, bytes, in1s(), NEVER)
     expect(admission.bytesUsed).toBe(bytes)
     lease.release()
     expect(admission.bytesUsed).toBe(0)
@@ -50,15 +67,15 @@ describe('room', () => {
 
   test('what can never fit is TOO_LARGE at once, also by growing', async () => {
     const admission = make(100)
-    expect(await codeOf(admission.admit(101, in1s(), NEVER))).toBe('TOO_LARGE')
-    const lease = await admission.admit(100, in1s(), NEVER)
+    expect(await codeOf(admit(admission, 101, in1s(), NEVER))).toBe('TOO_LARGE')
+    const lease = await admit(admission, 100, in1s(), NEVER)
     expect(await codeOf(lease.grow(1))).toBe('TOO_LARGE')
   })
 
   test('a second release gives nothing back twice', async () => {
     const admission = make(100)
-    const other = await admission.admit(40, in1s(), NEVER)
-    const lease = await admission.admit(50, in1s(), NEVER)
+    const other = await admit(admission, 40, in1s(), NEVER)
+    const lease = await admit(admission, 50, in1s(), NEVER)
     lease.release()
     lease.release()
     expect(admission.bytesUsed).toBe(40)
@@ -70,9 +87,9 @@ describe('room', () => {
 describe('waiting', () => {
   test('is in order of arrival: a small one does not pass a large one', async () => {
     const admission = make(100)
-    const first = await admission.admit(60, in1s(), NEVER)
-    const large = admission.admit(90, in1s(), NEVER)
-    const small = admission.admit(10, in1s(), NEVER)
+    const first = await admit(admission, 60, in1s(), NEVER)
+    const large = admit(admission, 90, in1s(), NEVER)
+    const small = admit(admission, 10, in1s(), NEVER)
     expect(await settled(small)).toBe(false)
     first.release()
     const leases = await Promise.all([large, small])
@@ -83,9 +100,9 @@ describe('waiting', () => {
 
   test('ends with the deadline, OVERLOADED with a hint, and lets those behind pass', async () => {
     const admission = make(100)
-    const holder = await admission.admit(60, in1s(), NEVER)
-    const large = admission.admit(90, performance.now() + 500, NEVER)
-    const small = admission.admit(10, performance.now() + 5_000, NEVER)
+    const holder = await admit(admission, 60, in1s(), NEVER)
+    const large = admit(admission, 90, performance.now() + 500, NEVER)
+    const small = admit(admission, 10, performance.now() + 5_000, NEVER)
     const outcome = large.catch((error: unknown) => error)
     vi.advanceTimersByTime(499)
     expect(await settled(large)).toBe(false)
@@ -100,16 +117,16 @@ describe('waiting', () => {
 
   test('a deadline that has passed is refused without waiting', async () => {
     const admission = make(100)
-    await admission.admit(100, in1s(), NEVER)
-    expect(await codeOf(admission.admit(1, performance.now(), NEVER))).toBe('OVERLOADED')
+    await admit(admission, 100, in1s(), NEVER)
+    expect(await codeOf(admit(admission, 1, performance.now(), NEVER))).toBe('OVERLOADED')
     expect(admission.waitingCount).toBe(0)
   })
 
   test('no more than waitingMax wait', async () => {
     const admission = make(100, 2)
-    const holder = await admission.admit(100, in1s(), NEVER)
-    const waiting = [admission.admit(1, in1s(), NEVER), admission.admit(1, in1s(), NEVER)]
-    expect(await codeOf(admission.admit(1, in1s(), NEVER))).toBe('OVERLOADED')
+    const holder = await admit(admission, 100, in1s(), NEVER)
+    const waiting = [admit(admission, 1, in1s(), NEVER), admit(admission, 1, in1s(), NEVER)]
+    expect(await codeOf(admit(admission, 1, in1s(), NEVER))).toBe('OVERLOADED')
     holder.release()
     for (const lease of await Promise.all(waiting)) lease.release()
     expect(admission.bytesUsed).toBe(0)
@@ -117,13 +134,13 @@ describe('waiting', () => {
 
   test('abort leaves the line and leaks nothing, before and while waiting', async () => {
     const admission = make(100)
-    const holder = await admission.admit(100, in1s(), NEVER)
+    const holder = await admit(admission, 100, in1s(), NEVER)
     const gone = new AbortController()
-    const waiting = codeOf(admission.admit(10, in1s(), gone.signal))
+    const waiting = codeOf(admit(admission, 10, in1s(), gone.signal))
     expect(admission.waitingCount).toBe(1)
     gone.abort()
     expect(await waiting).toBe('OVERLOADED')
-    expect(await codeOf(admission.admit(10, in1s(), gone.signal))).toBe('OVERLOADED')
+    expect(await codeOf(admit(admission, 10, in1s(), gone.signal))).toBe('OVERLOADED')
     expect(admission.waitingCount).toBe(0)
     holder.release()
     expect(admission.bytesUsed).toBe(0)
@@ -132,11 +149,11 @@ describe('waiting', () => {
 
   test('close tells everybody who waits, and everybody to come', async () => {
     const admission = make(100)
-    const holder = await admission.admit(100, in1s(), NEVER)
-    const waiting = codeOf(admission.admit(10, in1s(), NEVER))
+    const holder = await admit(admission, 100, in1s(), NEVER)
+    const waiting = codeOf(admit(admission, 10, in1s(), NEVER))
     admission.close()
     expect(await waiting).toBe('SHUTTING_DOWN')
-    expect(await codeOf(admission.admit(10, in1s(), NEVER))).toBe('SHUTTING_DOWN')
+    expect(await codeOf(admit(admission, 10, in1s(), NEVER))).toBe('SHUTTING_DOWN')
     holder.release()
     expect(admission.bytesUsed).toBe(0)
   })
@@ -145,14 +162,14 @@ describe('waiting', () => {
     const admission = make(1_000)
     // 1,000 bytes per second for six seconds.
     for (let second = 0; second < 6; second++) {
-      const lease = await admission.admit(1_000, in1s(), NEVER)
+      const lease = await admit(admission, 1_000, in1s(), NEVER)
       vi.advanceTimersByTime(1_000)
       lease.release()
     }
-    const holder = await admission.admit(1_000, in1s(), NEVER)
-    const refused = await admission
-      .admit(1_000, performance.now(), NEVER)
-      .catch((error: SidecarError) => error)
+    const holder = await admit(admission, 1_000, in1s(), NEVER)
+    const refused = await admit(admission, 1_000, performance.now(), NEVER).catch(
+      (error: SidecarError) => error,
+    )
     expect((refused as SidecarError).retryAfterMs).toBeGreaterThanOrEqual(900)
     expect((refused as SidecarError).retryAfterMs).toBeLessThanOrEqual(1_100)
     holder.release()
@@ -162,9 +179,9 @@ describe('waiting', () => {
 describe('growing', () => {
   test('goes before those who hold nothing yet', async () => {
     const admission = make(100)
-    const grower = await admission.admit(50, in1s(), NEVER)
-    const holder = await admission.admit(50, in1s(), NEVER)
-    const newcomer = admission.admit(40, in1s(), NEVER)
+    const grower = await admit(admission, 50, in1s(), NEVER)
+    const holder = await admit(admission, 50, in1s(), NEVER)
+    const newcomer = admit(admission, 40, in1s(), NEVER)
     const grown = grower.grow(30)
     holder.release()
     await grown
@@ -177,8 +194,8 @@ describe('growing', () => {
 
   test('when everybody waits to grow, the last to ask gives up and the others go on', async () => {
     const admission = make(100)
-    const first = await admission.admit(50, in1s(), NEVER)
-    const second = await admission.admit(50, in1s(), NEVER)
+    const first = await admit(admission, 50, in1s(), NEVER)
+    const second = await admit(admission, 50, in1s(), NEVER)
     const firstGrown = first.grow(20)
     expect(await settled(firstGrown)).toBe(false)
     expect(await codeOf(second.grow(20))).toBe('OVERLOADED')
@@ -191,8 +208,8 @@ describe('growing', () => {
 
   test('a lease released while it waits to grow leaks nothing', async () => {
     const admission = make(100)
-    const grower = await admission.admit(50, in1s(), NEVER)
-    const holder = await admission.admit(50, in1s(), NEVER)
+    const grower = await admit(admission, 50, in1s(), NEVER)
+    const holder = await admit(admission, 50, in1s(), NEVER)
     const grown = grower.grow(10)
     grower.release()
     await grown
@@ -219,7 +236,7 @@ test('never more than bytesMax in use, and zero after any sequence of steps', as
         if (kind === 'admit') {
           const abort = new AbortController()
           gone.push(abort)
-          const admitted = admission.admit(bytes, performance.now() + bytes, abort.signal)
+          const admitted = admit(admission, bytes, performance.now() + bytes, abort.signal)
           pending.push(
             admitted.then(
               (granted) => leases.push(granted),

@@ -21,10 +21,10 @@ interface Reading {
 
 async function read(pieces: Uint8Array[], reading: Reading = {}) {
   const admission = new Admission({ bytesMax: reading.budget ?? 64 * MIB, waitingMax: 1 }, systemClock)
-  const lease = await admission.admit(0, systemClock.monotonicMs() + 50, NEVER)
+  const lease = admission.open(systemClock.monotonicMs() + 50, NEVER)
   const bounds = { bytesMax: reading.bytesMax ?? MIB, bytesDeclared: reading.bytesDeclared }
   try {
-    const body = await readBody(Readable.from(pieces), reading.encoding ?? 'identity', bounds, lease)
+    const body = await readBody(Readable.from(pieces), reading.encoding ?? 'identity', bounds, lease, NEVER)
     return { body, code: 'OK', bytesPeak: lease.bytes }
   } catch (error) {
     return {
