@@ -5,14 +5,18 @@ import type { Profile } from './profile.ts'
 
 const SLOTS = 8192
 const KEY_BYTES_MAX = 512
+export const NO_PARENT = 0
 
 export const Reserved = { NO: 0, ANNOUNCEMENT: 1, REMOVED: 2, SIGNATURE: 3 } as const
 export type Reserved = (typeof Reserved)[keyof typeof Reserved]
 
 export interface KeyEntry {
+  /** Of this entry and no other, from 1 on. */
+  readonly id: number
   readonly place: Place
-  /** The path: keys joined by SEPARATOR. */
-  readonly path: Uint8Array
+  /** `id` of the entry around it, NO_PARENT for an outermost one. So an entry is of one path, whatever bytes its keys have. */
+  readonly parentId: number
+  readonly key: Uint8Array
   readonly profile: Profile
   /** Rules that name this key or what is around it. */
   readonly namedBy: readonly number[]
@@ -32,14 +36,14 @@ export class KeyCache {
   /** The entry that was found or kept last. */
   #last: KeyEntry | undefined
 
-  find(place: Place, buf: Uint8Array, start: number, end: number): KeyEntry | undefined {
+  find(place: Place, parentId: number, buf: Uint8Array, start: number, end: number): KeyEntry | undefined {
     const last = this.#last
     const expected = last === undefined ? undefined : this.#slots[last.nextSlot]
-    if (expected !== undefined && isFor(expected, place, buf, start, end)) {
+    if (expected !== undefined && isFor(expected, place, parentId, buf, start, end)) {
       this.#last = expected
       return expected
     }
-    const found = this.#lookUp(place, buf, start, end)
+    const found = this.#lookUp(place, parentId, buf, start, end)
     if (found !== undefined) this.#follow(found)
     return found
   }
@@ -50,17 +54,17 @@ export class KeyCache {
     this.#last = entry
   }
 
-  #lookUp(place: Place, buf: Uint8Array, start: number, end: number): KeyEntry | undefined {
-    const slot = slotOf(place, buf, start, end)
+  #lookUp(place: Place, parentId: number, buf: Uint8Array, start: number, end: number): KeyEntry | undefined {
+    const slot = slotOf(place, parentId, buf, start, end)
     const first = this.#slots[slot]
-    if (first !== undefined && isFor(first, place, buf, start, end)) return first
+    if (first !== undefined && isFor(first, place, parentId, buf, start, end)) return first
     const second = this.#slots[slot ^ 1]
-    return second !== undefined && isFor(second, place, buf, start, end) ? second : undefined
+    return second !== undefined && isFor(second, place, parentId, buf, start, end) ? second : undefined
   }
 
   keep(entry: KeyEntry): void {
-    if (entry.path.length > KEY_BYTES_MAX || entry.isKeyPersonal) return
-    const slot = slotOf(entry.place, entry.path, 0, entry.path.length)
+    if (entry.key.length > KEY_BYTES_MAX || entry.isKeyPersonal) return
+    const slot = slotOf(entry.place, entry.parentId, entry.key, 0, entry.key.length)
     const displaced = this.#slots[slot]
     if (displaced !== undefined) displaced.slot = slot ^ 1
     this.#slots[slot ^ 1] = displaced
@@ -71,9 +75,10 @@ export class KeyCache {
 }
 
 /** Few bytes tell usual keys apart (length, start, end); the comparison afterwards is complete. */
-function slotOf(place: Place, buf: Uint8Array, start: number, end: number): number {
+function slotOf(place: Place, parentId: number, buf: Uint8Array, start: number, end: number): number {
   const length = end - start
-  let hash = Math.imul(length, 0x9e3779b1) ^ Math.imul(place + 1, 0x85ebca6b)
+  let hash =
+    Math.imul(length, 0x9e3779b1) ^ Math.imul(place + 1, 0x85ebca6b) ^ Math.imul(parentId, 0xc2b2ae35)
   const head = length < 4 ? end : start + 4
   for (let i = start; i < head; i++) hash = Math.imul(hash ^ buf[i], 0x01000193)
   const tail = length < 12 ? head : end - 8
@@ -81,9 +86,16 @@ function slotOf(place: Place, buf: Uint8Array, start: number, end: number): numb
   return ((hash ^ (hash >>> 15)) >>> 0) % SLOTS
 }
 
-function isFor(entry: KeyEntry, place: Place, buf: Uint8Array, start: number, end: number): boolean {
-  const path = entry.path
-  if (entry.place !== place || path.length !== end - start) return false
-  for (let i = 0; i < path.length; i++) if (path[i] !== buf[start + i]) return false
+function isFor(
+  entry: KeyEntry,
+  place: Place,
+  parentId: number,
+  buf: Uint8Array,
+  start: number,
+  end: number,
+): boolean {
+  const key = entry.key
+  if (entry.place !== place || entry.parentId !== parentId || key.length !== end - start) return false
+  for (let i = 0; i < key.length; i++) if (key[i] !== buf[start + i]) return false
   return true
 }

@@ -1,13 +1,12 @@
-// Which rules name a key. Asked once per key and then cached, but hostile input has only new keys, so it works on bytes:
-// one pass from the end of the path hashes every suffix that begins a segment, and exact patterns are found by hash.
+// Which rules name a key. Asked once per key and then cached, but hostile input has only new keys, so the work is a small
+// multiple of the key itself, whatever is around it: exact patterns are found by hash from the end of the path, and no
+// further than the longest goes; globs read each key of a path once.
 import { lowerCase } from '../detection/engine/bytes.ts'
-import { globMatches, isGlob } from '../wire/attribute-glob.ts'
+import { isGlob } from '../wire/attribute-glob.ts'
+import { GlobSet } from './glob-set.ts'
+import { DEPTH_MAX, type KeyPath } from './key-path.ts'
 
-/** Between the keys of a path. Patterns know it as a dot. */
-export const SEPARATOR = 0
-
-/** Suffixes of one path that are compared: deeper nesting fits by its last segments only, or by the whole path. */
-const SUFFIXES_MAX = 8
+/** What patterns have between the keys of a path. It may stand in a key too, and then fits as well. */
 const DOT = 0x2e
 const NO_RULES: readonly number[] = []
 
@@ -16,70 +15,105 @@ interface ExactPattern {
   readonly rules: number[]
 }
 
-interface GlobPattern {
-  readonly bytes: Uint8Array
-  readonly rule: number
-}
-
 const encoder = new TextEncoder()
 
 /** Compiled from the key patterns of rules, by the rules' positions. */
 export class KeyMatcher {
   readonly #exact = new Map<number, ExactPattern[]>()
-  readonly #globs: GlobPattern[] = []
-  #lower = new Uint8Array(256)
+  readonly #globs: GlobSet
+  /** By glob: the rule that it is of. */
+  readonly #globRules: readonly number[]
+  /** The end of a path in lower case, as much of it as the longest exact pattern can fit. */
+  readonly #tail: Uint8Array
 
   constructor(rules: readonly (readonly string[])[]) {
-    for (const [rule, patterns] of rules.entries()) for (const pattern of patterns) this.#add(pattern, rule)
+    const patterns = rules.flatMap((keys, rule) =>
+      keys.map((text) => ({ rule, isGlob: isGlob(text), bytes: encoder.encode(text).map(lowerCase) })),
+    )
+    const globs = patterns.filter((pattern) => pattern.isGlob)
+    this.#globs = new GlobSet(globs.map(({ bytes }) => bytes))
+    this.#globRules = globs.map(({ rule }) => rule)
+    let tail = 0
+    for (const { rule, bytes, isGlob } of patterns) {
+      if (isGlob) continue
+      this.#addExact(bytes, rule)
+      tail = Math.max(tail, bytes.length)
+    }
+    this.#tail = new Uint8Array(tail)
   }
 
   /**
-   * The rules that name the path [start, end), keys joined by SEPARATOR, or its end from a SEPARATOR on; ascending,
-   * without repeats. `inherited` are those that name what is around it.
+   * The rules that name `path`, or its end from the beginning of a key on; ascending, without repeats. `inherited` are
+   * those that name what is around it.
    */
-  match(buf: Uint8Array, start: number, end: number, inherited: readonly number[]): readonly number[] {
-    const length = end - start
-    if (length > this.#lower.length) this.#lower = new Uint8Array(length * 2)
-    const lower = this.#lower
-    let found: number[] | undefined
-    let hash = 0
-    let suffixes = 0
-    for (let i = length - 1; i >= 0; i--) {
-      const byte = buf[start + i]
-      lower[i] = byte === SEPARATOR ? DOT : lowerCase(byte)
-      hash = (Math.imul(hash, 31) + lower[i]) | 0
-      const isSegment = i === 0 || buf[start + i - 1] === SEPARATOR
-      if (!isSegment || (i > 0 && ++suffixes > SUFFIXES_MAX)) continue
-      found = this.#matchSuffix(lower, i, length, hash, found)
-    }
+  match(path: KeyPath, inherited: readonly number[]): readonly number[] {
+    const found = this.#matchGlobs(path, this.#matchExact(path))
     if (found === undefined) return inherited
     return [...new Set([...found, ...inherited])].sort((a, b) => a - b)
   }
 
-  #matchSuffix(
-    lower: Uint8Array,
-    start: number,
-    end: number,
-    hash: number,
-    found: number[] | undefined,
-  ): number[] | undefined {
-    const candidates = this.#exact.get(hash)
-    if (candidates !== undefined) {
-      for (const { bytes, rules } of candidates)
-        if (isEqual(bytes, lower, start, end)) found = [...(found ?? NO_RULES), ...rules]
-    }
-    for (const { bytes, rule } of this.#globs) {
-      if (globMatches(bytes, lower, start, end)) found = [...(found ?? NO_RULES), rule]
+  #matchExact(path: KeyPath): number[] | undefined {
+    const { buf, outermost } = path
+    const tail = this.#tail
+    let found: number[] | undefined
+    let hash = 0
+    let at = tail.length
+    for (let depth = path.depth; depth >= outermost; depth--) {
+      const start = path.keyStart(depth)
+      let pos = path.keyEnd(depth)
+      if (pos - start > at) return found
+      while (pos > start) {
+        const byte = lowerCase(buf[--pos])
+        tail[--at] = byte
+        hash = (Math.imul(hash, 31) + byte) | 0
+      }
+      found = this.#candidates(hash, at, found)
+      if (at === 0) return found
+      tail[--at] = DOT
+      hash = (Math.imul(hash, 31) + DOT) | 0
     }
     return found
   }
 
-  #add(pattern: string, rule: number): void {
-    const bytes = encoder.encode(pattern).map(lowerCase)
-    if (isGlob(pattern)) {
-      this.#globs.push({ bytes, rule })
-      return
+  /** Adds the rules whose pattern is all of the tail from `at` on. */
+  #candidates(hash: number, at: number, found: number[] | undefined): number[] | undefined {
+    const candidates = this.#exact.get(hash)
+    if (candidates === undefined) return found
+    for (const { bytes, rules } of candidates)
+      if (isEqual(bytes, this.#tail, at, this.#tail.length)) found = [...(found ?? NO_RULES), ...rules]
+    return found
+  }
+
+  #matchGlobs(path: KeyPath, found: number[] | undefined): number[] | undefined {
+    const { words } = this.#globs
+    if (words === 0) return found
+    // Views differ in their globs; a path is seen by one of them only, from its outermost key to its end.
+    const size = words * DEPTH_MAX
+    if (path.globStates.length < size) path.globStates = new Int32Array(size)
+    for (let depth = Math.max(path.matchedDepth + 1, path.outermost); depth <= path.depth; depth++)
+      this.#readKey(path, depth)
+    path.matchedDepth = path.depth
+    const at = path.depth * words
+    for (const [index, rule] of this.#globRules.entries())
+      if (this.#globs.isMatch(path.globStates, at, index)) found = [...(found ?? NO_RULES), rule]
+    return found
+  }
+
+  #readKey(path: KeyPath, depth: number): void {
+    const globs = this.#globs
+    const { buf, globStates } = path
+    const at = depth * globs.words
+    if (depth === path.outermost) globStates.fill(0, at, at + globs.words)
+    else {
+      globStates.copyWithin(at, at - globs.words, at)
+      globs.step(globStates, at, DOT)
     }
+    globs.begin(globStates, at)
+    const end = path.keyEnd(depth)
+    for (let pos = path.keyStart(depth); pos < end; pos++) globs.step(globStates, at, lowerCase(buf[pos]))
+  }
+
+  #addExact(bytes: Uint8Array, rule: number): void {
     let hash = 0
     for (let i = bytes.length - 1; i >= 0; i--) hash = (Math.imul(hash, 31) + bytes[i]) | 0
     const bucket = this.#exact.get(hash) ?? []

@@ -1,44 +1,78 @@
 // The keys from an attribute down to the value that the scan is at: what rules see of a nested entry, and what a sealed
-// value is bound to.
+// value is bound to. Nothing about an attribute outlives it: what was decided is cleared when the attribute ends.
 
 import { Place } from '../wire/otlp.ts'
 import type { KeyEntry } from './key-cache.ts'
-import { SEPARATOR } from './key-matcher.ts'
 import { TEXT_KEY } from './surfaces.ts'
 
 /** More than the scan lets messages nest. */
-const DEPTH_MAX = 128
+export const DEPTH_MAX = 128
+const NOTHING = new Int32Array(0)
 
 export class KeyPath {
-  /** Depth of the innermost attribute around the scan's position; -1 outside. */
+  /** Depth of the innermost attribute around the scan's position; less than `outermost` outside. */
   depth = -1
-  /** After `join`: the keys down to a depth, joined by SEPARATOR, at the start of this. */
-  joined = new Uint8Array(1024)
-  #buf: Uint8Array
+  /** Depth of the outermost attribute around it. A log body is an AnyValue without a key: its entries begin at depth 1. */
+  outermost = 0
+  /** Depth down to which `globStates` is about this path; the matcher's. */
+  matchedDepth = -1
+  /** What the globs of rules have seen of the path, by depth; the matcher's. */
+  globStates: Int32Array = NOTHING
+  buf: Uint8Array
   readonly #starts = new Int32Array(DEPTH_MAX)
   readonly #ends = new Int32Array(DEPTH_MAX)
-  readonly #entries = new Array<KeyEntry | undefined>(DEPTH_MAX).fill(undefined)
+  /** At `depth + 1`; the first is that of no attribute. */
+  readonly #entries = new Array<KeyEntry | undefined>(DEPTH_MAX + 1).fill(undefined)
   readonly #renamed = new Array<string | undefined>(DEPTH_MAX).fill(undefined)
 
   constructor(buf: Uint8Array) {
-    this.#buf = buf
+    this.buf = buf
   }
 
+  /** As new, also where a scan threw inside an attribute. */
   reset(buf: Uint8Array): void {
-    this.#buf = buf
+    this.buf = buf
     this.depth = -1
+    this.outermost = 0
+    this.matchedDepth = -1
+    this.#entries.fill(undefined)
+    this.#renamed.fill(undefined)
   }
 
-  push(depth: number, keyStart: number, keyEnd: number): void {
+  push(place: Place, depth: number, keyStart: number, keyEnd: number): void {
     this.depth = depth
+    this.outermost = firstDepth(place)
     this.#starts[depth] = keyStart
     this.#ends[depth] = keyEnd
-    this.#entries[depth] = undefined
+    if (this.matchedDepth >= depth) this.matchedDepth = depth - 1
+  }
+
+  pop(): void {
+    const depth = this.depth--
+    this.#entries[depth + 1] = undefined
     this.#renamed[depth] = undefined
   }
 
-  setEntry(entry: KeyEntry): void {
-    this.#entries[this.depth] = entry
+  keyStart(depth: number): number {
+    return this.#starts[depth]
+  }
+
+  keyEnd(depth: number): number {
+    return this.#ends[depth]
+  }
+
+  /** What was decided about the innermost attribute; `undefined` outside. */
+  get entry(): KeyEntry | undefined {
+    return this.#entries[this.depth + 1]
+  }
+
+  set entry(entry: KeyEntry) {
+    this.#entries[this.depth + 1] = entry
+  }
+
+  /** What was decided about the attribute around the innermost; `undefined` where that is the outermost. */
+  get parent(): KeyEntry | undefined {
+    return this.#entries[this.depth]
   }
 
   /** The key at this depth will be another: what is under it is sealed under the new one. */
@@ -48,24 +82,6 @@ export class KeyPath {
 
   isRenamed(): boolean {
     return this.depth >= 0 && this.#renamed[this.depth] !== undefined
-  }
-
-  /** What decided about the attribute at `depth`; `undefined` above the outermost. */
-  entryAt(depth: number): KeyEntry | undefined {
-    return depth < 0 ? undefined : this.#entries[depth]
-  }
-
-  /** Writes the path into `joined`. Returns its length. */
-  join(place: Place): number {
-    let length = 0
-    for (let depth = firstDepth(place); depth <= this.depth; depth++) {
-      const size = this.#ends[depth] - this.#starts[depth]
-      if (length + size + 1 > this.joined.length) this.#grow(length + size + 1)
-      if (length > 0 || depth > firstDepth(place)) this.joined[length++] = SEPARATOR
-      this.joined.set(this.#buf.subarray(this.#starts[depth], this.#ends[depth]), length)
-      length += size
-    }
-    return length
   }
 
   /** proto/sealed-value.md §5: the keys from the outermost attribute inwards, joined with `.`, as they leave us. */
@@ -80,7 +96,7 @@ export class KeyPath {
 
   // Most values are of an attribute, and most attributes come again with every span.
   #outerName(): string {
-    const entry = this.#entries[0]
+    const { entry } = this
     if (entry === undefined || this.#renamed[0] !== undefined) return this.#key(0)
     entry.name ??= this.#key(0)
     return entry.name
@@ -95,19 +111,12 @@ export class KeyPath {
     const renamed = this.#renamed[depth]
     if (renamed !== undefined) return renamed
     const start = this.#starts[depth]
-    return Buffer.from(this.#buf.buffer, this.#buf.byteOffset + start, this.#ends[depth] - start).toString(
+    return Buffer.from(this.buf.buffer, this.buf.byteOffset + start, this.#ends[depth] - start).toString(
       'utf8',
     )
   }
-
-  #grow(size: number): void {
-    const grown = new Uint8Array(size * 2)
-    grown.set(this.joined)
-    this.joined = grown
-  }
 }
 
-/** A log body is an AnyValue without a key: its entries begin at depth 1. */
 function firstDepth(place: Place): number {
   return place === Place.LOG_BODY ? 1 : 0
 }

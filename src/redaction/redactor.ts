@@ -109,17 +109,13 @@ export class Redactor implements Visitor {
     valueEnd: number,
   ): boolean {
     const path = this.#path
-    path.push(depth, keyStart, keyEnd)
+    path.push(place, depth, keyStart, keyEnd)
     this.#fieldStart = fieldStart
     this.#fieldEnd = end
     this.#valueStart = valueStart
-    let entry: KeyEntry
-    if (depth === 0) entry = this.#view.entry(place, this.#buf, keyStart, keyEnd, undefined)
-    else entry = this.#view.entry(place, path.joined, 0, path.join(place), path.entryAt(depth - 1))
-    path.setEntry(entry)
-    if (entry.reserved !== Reserved.NO && depth === 0 && place !== Place.LOG_BODY) {
-      return this.#reserved(entry, place, keyStart, keyEnd, valueEnd)
-    }
+    const entry = this.#view.entry(place, path)
+    path.entry = entry
+    if (entry.reserved !== Reserved.NO) return this.#reserved(entry, place, keyStart, keyEnd, valueEnd)
     if (entry.isKeyPersonal && this.#personalKey(entry.profile, fieldStart, end, keyStart, keyEnd))
       return true
     const { whole } = entry.profile
@@ -131,8 +127,8 @@ export class Redactor implements Visitor {
     return true
   }
 
-  attributeEnd(depth: number): void {
-    this.#path.depth = depth - 1
+  attributeEnd(): void {
+    this.#path.pop()
     this.#fieldEnd = 0
   }
 
@@ -144,9 +140,8 @@ export class Redactor implements Visitor {
     valueStart: number,
     valueEnd: number,
   ): void {
-    const entry = this.#path.entryAt(this.#path.depth)
-    const isBodyText = place === Place.LOG_BODY && this.#path.depth < 1
-    const profile = isBodyText || entry === undefined ? this.#view.texts[place] : entry.profile
+    // Only in a log body is a value without a key around it.
+    const profile = this.#path.entry?.profile ?? this.#view.texts[place]
     const isText = type === ValueType.STRING || type === ValueType.BYTES
     if (isText) this.#textValue(place, profile, type, start, end, valueStart, valueEnd)
     else this.#number(place, profile, type, start, end, valueStart, valueEnd)

@@ -8,8 +8,9 @@ import { scanText } from '../detection/engine/text-scan.ts'
 import { UserPattern } from '../detection/engine/user-pattern.ts'
 import { globMatches } from '../wire/attribute-glob.ts'
 import type { Place } from '../wire/otlp.ts'
-import { KeyCache, type KeyEntry, Reserved } from './key-cache.ts'
-import { KeyMatcher, SEPARATOR } from './key-matcher.ts'
+import { KeyCache, type KeyEntry, NO_PARENT, Reserved } from './key-cache.ts'
+import { KeyMatcher } from './key-matcher.ts'
+import type { KeyPath } from './key-path.ts'
 import type { RedactionOptions, Rule } from './options.ts'
 import { createOutcome, Effect, type Outcome } from './outcome.ts'
 import { packByName } from './packs/packs.ts'
@@ -118,6 +119,7 @@ export class RuleView {
   readonly #profiles = new Map<string, Profile>()
   readonly #keys = new KeyCache()
   readonly #matches = new Matches()
+  #lastId = NO_PARENT
 
   constructor(rules: readonly CompiledRule[], hooks: Required<RuleSetHooks>) {
     this.#rules = rules
@@ -126,26 +128,31 @@ export class RuleView {
     this.texts = Array.from({ length: PLACE_COUNT }, (_, place) => this.#profile(place as Place, []))
   }
 
-  /** The decision about the path [start, end) of `buf`; `parent` is what is around it. */
-  entry(place: Place, buf: Uint8Array, start: number, end: number, parent: KeyEntry | undefined): KeyEntry {
-    return this.#keys.find(place, buf, start, end) ?? this.#decide(place, buf, start, end, parent)
+  /** The decision about the innermost key of `path`. */
+  entry(place: Place, path: KeyPath): KeyEntry {
+    const parentId = path.parent?.id ?? NO_PARENT
+    const { buf, depth } = path
+    return (
+      this.#keys.find(place, parentId, buf, path.keyStart(depth), path.keyEnd(depth)) ??
+      this.#decide(place, parentId, path)
+    )
   }
 
-  #decide(place: Place, buf: Uint8Array, start: number, end: number, parent: KeyEntry | undefined): KeyEntry {
-    const namedBy = this.#matcher.match(buf, start, end, parent?.namedBy ?? [])
+  #decide(place: Place, parentId: number, path: KeyPath): KeyEntry {
+    const { buf, depth, parent } = path
+    const start = path.keyStart(depth)
+    const end = path.keyEnd(depth)
+    const namedBy = this.#matcher.match(path, parent?.namedBy ?? [])
     const profile = this.#profile(place, namedBy)
-    let ownStart = end
-    while (ownStart > start && buf[ownStart - 1] !== SEPARATOR) ownStart--
     const entry: KeyEntry = {
+      id: ++this.#lastId,
       place,
-      path: buf.slice(start, end),
+      parentId,
+      key: buf.slice(start, end),
       profile,
       namedBy,
-      reserved:
-        parent === undefined
-          ? reservedKind(place, buf, start, end, this.#hooks.evidenceFollows)
-          : Reserved.NO,
-      isKeyPersonal: this.#isPersonal(profile, buf, ownStart, end),
+      reserved: depth === 0 ? reservedKind(place, buf, start, end, this.#hooks.evidenceFollows) : Reserved.NO,
+      isKeyPersonal: this.#isPersonal(profile, buf, start, end),
       slot: 0,
       name: undefined,
       nextSlot: 0,

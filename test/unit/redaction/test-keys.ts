@@ -31,11 +31,15 @@ export class TestSealer implements Sealer {
   #seal(item: SealItem): string {
     const nonce = Buffer.alloc(12)
     nonce.writeUInt32BE(item.plaintext.length, 0)
-    nonce.writeBigUInt64BE(this.#counter++, 4)
+    nonce.writeBigUInt64BE(this.nextNonce(item), 4)
     const cipher = createCipheriv('aes-256-gcm', this.#key, nonce)
     cipher.setAAD(aad(this.tenant, item.dataClass, item.attributeKey))
     const sealed = Buffer.concat([nonce, cipher.update(item.plaintext), cipher.final(), cipher.getAuthTag()])
     return `enc.v1.${this.kid}.${sealed.toString('base64url')}`
+  }
+
+  protected nextNonce(_item: SealItem): bigint {
+    return this.#counter++
   }
 
   /** The encoded AnyValue; throws when the token was not sealed by this key for this class and attribute. */
@@ -47,6 +51,17 @@ export class TestSealer implements Sealer {
     decipher.setAAD(aad(this.tenant, dataClass, attributeKey))
     decipher.setAuthTag(bytes.subarray(-16))
     return Buffer.concat([decipher.update(bytes.subarray(12, -16)), decipher.final()])
+  }
+}
+
+/** Seals the same item into the same token, so that outcomes can be compared byte by byte. */
+export class SteadySealer extends TestSealer {
+  protected override nextNonce(item: SealItem): bigint {
+    const digest = createHash('sha256')
+      .update(aad(item.dataClass, item.attributeKey))
+      .update(item.plaintext)
+      .digest()
+    return digest.readBigUInt64BE()
   }
 }
 
