@@ -163,10 +163,12 @@ function storeCheck(store: Store | undefined, name: string): HealthCheck {
 
 // A next hop that is down does not make us unready: we queue for it, and another sidecar could do no better.
 function exporterChecks(exporters: readonly ExporterHealth[]): HealthCheck[] {
-  return exporters.map(({ id, ok, lastError }) => ({
+  return exporters.map(({ id, ok, lastError, needsMending }) => ({
     name: `exporter ${id}`,
     isUp: true,
-    data: ok ? { status: 'operational' } : { status: 'retrying', error: lastError ?? 'unknown' },
+    data: ok
+      ? { status: 'operational' }
+      : { status: needsMending ? 'needs_mending' : 'retrying', error: lastError ?? 'unknown' },
   }))
 }
 

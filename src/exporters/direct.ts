@@ -75,8 +75,10 @@ export class DirectExport {
       if (rejected > 0) metrics.dropped(sender.id, 'partial_success', rejected)
       health?.succeeded()
     } else {
+      const needsMending = outcome.kind === 'retry' && outcome.needsMending === true
       metrics.sendFailed(sender.id, signal, itemCount)
-      health?.failed(outcome.reason)
+      if (needsMending) metrics.needsMending(sender.id, outcome.reason)
+      health?.failed(outcome.reason, needsMending)
     }
     return outcome
   }

@@ -154,7 +154,7 @@ export class Drain {
 
   /** `undefined` when it was broken off. What a sender throws by mistake is a failed attempt. */
   async #attempt(entry: DrainedEntry): Promise<SendOutcome | undefined> {
-    const { sender, log } = this.#parts
+    const { sender, log, metrics } = this.#parts
     const { signal } = this.#abort
     let outcome: SendOutcome
     try {
@@ -166,8 +166,16 @@ export class Drain {
     }
     if (outcome.kind === 'ok') {
       if (this.#health.succeeded()) log.info({ exporter: sender.id }, 'exporting works again')
-    } else if (this.#health.failed(outcome.reason)) {
-      log.warn({ exporter: sender.id, reason: outcome.reason }, 'exporting fails')
+      return outcome
+    }
+    const { reason } = outcome
+    const needsMending = outcome.kind === 'retry' && outcome.needsMending === true
+    if (needsMending) metrics.needsMending(sender.id, reason)
+    if (this.#health.failed(reason, needsMending)) {
+      log.warn(
+        { exporter: sender.id, reason },
+        needsMending ? 'exporting fails until it is mended' : 'exporting fails',
+      )
     }
     return outcome
   }

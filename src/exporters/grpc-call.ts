@@ -11,11 +11,11 @@ export interface GrpcReply {
   readonly httpStatus: number | undefined
   /** Content of grpc-status-details-bin. */
   readonly details: Buffer | undefined
-  /** The message, without its prefix; `undefined` when it did not come whole or is compressed. */
+  /** The message, without its prefix; `undefined` when it did not come whole, is compressed or larger than we read. */
   readonly body: Buffer | undefined
   /** Code of RST_STREAM, when the stream was cut. */
   readonly resetCode: number | undefined
-  readonly failure: 'timeout' | 'too_large' | 'aborted' | undefined
+  readonly failure: 'timeout' | 'aborted' | undefined
 }
 
 const PREFIX_BYTES = 5
@@ -51,8 +51,9 @@ export function callUnary(
   })
   stream.on('data', (chunk: Buffer) => {
     bytes += chunk.length
-    if (bytes > RESPONSE_BYTES_MAX + PREFIX_BYTES) stop('too_large')
-    else chunks.push(chunk)
+    // The verdict comes after the message, so what is too large for us is let pass by.
+    if (bytes <= RESPONSE_BYTES_MAX + PREFIX_BYTES) chunks.push(chunk)
+    else chunks.length = 0
   })
   // `close` always follows and carries the code.
   stream.on('error', () => undefined)

@@ -12,6 +12,7 @@ import { type GrpcExporterOptions, OTLP_DEFAULTS } from './options.ts'
 import { readExportResponse, readRetryDelayMs } from './otlp-reply.ts'
 import type { Sender, SendOutcome } from './sender.ts'
 import { USER_AGENT } from './user-agent.ts'
+import { asOutcome, connectionVerdict, grpcVerdict, proxyVerdict } from './verdicts.ts'
 
 const compress = promisify(gzip)
 
@@ -20,31 +21,6 @@ const PATHS: Readonly<Record<Signal, string>> = {
   logs: '/opentelemetry.proto.collector.logs.v1.LogsService/Export',
   metrics: '/opentelemetry.proto.collector.metrics.v1.MetricsService/Export',
 }
-
-/** Names of google.rpc.Code; also the reason that logs and metrics show. */
-const CODE_NAMES = [
-  'ok',
-  'cancelled',
-  'unknown',
-  'invalid_argument',
-  'deadline_exceeded',
-  'not_found',
-  'already_exists',
-  'permission_denied',
-  'resource_exhausted',
-  'failed_precondition',
-  'aborted',
-  'out_of_range',
-  'unimplemented',
-  'internal',
-  'unavailable',
-  'data_loss',
-  'unauthenticated',
-] as const
-
-/** OTLP 1.11, failures: these may succeed later. RESOURCE_EXHAUSTED joins them only with a RetryInfo. */
-const RETRYABLE: ReadonlySet<number> = new Set([1, 4, 10, 11, 14, 15])
-const RESOURCE_EXHAUSTED = 8
 
 export class GrpcExporter implements Sender {
   readonly id: string
@@ -86,9 +62,9 @@ export class GrpcExporter implements Sender {
     let session: Awaited<ReturnType<GrpcConnection['session']>>
     try {
       session = await connection.session(this.#timeoutMs)
-    } catch {
+    } catch (thrown) {
       abort.throwIfAborted()
-      return { kind: 'retry', afterMs: undefined, reason: 'unreachable' }
+      return asOutcome(connectionVerdict(thrown))
     }
     abort.throwIfAborted()
     if (session.closed || session.destroyed)
@@ -106,32 +82,26 @@ export class GrpcExporter implements Sender {
   }
 }
 
-/** What the reply means, by OTLP's table of codes and, without a code, by gRPC's mapping of HTTP answers. */
+/** What the reply means; `verdicts.ts` has the table. */
 export function outcomeOf(reply: GrpcReply): SendOutcome {
-  if (reply.failure === 'too_large') return { kind: 'refused', reason: 'response_too_large' }
   if (reply.status === undefined) return withoutStatus(reply)
   if (reply.status === 0) {
     return reply.body
       ? readExportResponse(reply.body)
       : { kind: 'ok', rejectedItems: 0, message: 'the answer could not be read' }
   }
-  const reason = CODE_NAMES[reply.status] ?? 'unknown'
   const afterMs = reply.details && readRetryDelayMs(reply.details)
-  const isThrottled = reply.status === RESOURCE_EXHAUSTED && afterMs !== undefined
-  if (RETRYABLE.has(reply.status) || isThrottled) return { kind: 'retry', afterMs, reason }
-  return { kind: 'refused', reason }
+  return asOutcome(grpcVerdict(reply.status, afterMs !== undefined), afterMs)
 }
 
 // A stream that ends without a verdict says nothing of the data: the connection or something between us and the peer
-// failed. An HTTP error comes from a proxy; gRPC maps 400, 401, 403 and 404 to codes that OTLP does not retry.
+// failed. An HTTP error comes from a proxy.
 function withoutStatus(reply: GrpcReply): SendOutcome {
-  if (reply.failure === 'timeout') return { kind: 'retry', afterMs: undefined, reason: 'timeout' }
+  if (reply.failure === 'timeout') return asOutcome({ reason: 'timeout', verdict: 'wait' })
   const { httpStatus } = reply
-  if (httpStatus !== undefined && [400, 401, 403, 404, 415].includes(httpStatus)) {
-    return { kind: 'refused', reason: `http_${httpStatus}` }
-  }
-  const isHttpError = httpStatus !== undefined && httpStatus !== 200
-  return { kind: 'retry', afterMs: undefined, reason: isHttpError ? `http_${httpStatus}` : 'connection_lost' }
+  if (httpStatus === undefined || httpStatus === 200)
+    return asOutcome({ reason: 'connection_lost', verdict: 'wait' })
+  return asOutcome({ reason: `http_${httpStatus}`, verdict: proxyVerdict(httpStatus) })
 }
 
 function grpcTarget(options: GrpcExporterOptions, id: string): GrpcTarget {

@@ -8,6 +8,8 @@ export interface ExporterHealth {
   readonly failingSinceMs: number | undefined
   /** Reason of the latest failed attempt: a constant word, never the peer's text. */
   readonly lastError: string | undefined
+  /** The latest failed attempt will go on failing until a person does something. */
+  readonly needsMending: boolean
   readonly inFlight: number
 }
 
@@ -17,6 +19,9 @@ export class HealthRecord {
   #lastOkMs: number | undefined
   #failingSinceMs: number | undefined
   #lastError: string | undefined
+  #needsMending = false
+  /** Reasons in this time of failures; they are constant words, so they are few. */
+  readonly #reasons = new Set<string>()
 
   constructor(id: string, clock: Clock) {
     this.#id = id
@@ -28,15 +33,19 @@ export class HealthRecord {
     const wasFailing = this.#failingSinceMs !== undefined
     this.#lastOkMs = this.#clock.nowMs()
     this.#failingSinceMs = undefined
+    this.#needsMending = false
+    this.#reasons.clear()
     return wasFailing
   }
 
-  /** True when this begins a time of failures. */
-  failed(reason: string): boolean {
-    const isFirst = this.#failingSinceMs === undefined
+  /** True when this begins a time of failures, or is a reason that is new in it. */
+  failed(reason: string, needsMending = false): boolean {
+    const isNew = !this.#reasons.has(reason)
+    this.#reasons.add(reason)
     this.#failingSinceMs ??= this.#clock.nowMs()
     this.#lastError = reason
-    return isFirst
+    this.#needsMending = needsMending
+    return isNew
   }
 
   read(inFlight: number): ExporterHealth {
@@ -46,6 +55,7 @@ export class HealthRecord {
       lastOkMs: this.#lastOkMs,
       failingSinceMs: this.#failingSinceMs,
       lastError: this.#lastError,
+      needsMending: this.#needsMending,
       inFlight,
     }
   }

@@ -1,5 +1,5 @@
-// OTLP over HTTP with protobuf bodies: POST <endpoint>/v1/<signal>. Redirects are refused: they would carry the headers,
-// and so the credentials, to an address that nobody configured.
+// OTLP over HTTP with protobuf bodies: POST <endpoint>/v1/<signal>. Redirects are not followed: they would carry the
+// headers, and so the credentials, to an address that nobody configured.
 import type { ClientRequest, Agent as HttpAgent, IncomingMessage } from 'node:http'
 import { Agent as HttpsAgent, request as requestHttps } from 'node:https'
 import { promisify } from 'node:util'
@@ -13,11 +13,10 @@ import { type HttpExporterOptions, OTLP_DEFAULTS } from './options.ts'
 import { readExportResponse } from './otlp-reply.ts'
 import type { Sender, SendOutcome } from './sender.ts'
 import { USER_AGENT } from './user-agent.ts'
+import { asOutcome, connectionVerdict, httpVerdict, proxyVerdict } from './verdicts.ts'
 
 const compress = promisify(gzip)
 
-/** OTLP 1.11, "Failures": these and no other may be tried again. */
-const RETRYABLE: ReadonlySet<number> = new Set([429, 502, 503, 504])
 /** An idle connection is ours to close before most servers close it under a request, ms. */
 const IDLE_MS = 4_000
 
@@ -25,12 +24,13 @@ interface Answer {
   readonly status: number
   readonly retryAfter: string | undefined
   readonly contentType: string
-  readonly body: Buffer
+  /** `undefined` when it was larger than we read. */
+  readonly body: Buffer | undefined
 }
 
-type Exchange =
-  | { readonly answer: Answer }
-  | { readonly failure: 'timeout' | 'too_large' | 'connection_lost' }
+type Exchange = { readonly answer: Answer } | { readonly outcome: SendOutcome }
+
+const TIMEOUT: SendOutcome = { kind: 'retry', afterMs: undefined, reason: 'timeout' }
 
 export class HttpExporter implements Sender {
   readonly id: string
@@ -78,12 +78,7 @@ export class HttpExporter implements Sender {
     abort.throwIfAborted()
     const exchange = await this.#exchange(this.#base, signal, content, abort)
     abort.throwIfAborted()
-    if ('failure' in exchange) {
-      return exchange.failure === 'too_large'
-        ? { kind: 'refused', reason: 'response_too_large' }
-        : { kind: 'retry', afterMs: undefined, reason: exchange.failure }
-    }
-    return outcomeOf(exchange.answer, this.#nowMs())
+    return 'outcome' in exchange ? exchange.outcome : outcomeOf(exchange.answer, this.#nowMs())
   }
 
   async close(): Promise<void> {
@@ -95,10 +90,10 @@ export class HttpExporter implements Sender {
   #exchange(base: URL, signal: Signal, body: Uint8Array, abort: AbortSignal): Promise<Exchange> {
     const { promise, resolve } = Promise.withResolvers<Exchange>()
     const request = this.#request(base, signal, body.length)
-    let failure: 'timeout' | 'too_large' | 'connection_lost' = 'connection_lost'
+    let outcome = asOutcome({ reason: 'connection_lost', verdict: 'wait' })
     const timer = setTimeout(() => {
-      failure = 'timeout'
       request.destroy()
+      resolve({ outcome: TIMEOUT })
     }, this.#timeoutMs)
     const onAbort = () => request.destroy()
     abort.addEventListener('abort', onAbort, { once: true })
@@ -107,17 +102,19 @@ export class HttpExporter implements Sender {
       let bytes = 0
       response.on('data', (chunk: Buffer) => {
         bytes += chunk.length
-        chunks.push(chunk)
-        if (bytes <= RESPONSE_BYTES_MAX) return
-        failure = 'too_large'
+        if (bytes <= RESPONSE_BYTES_MAX) return void chunks.push(chunk)
+        // The status is the verdict and has come; nobody needs the rest.
+        resolve({ answer: answerOf(response, undefined) })
         request.destroy()
       })
       response.on('error', () => undefined)
       response.on('end', () => resolve({ answer: answerOf(response, Buffer.concat(chunks)) }))
     })
+    request.on('error', (thrown) => {
+      outcome = asOutcome(connectionVerdict(thrown))
+    })
     // `close` always follows, and after a whole answer it changes nothing.
-    request.on('error', () => undefined)
-    request.on('close', () => resolve({ failure }))
+    request.on('close', () => resolve({ outcome }))
     request.end(body)
     return promise.finally(() => {
       clearTimeout(timer)
@@ -139,7 +136,7 @@ export class HttpExporter implements Sender {
   }
 }
 
-function answerOf(response: IncomingMessage, body: Buffer): Answer {
+function answerOf(response: IncomingMessage, body: Buffer | undefined): Answer {
   return {
     status: response.statusCode ?? 0,
     retryAfter: response.headers['retry-after'],
@@ -148,20 +145,20 @@ function answerOf(response: IncomingMessage, body: Buffer): Answer {
   }
 }
 
-/** What the answer means, by OTLP's table of HTTP statuses. */
+/** What the answer means; `verdicts.ts` has the table. */
 export function outcomeOf(answer: Answer, nowMs: number): SendOutcome {
-  const { status } = answer
+  const { status, body, contentType } = answer
+  const isWebPage = /^text\/html\b/i.test(contentType) && body?.length !== 0
   if (status >= 200 && status < 300) {
     // A login page with status 200 is a proxy speaking; no OTLP server took the data.
-    if (/^text\/html\b/i.test(answer.contentType) && answer.body.length > 0)
-      return { kind: 'retry', afterMs: undefined, reason: 'not_otlp' }
-    return /^application\/x-protobuf\b/i.test(answer.contentType)
-      ? readExportResponse(answer.body)
+    if (isWebPage) return asOutcome({ reason: 'not_otlp', verdict: 'mend' })
+    if (!body) return { kind: 'ok', rejectedItems: 0, message: 'the answer was too large to be read' }
+    return /^application\/x-protobuf\b/i.test(contentType)
+      ? readExportResponse(body)
       : { kind: 'ok', rejectedItems: 0, message: '' }
   }
-  const reason = `http_${status}`
-  if (!RETRYABLE.has(status)) return { kind: 'refused', reason }
-  return { kind: 'retry', afterMs: retryAfterMs(answer.retryAfter, nowMs), reason }
+  const verdict = isWebPage ? proxyVerdict(status) : httpVerdict(status)
+  return asOutcome({ reason: `http_${status}`, verdict }, retryAfterMs(answer.retryAfter, nowMs))
 }
 
 /** RFC 9110 section 10.2.3: seconds, or a date. Anything else counts as absent. */

@@ -6,6 +6,8 @@ export interface ExporterMetrics {
   sent(exporter: string, signal: Signal, itemCount: number): void
   /** An attempt that did not succeed; the same items may be counted again. */
   sendFailed(exporter: string, signal: Signal, itemCount: number): void
+  /** An attempt that failed for what a person has to mend. */
+  needsMending(exporter: string, reason: string): void
   /** Items that will never reach the next hop. */
   dropped(exporter: string, reason: string, itemCount: number): void
   /** Dropped items that the dead-letter file had no room for. */
@@ -45,6 +47,12 @@ export function exporterMetrics(
     labelNames: ['exporter', 'reason'],
     registers,
   })
+  const needsMending = new Counter({
+    name: 'betrace_exporter_unmended_attempts_total',
+    help: 'Attempts that failed for what a person has to mend: credentials, address, certificate, settings',
+    labelNames: ['exporter', 'reason'],
+    registers,
+  })
   const notKept = new Counter({
     name: 'betrace_dead_letter_discarded_items_total',
     help: 'Dropped items that the dead-letter file had no room for',
@@ -57,6 +65,7 @@ export function exporterMetrics(
   return {
     sent: (exporter, signal, itemCount) => sent.get(signal)?.inc({ exporter }, itemCount),
     sendFailed: (exporter, signal, itemCount) => failed.get(signal)?.inc({ exporter }, itemCount),
+    needsMending: (exporter, reason) => needsMending.inc({ exporter, reason }),
     dropped: (exporter, reason, itemCount) => dropped.inc({ exporter, reason }, itemCount),
     notKept: (exporter, itemCount) => notKept.inc({ exporter }, itemCount),
   }

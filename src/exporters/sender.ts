@@ -4,8 +4,16 @@ import type { Signal } from '../wire/otlp.ts'
 export type SendOutcome =
   /** The peer has it. `rejectedItems` comes from its partial_success; those are lost for good and counted. */
   | { readonly kind: 'ok'; readonly rejectedItems: number; readonly message: string }
-  /** Not now. `afterMs` is the peer's own hint (RetryInfo, Retry-After) and wins over our back-off. */
-  | { readonly kind: 'retry'; readonly afterMs: number | undefined; readonly reason: string }
+  /**
+   * Not now. `afterMs` is the peer's own hint (RetryInfo, Retry-After) and wins over our back-off. `needsMending`: it
+   * will not pass by itself.
+   */
+  | {
+      readonly kind: 'retry'
+      readonly afterMs: number | undefined
+      readonly reason: string
+      readonly needsMending?: true
+    }
   /** Never: the same bytes will be refused again. */
   | { readonly kind: 'refused'; readonly reason: string }
 

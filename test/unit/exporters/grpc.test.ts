@@ -4,6 +4,7 @@ import * as grpc from '@grpc/grpc-js'
 import { describe, expect, onTestFinished, test } from 'vitest'
 import { GrpcExporter } from '../../../src/exporters/grpc.ts'
 import type { ClientTlsOptions, GrpcExporterOptions } from '../../../src/exporters/options.ts'
+import type { SendOutcome } from '../../../src/exporters/sender.ts'
 import { encodeResponse, encodeStatus } from '../../../src/wire/reply.ts'
 import { clear, deadEndpoint, type GrpcCall, grpcPeer, neverAborted, pem, tcpPeer } from './peers.ts'
 
@@ -13,6 +14,9 @@ async function exporter(endpoint: string, options: Partial<GrpcExporterOptions> 
   await made.start()
   return made
 }
+
+const inOneWord = (outcome: SendOutcome) =>
+  outcome.kind === 'retry' ? (outcome.needsMending ? 'mend' : 'wait') : outcome.kind
 
 const secret = (text: string) => ({ reveal: () => text })
 
@@ -102,26 +106,31 @@ describe('what a grpc-js server says', () => {
   }
 
   test.each([
-    ['cancelled', status.CANCELLED, 'retry'],
-    ['deadline_exceeded', status.DEADLINE_EXCEEDED, 'retry'],
-    ['aborted', status.ABORTED, 'retry'],
-    ['out_of_range', status.OUT_OF_RANGE, 'retry'],
-    ['unavailable', status.UNAVAILABLE, 'retry'],
-    ['data_loss', status.DATA_LOSS, 'retry'],
+    ['cancelled', status.CANCELLED, 'wait'],
+    ['deadline_exceeded', status.DEADLINE_EXCEEDED, 'wait'],
+    ['aborted', status.ABORTED, 'wait'],
+    ['out_of_range', status.OUT_OF_RANGE, 'wait'],
+    ['unavailable', status.UNAVAILABLE, 'wait'],
+    ['data_loss', status.DATA_LOSS, 'wait'],
+    ['not_found', status.NOT_FOUND, 'mend'],
+    ['permission_denied', status.PERMISSION_DENIED, 'mend'],
+    ['failed_precondition', status.FAILED_PRECONDITION, 'mend'],
+    ['unimplemented', status.UNIMPLEMENTED, 'mend'],
+    ['unauthenticated', status.UNAUTHENTICATED, 'mend'],
     ['resource_exhausted', status.RESOURCE_EXHAUSTED, 'refused'],
     ['unknown', status.UNKNOWN, 'refused'],
     ['invalid_argument', status.INVALID_ARGUMENT, 'refused'],
-    ['not_found', status.NOT_FOUND, 'refused'],
     ['already_exists', status.ALREADY_EXISTS, 'refused'],
-    ['permission_denied', status.PERMISSION_DENIED, 'refused'],
-    ['failed_precondition', status.FAILED_PRECONDITION, 'refused'],
-    ['unimplemented', status.UNIMPLEMENTED, 'refused'],
     ['internal', status.INTERNAL, 'refused'],
-    ['unauthenticated', status.UNAUTHENTICATED, 'refused'],
-  ] as const)('%s is handled as OTLP says', async (reason, code, kind) => {
+  ] as const)('%s (%i) means %s', async (reason, code, expected) => {
     const { endpoint } = await grpcPeer(() => ({ error: { code, details: 'a text of the peer' } }))
     const outcome = await (await exporter(endpoint)).send('traces', Buffer.of(1), neverAborted)
-    expect(outcome).toMatchObject({ kind, reason })
+    expect(outcome).toMatchObject({ reason })
+    expect(inOneWord(outcome)).toBe(expected)
+  })
+
+  test('every code of gRPC is in this table', () => {
+    expect(Object.values(status).filter((code) => typeof code === 'number')).toHaveLength(17)
   })
 
   test('about when to come back is passed on, and makes RESOURCE_EXHAUSTED retryable', async () => {
@@ -148,10 +157,10 @@ describe('what a grpc-js server says', () => {
     expect(outcome).toEqual({ kind: 'ok', rejectedItems: 0, message: 'the answer could not be read' })
   })
 
-  test('in more than 4 MiB is refused', async () => {
+  test('in more than 4 MiB is an OK all the same: the verdict comes after it', async () => {
     const { endpoint } = await grpcPeer(() => ({ reply: Buffer.alloc(5_000_000) }))
     const outcome = await (await exporter(endpoint)).send('logs', Buffer.of(1), neverAborted)
-    expect(outcome).toEqual({ kind: 'refused', reason: 'response_too_large' })
+    expect(outcome).toEqual({ kind: 'ok', rejectedItems: 0, message: 'the answer could not be read' })
   })
 })
 
@@ -248,12 +257,6 @@ describe('trouble on the way', () => {
       'http_502',
     ],
     [
-      '404 of a proxy',
-      (stream: http2.ServerHttp2Stream) => stream.respond({ ':status': 404 }, { endStream: true }),
-      'refused',
-      'http_404',
-    ],
-    [
       'a lost session',
       (stream: http2.ServerHttp2Stream) => stream.session?.destroy(),
       'retry',
@@ -262,6 +265,35 @@ describe('trouble on the way', () => {
   ] as const)('%s has its outcome', async (_name, act, kind, reason) => {
     const sender = await exporter(await rawPeer(act))
     expect(await sender.send('traces', Buffer.of(1), neverAborted)).toMatchObject({ kind, reason })
+  })
+
+  test.each([
+    [300, 'mend'],
+    [302, 'mend'],
+    [400, 'mend'],
+    [401, 'mend'],
+    [403, 'mend'],
+    [404, 'mend'],
+    [407, 'mend'],
+    [408, 'wait'],
+    [413, 'refused'],
+    [415, 'mend'],
+    [421, 'mend'],
+    [422, 'mend'],
+    [429, 'wait'],
+    [500, 'mend'],
+    [501, 'mend'],
+    [502, 'wait'],
+    [503, 'wait'],
+    [504, 'wait'],
+    [511, 'mend'],
+  ])('HTTP %i without a grpc-status is a proxy, and means %s', async (httpStatus, expected) => {
+    const sender = await exporter(
+      await rawPeer((stream) => stream.respond({ ':status': httpStatus }, { endStream: true })),
+    )
+    const outcome = await sender.send('traces', Buffer.of(1), neverAborted)
+    expect(outcome).toMatchObject({ reason: `http_${httpStatus}` })
+    expect(inOneWord(outcome)).toBe(expected)
   })
 
   test('an abort rejects, before and during the call', async () => {
@@ -292,10 +324,10 @@ describe('TLS', () => {
     const send = async (tls: ClientTlsOptions) =>
       (await exporter(endpoint, { tls, timeoutMs: 2_000 })).send('traces', Buffer.of(1), neverAborted)
     expect((await send(ca)).kind).toBe('ok')
-    expect(await send({ insecure: false })).toMatchObject({ kind: 'retry', reason: 'unreachable' })
+    expect(await send({ insecure: false })).toMatchObject({ kind: 'retry', reason: 'tls_failed' })
     expect(await send({ ...ca, caFile: pem('stranger-ca.pem') })).toMatchObject({
       kind: 'retry',
-      reason: 'unreachable',
+      reason: 'tls_failed',
     })
     expect((await send({ ...ca, serverNameOverride: 'localhost' })).kind).toBe('ok')
     expect((await send({ ...ca, serverNameOverride: 'elsewhere' })).kind).toBe('retry')

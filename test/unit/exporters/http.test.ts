@@ -3,6 +3,7 @@ import { gunzipSync } from 'node:zlib'
 import { describe, expect, onTestFinished, test } from 'vitest'
 import { HttpExporter, retryAfterMs } from '../../../src/exporters/http.ts'
 import type { HttpExporterOptions } from '../../../src/exporters/options.ts'
+import type { SendOutcome } from '../../../src/exporters/sender.ts'
 import { encodeResponse } from '../../../src/wire/reply.ts'
 import { deadEndpoint, httpPeer, neverAborted, pem, tcpPeer } from './peers.ts'
 
@@ -76,22 +77,76 @@ describe('what the peer says', () => {
     const page = await answering((response) =>
       response.writeHead(200, { 'content-type': 'text/html; charset=utf-8' }).end('<p>log in</p>'),
     )
-    expect(await send(page)).toEqual({ kind: 'retry', afterMs: undefined, reason: 'not_otlp' })
+    expect(await send(page)).toEqual({
+      kind: 'retry',
+      afterMs: undefined,
+      reason: 'not_otlp',
+      needsMending: true,
+    })
     const empty = await answering((response) =>
       response.writeHead(200, { 'content-type': 'text/html' }).end(),
     )
     expect((await send(empty)).kind).toBe('ok')
   })
 
-  test.each([
-    200, 202, 204, 429, 502, 503, 504, 301, 302, 307, 308, 400, 401, 403, 404, 405, 408, 413, 415, 500, 501,
-    505,
-  ])('in %i is handled as OTLP says', async (status) => {
-    const endpoint = await answering((response) =>
-      response.writeHead(status, { location: 'http://127.0.0.1:1/v1/traces' }).end(),
-    )
-    const retryable = [429, 502, 503, 504].includes(status)
-    expect((await send(endpoint)).kind).toBe(status < 300 ? 'ok' : retryable ? 'retry' : 'refused')
+  const OUTCOMES: readonly (readonly [status: number, json: string, webPage: string])[] = [
+    [200, 'ok', 'mend'],
+    [202, 'ok', 'mend'],
+    [204, 'ok', 'ok'],
+    [300, 'mend', 'mend'],
+    [301, 'mend', 'mend'],
+    [302, 'mend', 'mend'],
+    [303, 'mend', 'mend'],
+    [307, 'mend', 'mend'],
+    [308, 'mend', 'mend'],
+    [400, 'refused', 'mend'],
+    [401, 'mend', 'mend'],
+    [402, 'mend', 'mend'],
+    [403, 'mend', 'mend'],
+    [404, 'mend', 'mend'],
+    [405, 'mend', 'mend'],
+    [406, 'mend', 'mend'],
+    [407, 'mend', 'mend'],
+    [408, 'wait', 'wait'],
+    [409, 'refused', 'mend'],
+    [410, 'mend', 'mend'],
+    [411, 'mend', 'mend'],
+    [413, 'refused', 'refused'],
+    [414, 'mend', 'mend'],
+    [415, 'mend', 'mend'],
+    [421, 'mend', 'mend'],
+    [422, 'refused', 'mend'],
+    [425, 'wait', 'wait'],
+    [426, 'mend', 'mend'],
+    [429, 'wait', 'wait'],
+    [431, 'mend', 'mend'],
+    [451, 'mend', 'mend'],
+    [499, 'mend', 'mend'],
+    [500, 'refused', 'mend'],
+    [501, 'mend', 'mend'],
+    [502, 'wait', 'wait'],
+    [503, 'wait', 'wait'],
+    [504, 'wait', 'wait'],
+    [505, 'mend', 'mend'],
+    [507, 'mend', 'mend'],
+    [511, 'mend', 'mend'],
+    [520, 'wait', 'wait'],
+    [599, 'wait', 'wait'],
+  ]
+  const inOneWord = (outcome: SendOutcome) =>
+    outcome.kind === 'retry' ? (outcome.needsMending ? 'mend' : 'wait') : outcome.kind
+
+  test.each(OUTCOMES)('in %i means %s, and as a web page %s', async (status, json, webPage) => {
+    const seen: string[] = []
+    for (const type of ['application/json', 'text/html']) {
+      const endpoint = await answering((response) =>
+        response
+          .writeHead(status, { location: 'http://127.0.0.1:1/v1/traces', 'content-type': type })
+          .end('<p>no</p>'),
+      )
+      seen.push(inOneWord(await send(endpoint)))
+    }
+    expect(seen).toEqual([json, webPage])
   })
 
   test('in Retry-After is passed on', async () => {
@@ -120,10 +175,28 @@ describe('what the peer says', () => {
     expect(await send(endpoint)).toEqual({ kind: 'ok', rejectedItems: 4, message: 'no' })
   })
 
-  test('in more than 4 MiB is refused', async () => {
-    const endpoint = await answering((response) => response.end(Buffer.alloc(5_000_000)))
-    expect(await send(endpoint)).toEqual({ kind: 'refused', reason: 'response_too_large' })
-  })
+  test.each([
+    [200, { kind: 'ok', rejectedItems: 0, message: 'the answer was too large to be read' }],
+    [503, { kind: 'retry', afterMs: undefined, reason: 'http_503' }],
+    [400, { kind: 'refused', reason: 'http_400' }],
+  ])(
+    'in %i with more than 4 MiB is what the status says, also when it never ends',
+    async (status, expected) => {
+      for (const isEndless of [false, true]) {
+        const endpoint = await answering((response) => {
+          response.writeHead(status)
+          if (!isEndless) return void response.end(Buffer.alloc(5_000_000))
+          const pour = () => {
+            while (response.writable && response.write(Buffer.alloc(1_000_000)));
+          }
+          response.on('drain', pour)
+          response.on('error', () => undefined)
+          pour()
+        })
+        expect(await send(endpoint, { timeoutMs: 5_000 })).toEqual(expected)
+      }
+    },
+  )
 
   test('slowly, byte by byte without an end, is a timeout', async () => {
     const endpoint = await answering((response) => {
@@ -163,10 +236,12 @@ describe('TLS', () => {
       response.end()
     }, true)
     expect((await send(endpoint, { tls: { insecure: false, caFile: pem('ca.pem') } })).kind).toBe('ok')
-    expect((await send(endpoint)).kind).toBe('retry')
-    expect((await send(endpoint, { tls: { insecure: false, caFile: pem('stranger-ca.pem') } })).kind).toBe(
-      'retry',
-    )
+    const failed = { kind: 'retry', afterMs: undefined, reason: 'tls_failed', needsMending: true }
+    expect(await send(endpoint)).toEqual(failed)
+    expect(await send(endpoint, { tls: { insecure: false, caFile: pem('stranger-ca.pem') } })).toEqual(failed)
+    expect(await send(endpoint.replace('127.0.0.1', 'localhost').replace('https', 'http'))).toMatchObject({
+      kind: 'retry',
+    })
   })
 })
 

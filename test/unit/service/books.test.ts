@@ -98,6 +98,32 @@ describe('accepted = exported + queued + rejected + dropped', () => {
     await expectBooksToBalance(sidecar, 'traces')
   })
 
+  test.each([401, 403, 404, 302])(
+    'while the next hop answers %i, which a person can mend: nothing is dropped, and everybody can see it',
+    async (status) => {
+      const hop = nextHop(status)
+      const sidecar = await start(hop)
+      expect((await sendTraces(sidecar)).status).toBe(200)
+      await sidecar.until('tried again', () => hop.requestCount > 2)
+      await expectBooksToBalance(sidecar, 'traces')
+      expect(await sidecar.metric('betrace_items_dropped_total', 'traces')).toBe(0)
+      expect(
+        await sidecar.metric('betrace_exporter_unmended_attempts_total', `reason="http_${status}"`),
+      ).toBeGreaterThan(1)
+      expect(await (await sidecar.get('/q/health/ready')).text()).toContain(
+        `"status":"needs_mending","error":"http_${status}"`,
+      )
+      expect(sidecar.log().match(/exporting fails until it is mended/g)).toHaveLength(1)
+      hop.status = 200
+      await sidecar.until(
+        'exported',
+        async () => (await sidecar.metric('betrace_items_exported_total', 'traces')) === SPANS,
+      )
+      await expectBooksToBalance(sidecar, 'traces')
+      expect(await (await sidecar.get('/q/health/ready')).text()).not.toContain('needs_mending')
+    },
+  )
+
   test('when the next hop refuses for good: dead letter, and a tombstone in the evidence', async () => {
     const sidecar = await start(nextHop(400))
     expect((await sendTraces(sidecar)).status).toBe(200)
