@@ -10,7 +10,7 @@ import { rewrappedKey } from '../keys/operations/rewrap.ts'
 import type { KeyStore } from '../keys/records/keystore.ts'
 import type { Rotation } from '../keys/rotation/rotation.ts'
 import type { BreakerKms } from '../kms/breaker-kms.ts'
-import { MeteredKms, registeredCallMetrics } from '../kms/metered-kms.ts'
+import { MeteredKms } from '../kms/metered-kms.ts'
 import type { Accept } from '../pipeline/pipeline.ts'
 import type { Store } from '../store/store.ts'
 import { createRevealDesk } from './audited-reveal.ts'
@@ -117,9 +117,9 @@ export function createProbes(
   AdminProbes,
   'clock' | 'health' | 'kmsControl' | 'kmsStatus' | 'publicKeys' | 'reveal' | 'rotation' | 'summary'
 > {
-  const { keys, guardedKms: kms, acceptAudit, clock, keyStore, registry } = parts
+  const { keys, guardedKms: kms, acceptAudit, clock, keyStore } = parts
   // What an operator starts is counted and logged like every other call.
-  const metered = new MeteredKms({ ...parts, kms, metrics: registeredCallMetrics(registry) })
+  const metered = new MeteredKms({ ...parts, kms })
   const stored = { kms: metered, store: keyStore, clock }
   return {
     health: {

@@ -1,6 +1,7 @@
 // Every key that a request may need, per tenant: at once from a cache, or by waiting for the key service. The service is
 // met only on a miss or ahead of one; a hit never depends on whether it is up.
 import { asSidecarError, SidecarError } from '../base/errors.ts'
+import type { PublicKeyRecord } from '../formats/endorsement.ts'
 import type { Pseudonymizer, PseudonymKey } from '../formats/pseudonym.ts'
 import type { Kms } from '../kms/kms.ts'
 import { MeteredKms } from '../kms/metered-kms.ts'
@@ -25,7 +26,7 @@ import {
 } from './rotation/tenant-rotator.ts'
 import { PublicKeys } from './signing/public-keys.ts'
 import type { TenantKeyAge } from './signing/signing-ages.ts'
-import { loadSigningKey, type PublicKeyRecord, type SigningKey } from './signing/signing-keys.ts'
+import { loadSigningKey, type SigningKey } from './signing/signing-keys.ts'
 import { asUnavailable } from './unavailable.ts'
 
 export { KEYS_DEFAULTS, type KeysOptions, type KeysParts } from './keys-options.ts'
@@ -56,7 +57,7 @@ export class Keys {
     this.#options = options
     this.#dataClasses = checkedClasses(options.dataClasses)
     this.#metrics = createKeysMetrics(parts.registry, (type) => this.#sizeOf(type))
-    this.#kms = new MeteredKms({ ...parts, metrics: this.#metrics, requestMsMax: options.requestMsMax })
+    this.#kms = new MeteredKms({ ...parts, requestMsMax: options.requestMsMax })
     const stored: StoredKeyParts = { kms: this.#kms, store: parts.store, clock: parts.clock }
     const { dataKeyUsesMax: usesMax, dataKeyBytesMax: bytesMax } = options
     this.#shelf = new AnnouncementShelf({

@@ -1,14 +1,12 @@
 // Names are the runbooks' (kms_…). Hits are counted per request and tenant, never per value; no label has a tenant in it.
 import type { Clock } from '../base/clock.ts'
 import { Counter, Gauge, Histogram, type Registry } from '../base/telemetry.ts'
-import { KMS_CLASSES, type KmsClass } from '../kms/kms.ts'
 import type { EvictionCause } from './cache.ts'
 
 export type KeyType = 'signing' | 'public' | 'encryption' | 'pseudonym'
 
 export const KEY_TYPES: readonly KeyType[] = ['signing', 'public', 'encryption', 'pseudonym']
 
-const KMS_OPERATIONS = ['generate_data_key', 'encrypt', 'decrypt', 'describe_key']
 const BUCKETS_SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10]
 
 /** The counters of one kind of key. */
@@ -82,8 +80,6 @@ interface SharedMetrics {
 
 export interface KeysMetrics {
   readonly byType: Readonly<Record<KeyType, KeyTypeMetrics>>
-  request(operation: string): void
-  error(operation: string, kmsClass: KmsClass): void
 }
 
 /** Registers everything; `sizeOf` answers for the cache size gauge when it is scraped. */
@@ -102,12 +98,6 @@ export function createKeysMetrics(registry: Registry, sizeOf: (type: KeyType) =>
       'cause',
     ]),
   }
-  const requests = counter('kms_requests_total', 'Calls to the key service', ['operation'])
-  const errors = counter('kms_errors_total', 'Failed calls to the key service', ['operation', 'error'])
-  for (const operation of KMS_OPERATIONS) {
-    requests.inc({ operation }, 0)
-    for (const error of Object.keys(KMS_CLASSES)) errors.inc({ operation, error }, 0)
-  }
   new Gauge({
     name: 'kms_cache_size',
     help: 'Keys in the cache',
@@ -125,7 +115,5 @@ export function createKeysMetrics(registry: Registry, sizeOf: (type: KeyType) =>
       encryption: ofType('encryption'),
       pseudonym: ofType('pseudonym'),
     },
-    request: (operation) => requests.inc({ operation }),
-    error: (operation, kmsClass) => errors.inc({ operation, error: kmsClass }),
   }
 }

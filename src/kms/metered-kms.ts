@@ -1,11 +1,11 @@
 // A key service whose calls are bounded in time and counted, and whose failures are logged, once each, where they happen.
 import type { Clock } from '../base/clock.ts'
-import { Counter, type Logger, type Registry } from '../base/telemetry.ts'
+import type { Logger, Registry } from '../base/telemetry.ts'
 import type { KmsContext } from '../formats/key-context.ts'
-import type { KeysMetrics } from '../keys/metrics.ts'
 import { boundedCall } from './bounded-call.ts'
 import { BreakerOpenError } from './breaker.ts'
 import { CallHistory, type CallKind } from './call-history.ts'
+import { type KmsCallMetrics, kmsCallMetrics } from './call-metrics.ts'
 import {
   asKmsError,
   type GeneratedDataKey,
@@ -15,12 +15,10 @@ import {
   type WrappedKey,
 } from './kms.ts'
 
-/** Where calls are counted. */
-export type KmsCallMetrics = Pick<KeysMetrics, 'request' | 'error'>
-
 export interface MeteredKmsParts {
   readonly kms: Kms
-  readonly metrics: KmsCallMetrics
+  /** Where calls are counted. */
+  readonly registry: Registry
   readonly log: Logger
   readonly clock: Clock
   /** A call that has not settled by then has failed, whatever the provider does. */
@@ -32,6 +30,7 @@ export interface MeteredKmsParts {
 export class MeteredKms implements Kms {
   readonly #kms: Kms
   readonly #parts: MeteredKmsParts
+  readonly #metrics: KmsCallMetrics
   readonly history = new CallHistory()
   readonly sign?: NonNullable<Kms['sign']>
   readonly publicKey?: NonNullable<Kms['publicKey']>
@@ -39,6 +38,7 @@ export class MeteredKms implements Kms {
   constructor(parts: MeteredKmsParts) {
     this.#kms = parts.kms
     this.#parts = parts
+    this.#metrics = kmsCallMetrics(parts.registry)
     const { kms } = parts
     if (kms.sign) {
       const sign = kms.sign.bind(kms)
@@ -109,16 +109,16 @@ export class MeteredKms implements Kms {
     signal: AbortSignal,
     call: (signal: AbortSignal) => Promise<T>,
   ): Promise<T> {
-    const { metrics, requestMsMax, clock } = this.#parts
+    const { requestMsMax, clock } = this.#parts
     try {
       const result = await boundedCall(operation, requestMsMax, signal, call)
-      metrics.request(operation)
+      this.#metrics.request(operation)
       this.history.succeeded(this.#kindOf(operation, context), clock.monotonicMs())
       return result
     } catch (thrown) {
       // An open breaker's rejection is no call: the service was not asked, and what it said last stands.
       if (thrown instanceof BreakerOpenError) throw thrown
-      metrics.request(operation)
+      this.#metrics.request(operation)
       throw this.#failed(operation, context, thrown)
     }
   }
@@ -129,27 +129,15 @@ export class MeteredKms implements Kms {
   }
 
   #failed(operation: string, context: KmsContext | undefined, thrown: unknown): KmsError {
-    const { metrics, log, clock } = this.#parts
+    const { log, clock } = this.#parts
     const error = asKmsError(thrown, operation)
     if (this.#parts.isOfStrangers && !error.isRetryable) {
       log.debug({ operation, error: error.kmsClass }, error.logText)
       return error
     }
     this.history.failed({ ...this.#kindOf(operation, context), error, atMs: clock.nowMs() })
-    metrics.error(operation, error.kmsClass)
+    this.#metrics.error(operation, error.kmsClass)
     log.error({ operation, error: error.kmsClass, runbook: error.runbook }, error.logText)
     return error
-  }
-}
-
-/** The call counters that `Keys` registered, for who else calls the key service. They count nothing before there are any. */
-export function registeredCallMetrics(registry: Registry): KmsCallMetrics {
-  const increment = (name: string, labels: Readonly<Record<string, string>>): void => {
-    const counter = registry.getSingleMetric(name)
-    if (counter instanceof Counter) counter.inc(labels)
-  }
-  return {
-    request: (operation) => increment('kms_requests_total', { operation }),
-    error: (operation, error) => increment('kms_errors_total', { operation, error }),
   }
 }

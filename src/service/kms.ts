@@ -3,9 +3,8 @@ import type { Clock } from '../base/clock.ts'
 import type { Logger, Telemetry } from '../base/telemetry.ts'
 import type { SidecarConfig } from '../config/schema.ts'
 import { BreakerKms } from '../kms/breaker-kms.ts'
-import type { Kms } from '../kms/kms.ts'
-import { MeteredKms, registeredCallMetrics } from '../kms/metered-kms.ts'
-import type { NamedMasterKey } from '../kms/named-master-keys.ts'
+import type { Kms, NamedMasterKey } from '../kms/kms.ts'
+import { MeteredKms } from '../kms/metered-kms.ts'
 
 const ATTEMPT_PAUSE_MS_MAX = 2_000
 
@@ -85,7 +84,6 @@ export function meterKms(
   around: Telemetry & { readonly clock: Clock },
   isOfStrangers: boolean,
 ): MeteredKms {
-  const metrics = registeredCallMetrics(around.registry)
   const callMsMax = requestMsMax(config.kms.request)
-  return new MeteredKms({ kms, metrics, requestMsMax: callMsMax, isOfStrangers, ...around })
+  return new MeteredKms({ kms, requestMsMax: callMsMax, isOfStrangers, ...around })
 }

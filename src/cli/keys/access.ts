@@ -57,13 +57,12 @@ export async function loadKeysConfig(configArgv: readonly string[], io: CommandI
 
 /** The configured key service, each call bounded in time. With `create`, a local key file that is not there is made. */
 export async function openConfiguredKms(config: SidecarConfig, io: CommandIo, create = false): Promise<Kms> {
-  const { log } = silentTelemetry()
+  const { log, registry } = silentTelemetry()
   // Working on keys that exist endangers nothing new, so the local service need not be refused in production.
   const kms = await openKms(config, { ...io.env, NODE_ENV: undefined }, log, create)
-  const metrics = { request: () => undefined, error: () => undefined }
   return new MeteredKms({
     kms,
-    metrics,
+    registry,
     log,
     clock: systemClock,
     requestMsMax: requestMsMax(config.kms.request),
