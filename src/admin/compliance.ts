@@ -1,6 +1,6 @@
 import type { FastifyInstance } from 'fastify'
 import { SidecarError } from '../base/errors.ts'
-import { TENANT_ID_BYTES_MAX } from '../base/limits.ts'
+import { isTenantId } from '../formats/tenant-id.ts'
 import type { AdminProbes, PublicKeyView } from './options.ts'
 
 // Each holds a body and checks signatures on the one thread that also serves requests.
@@ -24,8 +24,8 @@ export function addCompliance(
 
     open.get<{ Params: { id: string } }>('/api/tenants/:id/public-keys', async ({ params }) => {
       const tenantId = params.id
-      const keys = Buffer.byteLength(tenantId) <= TENANT_ID_BYTES_MAX ? publicKeys(tenantId) : undefined
-      if (!keys) throw new NotFound('no keys of such a tenant')
+      const keys = isTenantId(tenantId) ? publicKeys(tenantId) : undefined
+      if (!keys) throw new NotFound('this tenant has no signing keys here')
       return { tenantId, keys: keys.map(keyAnswer) }
     })
 

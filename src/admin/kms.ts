@@ -1,7 +1,7 @@
 import type { FastifyInstance } from 'fastify'
 import type { Clock } from '../base/clock.ts'
 import { asSidecarError, SidecarError } from '../base/errors.ts'
-import { TENANT_ID_BYTES_MAX } from '../base/limits.ts'
+import { isTenantId } from '../formats/tenant-id.ts'
 import { type AdminToken, requireBearer } from './bearer.ts'
 import { NotFound } from './compliance.ts'
 import { failureAnswer, kmsFailureIn } from './kms-failure.ts'
@@ -60,7 +60,8 @@ function addControl(admin: FastifyInstance, control: KmsControl, clock: Clock): 
     '/api/admin/circuit-breaker/:name/reset',
     async ({ params: { name } }) => {
       const trippedCount = control.resetBreaker(name)
-      if (trippedCount === undefined) throw new NotFound('no such circuit breaker')
+      if (trippedCount === undefined)
+        throw new NotFound('no circuit breaker has this name; GET /api/admin/kms/status lists them')
       return { status: 'success', name, state: 'closed', was_not_closed: trippedCount }
     },
   )
@@ -76,11 +77,6 @@ function readTenant(body: unknown): { readonly tenantId: string | undefined } {
     if (names.length === 1 && typeof tenantId === 'string' && isTenantId(tenantId)) return { tenantId }
   }
   throw new SidecarError('MALFORMED', 'the body may hold a tenantId and nothing else')
-}
-
-export function isTenantId(id: string): boolean {
-  const isShort = id !== '' && Buffer.byteLength(id) <= TENANT_ID_BYTES_MAX
-  return isShort && id.isWellFormed() && !/\p{Cc}/u.test(id)
 }
 
 function statusAnswer(status: KmsStatus): object {

@@ -1,6 +1,6 @@
+import { isTenantId } from '../formats/tenant-id.ts'
 import { kmsSettingProblems, missingKmsSettings } from './check-kms.ts'
 import type { Environment } from './environment.ts'
-import { isTenantId } from './read-receivers.ts'
 import type {
   AwsKmsConfig,
   AzureKmsConfig,

@@ -1,4 +1,4 @@
-import { TENANT_ID_BYTES_MAX } from '../base/limits.ts'
+import { isTenantId, TENANT_ID_PHRASE } from '../formats/tenant-id.ts'
 import type {
   GrpcReceiverConfig,
   HttpReceiverConfig,
@@ -105,20 +105,14 @@ export function readTenants(tenants: Section): TenantsConfig {
     max: tenants.integer('max', 10_000, 1, 1_000_000),
     certificate: tenants.choice('certificate', ['none', 'cn', 'san'], 'none'),
   }
-  if (!isTenantId(config.default))
-    tenants.problem('default', `must be 1 to ${TENANT_ID_BYTES_MAX} printable bytes`)
+  if (!isTenantId(config.default)) tenants.problem('default', `must be ${TENANT_ID_PHRASE}`)
   if (config.header !== undefined && !/^[a-z0-9][a-z0-9._-]*$/.test(config.header)) {
     tenants.problem('header', 'must be a header name of letters, digits, dots, dashes and underscores')
   }
   if (config.header?.endsWith('-bin'))
     tenants.problem('header', 'must not end in -bin, which gRPC keeps for binary metadata')
-  if (!config.allow.every(isTenantId))
-    tenants.problem('allow', `must hold ids of 1 to ${TENANT_ID_BYTES_MAX} printable bytes`)
+  if (!config.allow.every(isTenantId)) tenants.problem('allow', `must hold ids of ${TENANT_ID_PHRASE}`)
   return config
-}
-
-export function isTenantId(id: string): boolean {
-  return id !== '' && Buffer.byteLength(id) <= TENANT_ID_BYTES_MAX && !/[\x00-\x1f\x7f]/.test(id)
 }
 
 const emptyToUndefined = (text: string): string | undefined => (text === '' ? undefined : text)

@@ -1,7 +1,8 @@
 // Which tenant a request or a resource belongs to. Free of transports: receivers ask it for headers and certificates,
 // the pipeline for resource attributes, and both get the same answer for the same name.
 import { SidecarError } from '../base/errors.ts'
-import { TENANT_ID_BYTES_MAX, TENANTS_MAX } from '../base/limits.ts'
+import { TENANTS_MAX } from '../base/limits.ts'
+import { isTenantId } from '../formats/tenant-id.ts'
 
 export interface TenantOptions {
   /** The tenant of whoever names none. */
@@ -30,15 +31,6 @@ export const tenantDefaults: TenantOptions = {
   certificate: 'none',
 }
 
-// Headers carry ASCII at best, so names that both a header and an attribute can say are ASCII. No blank at either
-// end: proxies trim those, and one tenant would become two.
-const TENANT_SYNTAX = /^[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?$/
-
-/** Whether a name can be a tenant's: printable ASCII, 1 to TENANT_ID_BYTES_MAX bytes. */
-export function isTenantName(name: string): boolean {
-  return name.length <= TENANT_ID_BYTES_MAX && TENANT_SYNTAX.test(name)
-}
-
 export class TenantResolver {
   readonly options: TenantOptions
   readonly #allowed: ReadonlySet<string> | undefined
@@ -46,7 +38,7 @@ export class TenantResolver {
   readonly #seen: Set<string>
 
   constructor(options: TenantOptions) {
-    if (!isTenantName(options.default))
+    if (!isTenantId(options.default))
       throw new SidecarError('CONFIG', 'tenants.default is not a valid tenant name')
     this.options = options
     this.#allowed = options.allow.length === 0 ? undefined : new Set([...options.allow, options.default])
@@ -66,7 +58,7 @@ export class TenantResolver {
   resolve(name: string | undefined): string {
     if (name === undefined || name === '') return this.options.default
     if (this.#seen.has(name)) return name
-    if (!isTenantName(name)) return this.#unknown('tenant name is not valid')
+    if (!isTenantId(name)) return this.#unknown('tenant name is not valid')
     if (this.#allowed && !this.#allowed.has(name)) return this.#unknown('tenant is not allowed')
     if (this.#seen.size >= this.options.max) return this.#unknown('too many tenants')
     this.#seen.add(name)

@@ -1,14 +1,14 @@
 // Public keys as a verifier looks them up: our own tenants', and those of sidecars before us that the operator trusts.
 import { readFile } from 'node:fs/promises'
 import { SidecarError } from '../base/errors.ts'
-import { isTenantId } from '../config/read-receivers.ts'
 import type { SigningConfig } from '../config/schema.ts'
 import { ed25519PublicKey, type KeyLookup, type VerifyingKey } from '../evidence/check.ts'
 import { keysFromJson } from '../evidence/listed-keys.ts'
 import { macKeyOf } from '../evidence/mac-key.ts'
+import type { PublicKeyRecord } from '../formats/endorsement.ts'
 import { endorsedKeyOf, judgeEndorsements } from '../formats/endorsement.ts'
+import { isTenantId } from '../formats/tenant-id.ts'
 import type { Keys } from '../keys/keys.ts'
-import type { PublicKeyRecord } from '../keys/signing/signing-keys.ts'
 
 /** Our own keys: public ones of every age, and of the secrets those that sign now; MacKeys has the older ones. */
 export function ownKeys(

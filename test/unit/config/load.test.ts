@@ -365,7 +365,7 @@ service: { admin: { endpoint: ${CANARY} } }`,
 test('what print-config prints loads again as the same configuration', async () => {
   const first = await load([
     `
-tenants: { default: "$$\{x}", allow: ["007", "true", "a: b", "${'é'}"] }
+tenants: { default: "$$\{x}", allow: ["007", "true", "a: b", "'"] }
 kms: { tenant_key_mapping: { "__proto__": a, "a.b": c }, pseudonym_key_file: "c=d" }`,
   ])
   expect(first.problems.map(formatProblem)).toEqual([])
