@@ -98,7 +98,7 @@ function isFastifyError(thrown: unknown): thrown is FastifyError {
 const FRAMEWORK_MISTAKES: ReadonlyMap<number, Failure> = new Map(
   [
     { http: 400, code: 'MALFORMED', message: 'request is not valid' },
-    { http: 404, code: 'NOT_FOUND', message: 'there is no such thing' },
+    { http: 404, code: 'NOT_FOUND', message: 'nothing is served at this path' },
     { http: 408, code: 'TIMEOUT', message: 'request took too long' },
     { http: 413, code: 'TOO_LARGE', message: 'request body is too large' },
     { http: 414, code: 'TOO_LARGE', message: 'request path is too long' },
@@ -118,7 +118,7 @@ function fromFastify(error: FastifyError): Failure {
 function answerUnrouted(request: FastifyRequest, reply: FastifyReply, routes: RouteTable): FastifyReply {
   const methods = routes.methodsAt(request.url)
   if (methods.length === 0)
-    return sendError(reply, { http: 404, code: 'NOT_FOUND', message: 'there is nothing here' })
+    return sendError(reply, { http: 404, code: 'NOT_FOUND', message: 'nothing is served at this path' })
   reply.header('allow', methods.join(', '))
   if (request.method === 'OPTIONS') return reply.code(204).send()
   return sendError(reply, { http: 405, code: 'METHOD_NOT_ALLOWED', message: 'method is not allowed here' })

@@ -6,8 +6,15 @@ import { DETECTORS } from '../detection/detectors.ts'
 import { parseCheckCron } from '../keys/rotation/check-schedule.ts'
 import { parseRedactionOptions } from '../redaction/options-parser.ts'
 import { PACKS } from '../redaction/packs/packs.ts'
-import type { Component, ComponentTable } from './components.ts'
 import type { BuildAbilities } from './config-options.ts'
+
+export interface Component {
+  readonly name: string
+  readonly summary: string
+}
+
+/** What a build consists of: kind (`receivers`, `detectors`, `kms providers` …) → its components. */
+export type ComponentTable = ReadonlyMap<string, readonly Component[]>
 
 const KMS_PROVIDERS_BUILT: BuildAbilities['kmsProviders'] = KMS_PROVIDERS
 

@@ -5,7 +5,7 @@ import { VERSION } from '../base/version.ts'
 import { didYouMean } from '../config/suggestion.ts'
 import { errorLine } from './error-line.ts'
 import { printCommandHelp, printHelp } from './help.ts'
-import { type CommandIo, ExitCode, painter } from './terminal.ts'
+import { type CommandIo, ExitCode, escapeControls, painter } from './terminal.ts'
 
 /** What a command is: 0 good, 1 failed, 2 cannot tell, 3 usage. */
 export type CommandFunction = (argv: string[], io: CommandIo) => Promise<number>
@@ -169,7 +169,7 @@ function beforeSeparator(args: readonly string[]): readonly string[] {
 function reportUnknown(name: string, io: CommandIo, commands: readonly Command[]): number {
   const names = commands.map((command) => command.name)
   const hint = didYouMean(name, names) || `; commands: ${names.join(', ')}`
-  io.stderr.write(`betrace: there is no such command${hint}\n`)
+  io.stderr.write(`betrace: no command is named ${escapeControls(name)}${hint}\n`)
   return ExitCode.USAGE
 }
 

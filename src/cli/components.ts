@@ -1,16 +1,8 @@
 import { parseArgs } from 'node:util'
 import { stringify } from 'yaml'
 import { SidecarError } from '../base/errors.ts'
-import { BUILD_COMPONENTS } from './capabilities.ts'
+import { BUILD_COMPONENTS, type ComponentTable } from './capabilities.ts'
 import { type CommandIo, ExitCode, painter, table } from './terminal.ts'
-
-export interface Component {
-  readonly name: string
-  readonly summary: string
-}
-
-/** What a build consists of: kind (`receivers`, `detectors`, `kms providers` …) → its components. */
-export type ComponentTable = ReadonlyMap<string, readonly Component[]>
 
 /** Lists what this build can do, as a table, or with --json or --yaml for machines. */
 export async function components(

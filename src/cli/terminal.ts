@@ -37,6 +37,11 @@ export function painter(output: Output, env: CommandIo['env']): Paint {
   return (style, text) => styleText(style, text, { validateStream: false })
 }
 
+/** For text that comes from outside, a tenant's name for one: its control characters stay off the terminal. */
+export function escapeControls(text: string): string {
+  return text.replace(/[\p{Cc}\p{Cf}\u2028\u2029]/gu, (char) => `\\u{${char.codePointAt(0)!.toString(16)}}`)
+}
+
 /** Wraps at blanks; a word longer than the line stands alone. Every line starts with `indent`, the first with `first`. */
 export function wrap(text: string, indent = '', first = indent, columns = LINE_COLUMNS): string {
   const lines: string[] = []

@@ -1,7 +1,7 @@
 import { createInterface } from 'node:readline/promises'
 import { SidecarError } from '../../base/errors.ts'
-import type { KeysIo } from './keys.ts'
-import { shown } from './public.ts'
+import { escapeControls } from '../terminal.ts'
+import type { KeysIo } from './output.ts'
 
 /**
  * What cannot be undone is confirmed: by `--yes`, or by typing `word` on a terminal. False when something else was typed.
@@ -18,7 +18,7 @@ export async function confirm(
   if (stdin.isTTY !== true) throw new SidecarError('USAGE', 'this cannot be undone; --yes confirms it')
   const asking = createInterface({ input: stdin, output: io.stderr })
   try {
-    const answer = await asking.question(`${question}\nType ${shown(word)} to confirm: `)
+    const answer = await asking.question(`${question}\nType ${escapeControls(word)} to confirm: `)
     return answer.trim() === word
   } finally {
     asking.close()

@@ -3,27 +3,25 @@
 import { KeyRecordError } from '../../keys/records/key-record.ts'
 import { storedKeys } from '../../keys/records/stored-key.ts'
 import { retireSigningKey, revokeSigningKey } from '../../keys/signing/signing-keys.ts'
-import { ExitCode, LINE_COLUMNS, wrap } from '../terminal.ts'
+import { ExitCode, escapeControls } from '../terminal.ts'
 import type { WritableRecords } from './access.ts'
 import type { KeysArguments } from './arguments.ts'
 import { confirm } from './confirm.ts'
-import type { KeysIo } from './keys.ts'
-import { shown } from './public.ts'
-import { notConfirmed } from './rotate.ts'
+import { type KeysIo, notConfirmed, printWrapped } from './output.ts'
 
 export async function revokeKey(keys: WritableRecords, args: KeysArguments, io: KeysIo): Promise<number> {
   const [keyId, tenant] = [args.keyId ?? '', args.tenant ?? '']
-  const question = `Revoke ${shown(keyId)} of ${shown(tenant)}: nothing that it signed will count any more, and no key that it endorsed.`
+  const question = `Revoke ${escapeControls(keyId)} of ${escapeControls(tenant)}: nothing that it signed will count any more, and no key that it endorsed.`
   if (!(await confirm(question, keyId, args.isConfirmed, io))) return notConfirmed(io)
   try {
     const { isNew, endedKeyIds } = await revokeSigningKey(keys, tenant, keyId)
-    say(io, isNew ? `revoked ${keyId}` : `${keyId} was revoked before`)
+    printWrapped(io.stdout, isNew ? `revoked ${keyId}` : `${keyId} was revoked before`)
     if (endedKeyIds.length > 0)
-      say(
-        io,
+      printWrapped(
+        io.stdout,
         `ended ${endedKeyIds.join(', ')}: nobody but the revoked key vouched for it, so what it signed cannot be told to be good either`,
       )
-    say(io, nextKey(keys, tenant))
+    printWrapped(io.stdout, nextKey(keys, tenant))
     return ExitCode.GOOD
   } catch (thrown) {
     if (!(thrown instanceof KeyRecordError)) throw thrown
@@ -33,18 +31,19 @@ export async function revokeKey(keys: WritableRecords, args: KeysArguments, io: 
 
 export async function retireKey(keys: WritableRecords, args: KeysArguments, io: KeysIo): Promise<number> {
   const tenant = args.tenant ?? ''
-  const question = `End the signing key of ${shown(tenant)} without a successor: what it signed stays good, and the chain of its keys ends.`
+  const question = `End the signing key of ${escapeControls(tenant)} without a successor: what it signed stays good, and the chain of its keys ends.`
   if (!(await confirm(question, tenant, args.isConfirmed, io))) return notConfirmed(io)
   const ended = await retireSigningKey(keys, tenant)
   const { corrupt } = storedKeys(keys.store, 'signing', tenant)
-  for (const { record } of corrupt) io.stderr.write(`betrace keys: record ${shown(record)} is damaged\n`)
+  for (const { record } of corrupt)
+    io.stderr.write(`betrace keys: record ${escapeControls(record)} is damaged\n`)
   if (ended.length === 0) {
     io.stderr.write('betrace keys: the tenant has no key in use\n')
     return ExitCode.FAILED
   }
-  say(
-    io,
-    `retired ${ended.join(', ')} of ${shown(tenant)}: what it signed stays verifiable, and rotation passes the tenant over. Should the tenant sign again, that makes a first key.`,
+  printWrapped(
+    io.stdout,
+    `retired ${ended.join(', ')} of ${escapeControls(tenant)}: what it signed stays verifiable, and rotation passes the tenant over. Should the tenant sign again, that makes a first key.`,
   )
   return corrupt.length === 0 ? ExitCode.GOOD : ExitCode.FAILED
 }
@@ -57,8 +56,8 @@ async function setAside(keys: WritableRecords, tenant: string, keyId: string, io
     return ExitCode.FAILED
   }
   await keys.store.remove('signing', tenant, keyId)
-  say(io, `the record of ${shown(keyId)} was damaged and is removed`)
-  say(io, nextKey(keys, tenant))
+  printWrapped(io.stdout, `the record of ${escapeControls(keyId)} was damaged and is removed`)
+  printWrapped(io.stdout, nextKey(keys, tenant))
   io.stdout.write(
     'Its public key is only where it was exported before. The record, in base64:\n' +
       `${Buffer.from(bytes).toString('base64')}\n`,
@@ -71,8 +70,4 @@ function nextKey({ store }: WritableRecords, tenant: string): string {
   return inUse === undefined
     ? 'the tenant’s next signature makes a first key: hand it to your verifiers'
     : `the tenant goes on signing with ${inUse.id}`
-}
-
-function say(io: KeysIo, text: string): void {
-  io.stdout.write(`${wrap(text, '', '', LINE_COLUMNS)}\n`)
 }

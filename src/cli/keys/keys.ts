@@ -15,14 +15,12 @@ import {
 } from './access.ts'
 import { KEYS_USAGE, type KeysAction, type KeysArguments, readKeysArguments } from './arguments.ts'
 import { retireKey, revokeKey } from './end.ts'
+import type { KeysIo } from './output.ts'
 import { showPublicKeys } from './public.ts'
 import { rewrapKeys } from './rewrap.ts'
 import { rotateKeys } from './rotate.ts'
 import { sharePseudonyms } from './share.ts'
 import { shredTenant } from './shred.ts'
-
-/** `stdin` is asked for confirmation when it is a terminal. */
-export type KeysIo = CommandIo & { readonly stdin?: NodeJS.ReadableStream & { readonly isTTY?: boolean } }
 
 /** How the command reaches records for reading; tests give their own. */
 export type OpenRecords = (configArgv: readonly string[], io: CommandIo) => Promise<OpenKeyStore>

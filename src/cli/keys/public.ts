@@ -4,7 +4,7 @@ import type { KeyRecord } from '../../keys/records/key-record.ts'
 import type { KeyStore } from '../../keys/records/keystore.ts'
 import { storedKeys } from '../../keys/records/stored-key.ts'
 import { publicKeyRecord } from '../../keys/signing/signing-keys.ts'
-import { type CommandIo, ExitCode, table } from '../terminal.ts'
+import { type CommandIo, ExitCode, escapeControls, table } from '../terminal.ts'
 import type { KeysArguments } from './arguments.ts'
 
 const ENDORSEMENTS: Readonly<Record<EndorsementVerdict, string>> = {
@@ -17,7 +17,8 @@ const ENDORSEMENTS: Readonly<Record<EndorsementVerdict, string>> = {
 
 export function showPublicKeys(store: KeyStore, args: KeysArguments, io: CommandIo): number {
   const { records, corrupt } = storedKeys(store, 'signing', args.tenant)
-  for (const { record } of corrupt) io.stderr.write(`betrace keys: record ${shown(record)} is damaged\n`)
+  for (const { record } of corrupt)
+    io.stderr.write(`betrace keys: record ${escapeControls(record)} is damaged\n`)
   const isFound = args.action === 'show' ? showOne(records, args, io) : showAll(records, args, io)
   return isFound && corrupt.length === 0 ? ExitCode.GOOD : ExitCode.FAILED
 }
@@ -25,7 +26,9 @@ export function showPublicKeys(store: KeyStore, args: KeysArguments, io: Command
 function showOne(records: readonly KeyRecord[], { keyId, isJson }: KeysArguments, io: CommandIo): boolean {
   const record = records.find(({ id }) => id === keyId)
   if (record === undefined) {
-    io.stderr.write('betrace keys: there is no such key\n')
+    io.stderr.write(
+      `betrace keys: no signing key has the id ${escapeControls(keyId ?? '')}; betrace keys list shows them\n`,
+    )
     return false
   }
   const ofTenant = records
@@ -41,7 +44,9 @@ function showOne(records: readonly KeyRecord[], { keyId, isJson }: KeysArguments
   }
   const rows = Object.entries({ ...known, endorsementVerdict: ENDORSEMENTS[known.endorsementVerdict] })
   io.stdout.write(
-    isJson ? `${JSON.stringify(known)}\n` : table(rows.map(([name, value]) => [name, shown(value ?? '-')])),
+    isJson
+      ? `${JSON.stringify(known)}\n`
+      : table(rows.map(([name, value]) => [name, escapeControls(value ?? '-')])),
   )
   return true
 }
@@ -56,7 +61,7 @@ function showAll(records: readonly KeyRecord[], { action, isJson }: KeysArgument
       record.status,
       new Date(record.createdMs).toISOString(),
       record.endorsedBy === '' ? '-' : record.endorsedBy,
-      shown(record.tenant),
+      escapeControls(record.tenant),
     ])
     io.stdout.write(table([['KEY', 'STATUS', 'CREATED', 'ENDORSED BY', 'TENANT'], ...rows]))
   }
@@ -67,9 +72,4 @@ function showAll(records: readonly KeyRecord[], { action, isJson }: KeysArgument
 function byTenant(records: readonly KeyRecord[]): object[] {
   const tenants = Map.groupBy(records, ({ tenant }) => tenant)
   return [...tenants].map(([tenantId, ofTenant]) => ({ tenantId, keys: ofTenant.map(publicKeyRecord) }))
-}
-
-/** A tenant's name comes from outside; its control characters stay off the terminal. */
-export function shown(text: string): string {
-  return text.replace(/[\p{Cc}\p{Cf}\u2028\u2029]/gu, (char) => `\\u{${char.codePointAt(0)!.toString(16)}}`)
 }

@@ -1,11 +1,9 @@
 // `betrace keys rewrap`: after a change of master key or provider.
 import { type RewrapFailure, rewrapAll } from '../../keys/operations/rewrap.ts'
-import { ExitCode, LINE_COLUMNS, wrap } from '../terminal.ts'
+import { ExitCode, escapeControls, LINE_COLUMNS, wrap } from '../terminal.ts'
 import { openFormerKms, type WritableKeys } from './access.ts'
 import type { KeysArguments } from './arguments.ts'
-import type { KeysIo } from './keys.ts'
-import { shown } from './public.ts'
-import { reasonOf } from './rotate.ts'
+import { type KeysIo, reasonOf } from './output.ts'
 
 const PROGRESS_EVERY = 100
 const OLD_KEY =
@@ -51,7 +49,7 @@ function failureText({ error, count, records }: RewrapFailure): string {
         : reasonOf(error)
   const more = count > records.length ? ` and ${count - records.length} more` : ''
   const what = count === 1 ? '1 key stays as it was' : `${count} keys stay as they were`
-  return `betrace keys: ${what}: ${reason}: ${shown(records.join(', '))}${more}`
+  return `betrace keys: ${what}: ${reason}: ${escapeControls(records.join(', '))}${more}`
 }
 
 /** Control-C stops between two keys, not within one. */

@@ -1,19 +1,15 @@
 // `betrace keys rotate`, with the sidecar stopped. Data keys do not need it: every start makes new ones.
 
-import { asSidecarError } from '../../base/errors.ts'
 import type { SidecarConfig } from '../../config/schema.ts'
 import { rotatePseudonymKey } from '../../keys/data/pseudonym-keys.ts'
-import { KeyRecordError } from '../../keys/records/key-record.ts'
 import { SigningAges } from '../../keys/signing/signing-ages.ts'
 import { rotateSigningKey } from '../../keys/signing/signing-keys.ts'
-import { KmsError } from '../../kms/kms.ts'
 import { readPseudonymKeys } from '../../service/key-options.ts'
-import { ExitCode, wrap } from '../terminal.ts'
+import { ExitCode, escapeControls, wrap } from '../terminal.ts'
 import type { WritableKeys } from './access.ts'
 import type { KeysArguments } from './arguments.ts'
 import { confirm } from './confirm.ts'
-import type { KeysIo } from './keys.ts'
-import { shown } from './public.ts'
+import { type KeysIo, notConfirmed, reasonOf } from './output.ts'
 
 const DAY_MS = 86_400_000
 const ROTATE_MS_MAX = 60_000
@@ -58,7 +54,7 @@ async function tenantsToRotate(
   let isWhole = true
   const ages = new SigningAges(keys.store, ({ record }) => {
     isWhole = false
-    io.stderr.write(`betrace keys: record ${shown(record)} is damaged\n`)
+    io.stderr.write(`betrace keys: record ${escapeControls(record)} is damaged\n`)
   })
   const ageMsMax = keys.config.kms.rotation.ageDaysMax * DAY_MS
   const nowMs = keys.clock.nowMs()
@@ -77,33 +73,20 @@ async function rotateOne(
     const rotated = await rotateSigningKey(keys, tenant, signal)
     io.stdout.write(
       rotated === undefined
-        ? `${shown(tenant)}: has no signing key yet\n`
-        : `${shown(tenant)}: ${rotated.previousKeyId} is followed by ${rotated.key.keyId}\n`,
+        ? `${escapeControls(tenant)}: has no signing key yet\n`
+        : `${escapeControls(tenant)}: ${rotated.previousKeyId} is followed by ${rotated.key.keyId}\n`,
     )
     if (withPseudonym) {
       const key = await rotatePseudonymKey(keys, undefined, tenant, signal)
       io.stdout.write(
         key === undefined
-          ? `${shown(tenant)}: has no pseudonym key in the key store\n`
-          : `${shown(tenant)}: pseudonyms under ${key.kid} from now on\n`,
+          ? `${escapeControls(tenant)}: has no pseudonym key in the key store\n`
+          : `${escapeControls(tenant)}: pseudonyms under ${key.kid} from now on\n`,
       )
     }
     return true
   } catch (thrown) {
-    io.stderr.write(`betrace keys: ${shown(tenant)} was not rotated: ${reasonOf(thrown)}\n`)
+    io.stderr.write(`betrace keys: ${escapeControls(tenant)} was not rotated: ${reasonOf(thrown)}\n`)
     return false
   }
-}
-
-/** One phrase: the key service's class and words, the damaged record's name, or the error's message. */
-export function reasonOf(thrown: unknown): string {
-  const error = asSidecarError(thrown)
-  if (error instanceof KmsError)
-    return shown(`${error.kmsClass}, ${error.providerMessage} (see ${error.runbook})`)
-  return error instanceof KeyRecordError ? `record ${shown(error.record)} is damaged` : error.message
-}
-
-export function notConfirmed(io: KeysIo): number {
-  io.stderr.write('betrace keys: not confirmed, nothing was done\n')
-  return ExitCode.FAILED
 }

@@ -14,11 +14,10 @@ import {
 import type { KeyStore } from '../../keys/records/keystore.ts'
 import { storedKeys } from '../../keys/records/stored-key.ts'
 import type { Kms } from '../../kms/kms.ts'
-import { ExitCode } from '../terminal.ts'
+import { ExitCode, escapeControls } from '../terminal.ts'
 import { openFormerKms } from './access.ts'
 import type { KeysArguments } from './arguments.ts'
-import type { KeysIo } from './keys.ts'
-import { shown } from './public.ts'
+import type { KeysIo } from './output.ts'
 
 const WRAP_MS_MAX = 30_000
 const REWRAP_MS_MAX = 10 * 60_000
@@ -29,7 +28,8 @@ export async function sharePseudonyms(
   io: KeysIo,
 ): Promise<number> {
   const { records, corrupt } = storedKeys(store, 'pseudonym', args.tenant)
-  for (const { record } of corrupt) io.stderr.write(`betrace keys: record ${shown(record)} is damaged\n`)
+  for (const { record } of corrupt)
+    io.stderr.write(`betrace keys: record ${escapeControls(record)} is damaged\n`)
   if (corrupt.length > 0) return ExitCode.FAILED
   const kept = await keptKeys(kms, args, io)
   const tenants = new Map(kept?.tenants)

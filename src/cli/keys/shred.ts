@@ -3,14 +3,12 @@
 
 import { type ShredScope, shredScope, shredSecrets } from '../../keys/operations/shred.ts'
 import { masterKeyOf, masterKeyScope, type OtherMasterKey } from '../../keys/records/master-key-scope.ts'
-import { ExitCode, LINE_COLUMNS, wrap } from '../terminal.ts'
+import { ExitCode, escapeControls } from '../terminal.ts'
 import type { WritableKeys } from './access.ts'
 import type { KeysArguments } from './arguments.ts'
 import { confirm } from './confirm.ts'
-import type { KeysIo } from './keys.ts'
 import { masterKeyDeletion } from './master-key-deletion.ts'
-import { shown } from './public.ts'
-import { notConfirmed, reasonOf } from './rotate.ts'
+import { type KeysIo, notConfirmed, printWrapped, reasonOf } from './output.ts'
 
 const SHRED_MS_MAX = 10 * 60_000
 const ASK_MS_MAX = 60_000
@@ -21,9 +19,9 @@ export async function shredTenant(keys: WritableKeys, args: KeysArguments, io: K
   const ownMasterKey = keys.config.kms.tenantKeyMapping.get(tenant)
   const hadSecret = scope.secretIds.length > 0 || scope.destroyedCount > 0
   if (!hadSecret && ownMasterKey === undefined) {
-    say(
+    printWrapped(
       io.stderr,
-      `betrace keys: ${shown(tenant)} has neither a tenant secret nor a master key of its own, so nothing that can be destroyed here would make its values unreadable. Nothing was done. For what is sealed from now on, set processors.pii.tenant_secret: true, or give the tenant a master key under kms.tenant_key_mapping.`,
+      `betrace keys: ${escapeControls(tenant)} has neither a tenant secret nor a master key of its own, so nothing that can be destroyed here would make its values unreadable. Nothing was done. For what is sealed from now on, set processors.pii.tenant_secret: true, or give the tenant a master key under kms.tenant_key_mapping.`,
     )
     return ExitCode.FAILED
   }
@@ -37,7 +35,7 @@ export async function shredTenant(keys: WritableKeys, args: KeysArguments, io: K
 /** Where there is nothing to destroy but a master key elsewhere, there is nothing to confirm. */
 function confirmed(tenant: string, scope: ShredScope, args: KeysArguments, io: KeysIo): Promise<boolean> {
   if (scope.secretIds.length === 0) return Promise.resolve(true)
-  const question = `Everything sealed under ${dataKeys(scope.coveredCount)} of ${shown(tenant)} becomes unreadable, for everybody and for good.`
+  const question = `Everything sealed under ${dataKeys(scope.coveredCount)} of ${escapeControls(tenant)} becomes unreadable, for everybody and for good.`
   return confirm(question, tenant, args.isConfirmed, io)
 }
 
@@ -49,20 +47,23 @@ async function shredAndTell(
 ): Promise<boolean> {
   try {
     const { destroyedIds, provenCount } = await shredSecrets(keys, tenant, AbortSignal.timeout(SHRED_MS_MAX))
-    say(
+    printWrapped(
       io.stdout,
       destroyedIds.length === 0
-        ? `The secret of ${shown(tenant)} was destroyed before; ${dataKeys(scope.destroyedCount)} needed it. The data file was written anew without traces of it.`
-        : `Destroyed ${destroyedIds.length} secret(s) of ${shown(tenant)}: ${destroyedIds.join(', ')}. Data keys that needed them: ${scope.coveredCount}.`,
+        ? `The secret of ${escapeControls(tenant)} was destroyed before; ${dataKeys(scope.destroyedCount)} needed it. The data file was written anew without traces of it.`
+        : `Destroyed ${destroyedIds.length} secret(s) of ${escapeControls(tenant)}: ${destroyedIds.join(', ')}. Data keys that needed them: ${scope.coveredCount}.`,
     )
     if (provenCount > 0)
-      say(io.stdout, `Proved: ${provenCount} value(s) sealed under them opened before, and none opens now.`)
-    say(
+      printWrapped(
+        io.stdout,
+        `Proved: ${provenCount} value(s) sealed under them opened before, and none opens now.`,
+      )
+    printWrapped(
       io.stdout,
       'Its signatures stay verifiable. Still readable with a copy: run this on every replica, and destroy backups and snapshots of the data folder that hold the secret.',
     )
   } catch (thrown) {
-    say(
+    printWrapped(
       io.stderr,
       `betrace keys: not shredded, or not to the end: ${reasonOf(thrown)}; the same command may be given again`,
     )
@@ -70,7 +71,7 @@ async function shredAndTell(
   }
   const { uncovered } = scope
   if (uncovered !== undefined)
-    say(
+    printWrapped(
       io.stderr,
       `betrace keys: NOT shredded: what was sealed under ${dataKeys(uncovered.count)} made without a secret, ${span(uncovered)}; the master key opens it.`,
     )
@@ -94,14 +95,16 @@ async function withOwnKey(
     scope === undefined
       ? 'It does not answer, so what its end reaches cannot be told.'
       : `Once that is destroyed, nothing that was sealed under the ${dataKeys(scope.coveredCount)} of it that this key store knows opens anywhere.`
-  say(
+  printWrapped(
     io.stdout,
-    `${shown(tenant)} has a master key of its own, ${shown(configured)}. ${reach} Its signatures stay verifiable, and it cannot sign or seal until it is given another key. This happens at the provider, so it is not claimed here:`,
+    `${escapeControls(tenant)} has a master key of its own, ${escapeControls(configured)}. ${reach} Its signatures stay verifiable, and it cannot sign or seal until it is given another key. This happens at the provider, so it is not claimed here:`,
   )
-  for (const command of masterKeyDeletion(keys.config, configured)) io.stdout.write(`  ${shown(command)}\n`)
-  say(io.stdout, 'Then end its signing key, or rotation fails for this tenant for good:')
-  io.stdout.write(`  betrace keys retire --tenant ${shown(tenant)}\n`)
-  for (const other of scope?.others ?? []) say(io.stderr, `betrace keys: NOT covered: ${otherWay(other)}`)
+  for (const command of masterKeyDeletion(keys.config, configured))
+    io.stdout.write(`  ${escapeControls(command)}\n`)
+  printWrapped(io.stdout, 'Then end its signing key, or rotation fails for this tenant for good:')
+  io.stdout.write(`  betrace keys retire --tenant ${escapeControls(tenant)}\n`)
+  for (const other of scope?.others ?? [])
+    printWrapped(io.stderr, `betrace keys: NOT covered: ${otherWay(other)}`)
   if (scope !== undefined && scope.others.length > 0) return ExitCode.FAILED
   const hadSecret = secretIds.length > 0 || destroyedCount > 0
   return hadSecret && uncovered === undefined ? ExitCode.GOOD : ExitCode.CANNOT_TELL
@@ -111,7 +114,7 @@ function otherWay(other: OtherMasterKey): string {
   const { provider, masterKeyId, isOnlyExported, count } = other
   const [what, name] = [
     `what was sealed under ${dataKeys(count)}, ${span(other)}`,
-    `${provider} ${shown(masterKeyId)}`,
+    `${provider} ${escapeControls(masterKeyId)}`,
   ]
   return isOnlyExported
     ? `${what}. They were rewrapped since, but what was exported before still names ${name}, which opens it.`
@@ -121,9 +124,9 @@ function otherWay(other: OtherMasterKey): string {
 function tellOfDamage(tenant: string, { damagedCount }: ShredScope, io: KeysIo): boolean {
   const what = damagedCount === 1 ? 'announcement' : 'announcements'
   if (damagedCount > 0)
-    say(
+    printWrapped(
       io.stderr,
-      `betrace keys: ${damagedCount} damaged ${what} of ${shown(tenant)} in the key store; nothing can be told of what was sealed under ${damagedCount === 1 ? 'its key' : 'their keys'}`,
+      `betrace keys: ${damagedCount} damaged ${what} of ${escapeControls(tenant)} in the key store; nothing can be told of what was sealed under ${damagedCount === 1 ? 'its key' : 'their keys'}`,
     )
   return damagedCount > 0
 }
@@ -132,13 +135,4 @@ const dataKeys = (count: number): string => `${count} data ${count === 1 ? 'key'
 
 function span({ firstMs, lastMs }: { readonly firstMs: number; readonly lastMs: number }): string {
   return `${new Date(firstMs).toISOString()} to ${new Date(lastMs).toISOString()}`
-}
-
-function say(output: KeysIo['stdout'], text: string): void {
-  output.write(
-    `${text
-      .split('\n')
-      .map((line) => wrap(line, '', '', LINE_COLUMNS))
-      .join('\n')}\n`,
-  )
 }

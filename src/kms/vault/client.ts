@@ -1,8 +1,9 @@
 // Calls with a token, tried again where that can help. Every call that we make may be made twice: each makes a new
 // ciphertext or reads.
 import { asKmsError, KmsError } from '../kms.ts'
+import type { VaultAnswer } from './answer.ts'
 import { answerError, field, unusableAnswer } from './errors.ts'
-import type { VaultAnswer, VaultHttp, VaultRequest } from './http.ts'
+import type { VaultHttp, VaultRequest } from './http.ts'
 import type { VaultSession } from './session.ts'
 
 export interface VaultCall {

@@ -1,7 +1,7 @@
 // What a Vault or OpenBao server says, in the one taxonomy. Its errors have no codes, only a status and texts; the texts
 // below are those of Transit, the same in both products.
 import { type KmsClass, KmsError } from '../kms.ts'
-import type { VaultAnswer } from './http.ts'
+import type { VaultAnswer } from './answer.ts'
 
 const MESSAGE_CHARS_MAX = 300
 

@@ -6,6 +6,7 @@ import type { Socket } from 'node:net'
 import { TLSSocket } from 'node:tls'
 import { http } from '../../base/node-http.ts'
 import { KmsError } from '../kms.ts'
+import type { VaultAnswer } from './answer.ts'
 import { tidy } from './errors.ts'
 import { loadVaultTls, sameTls, type VaultTls, type VaultTlsFiles } from './tls.ts'
 
@@ -15,13 +16,6 @@ export interface VaultRequest {
   readonly path: string
   readonly headers: Readonly<Record<string, string>>
   readonly body?: object
-}
-
-export interface VaultAnswer {
-  readonly status: number
-  readonly retryAfterMs: number | undefined
-  /** Parsed JSON; `undefined` when there is none. Untrusted. */
-  readonly body: unknown
 }
 
 export interface VaultHttpOptions {

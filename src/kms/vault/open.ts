@@ -3,7 +3,8 @@
 // "encrypt" on a key that is not there makes one, and whoever lost a key would not notice. So a key is read before it
 // wraps (and again every few minutes), which narrows the gap; what closes it is a policy with `update` but not `create`
 // on encrypt/<key>, or `disable_upsert` on the mount.
-import { type KmsContext, serialiseContext } from '../../formats/key-context.ts'
+import type { KmsContext } from '../../formats/key-context.ts'
+import { contextBytes } from '../context-bytes.ts'
 import {
   asKmsError,
   type GeneratedDataKey,
@@ -89,7 +90,7 @@ class VaultKms implements Kms {
 
   async generateDataKey(context: KmsContext, signal: AbortSignal): Promise<GeneratedDataKey> {
     const operation = 'generate_data_key'
-    const bytes = serialiseContext(context)
+    const bytes = contextBytes(context)
     const key = await this.#transit.keyToGenerate(operation, this.#pathOf(context.tenantId), signal)
     return this.#transit.generateDataKey(operation, key, bytes, signal)
   }
@@ -99,7 +100,7 @@ class VaultKms implements Kms {
     if (plaintext.length === 0 || plaintext.length > WRAP_BYTES_MAX) {
       throw new KmsError('bad_request', operation, 'plaintext must be 1 to 4096 bytes')
     }
-    const bytes = serialiseContext(context)
+    const bytes = contextBytes(context)
     const key = await this.#transit.keyToWrap(operation, this.#pathOf(context.tenantId), signal)
     return this.#transit.encrypt(operation, key, plaintext, bytes, signal)
   }
@@ -111,7 +112,7 @@ class VaultKms implements Kms {
     signal: AbortSignal,
   ): Promise<Uint8Array> {
     const operation = 'decrypt'
-    const bytes = serialiseContext(context)
+    const bytes = contextBytes(context)
     const path = parseMasterKeyId(masterKeyId, this.#options.namespace, this.#keys.mounts)
     if (path === undefined) {
       throw new KmsError('key_not_found', operation, 'no configured mount or namespace holds this master key')

@@ -1,7 +1,7 @@
 // The calls on Transit keys, and what is known of each key: that it was there a few minutes ago, and that the server
 // binds what it wraps to a context.
 import { randomBytes } from 'node:crypto'
-import { serialiseContext } from '../../formats/key-context.ts'
+import { contextBytes } from '../context-bytes.ts'
 import { type GeneratedDataKey, type KmsClass, KmsError, type WrappedKey } from '../kms.ts'
 import { base64Bytes, ciphertextOf } from './ciphertext.ts'
 import type { VaultClient } from './client.ts'
@@ -142,7 +142,7 @@ export class Transit {
   // Servers older than associated data ignore the field in silence, and would open a key under any context.
   async #proveBinding(operation: string, key: TransitKey, signal: AbortSignal): Promise<void> {
     const [one, other] = ['one', 'other'].map((keyId) =>
-      serialiseContext({ tenantId: 'binding-check', purpose: 'probe', keyId }),
+      contextBytes({ tenantId: 'binding-check', purpose: 'probe', keyId }),
     )
     const probe = randomBytes(DATA_KEY_BYTES)
     const { wrapped } = await this.encrypt(operation, key, probe, one!, signal)

@@ -79,8 +79,8 @@ test('--version prints the version of the package', async () => {
 })
 
 test.each([
-  ['validat', 'betrace: there is no such command; did you mean validate?\n'],
-  ['zzz', `betrace: there is no such command; commands: ${COMMANDS.map(({ name }) => name).join(', ')}\n`],
+  ['validat', 'betrace: no command is named validat; did you mean validate?\n'],
+  ['zzz', `betrace: no command is named zzz; commands: ${COMMANDS.map(({ name }) => name).join(', ')}\n`],
 ])('the unknown command %s exits 3 with a hint', async (name, err) => {
   expect(await run([name])).toEqual({ code: 3, out: '', err })
   expect(await run(['help', name])).toEqual({ code: 3, out: '', err })
