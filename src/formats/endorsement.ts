@@ -1,12 +1,28 @@
 // What makes a chain of a tenant's signing keys: the old key signs a statement that names the new one, so that who trusts
 // the first key can follow every rotation. Format: proto/key-endorsement.md.
 import { createPublicKey, type KeyObject, sign, verify } from 'node:crypto'
-import type { KeyStatus } from '../keys/records/key-record.ts'
-import type { PublicKeyRecord } from '../keys/signing/signing-keys.ts'
 import { lengthPrefixed, utf8 } from './key-context.ts'
 
 export const ENDORSEMENT_TYPE = 'application/vnd.betrace.key-endorsement.v1'
 export const ENDORSEMENT_BYTES = 64
+
+export type KeyStatus = 'ACTIVE' | 'ROTATED' | 'REVOKED'
+
+/** What anybody may know of a signing key, as the public key endpoint and `keys export` show it. */
+export interface PublicKeyRecord {
+  readonly keyId: string
+  readonly algorithm: 'Ed25519'
+  /** The 32 bytes, base64. */
+  readonly publicKey: string
+  /** ISO 8601, UTC. */
+  readonly createdAt: string
+  readonly notAfter: string | null
+  readonly status: KeyStatus
+  /** The key that vouched for this one; null for a tenant's first. */
+  readonly endorsedBy: string | null
+  /** Its signature, base64; see proto/key-endorsement.md. */
+  readonly endorsement: string | null
+}
 
 /** What the old key says about the new one. */
 export interface Endorsement {

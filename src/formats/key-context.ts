@@ -1,7 +1,7 @@
 // The encryption context: what a wrapped key is for. Services that take one authenticate it; for those that do not, it
 // is bound by key derivation (proto/sealed-value.md §1, §2). Its serialisation must be unambiguous, or two different
 // contexts could stand for each other.
-import { KmsError } from '../kms/kms.ts'
+import { SidecarError } from '../base/errors.ts'
 
 export type KeyPurpose = 'pii' | 'signing' | 'pseudonym' | 'secret' | 'probe'
 
@@ -25,7 +25,7 @@ export function contextEntries(context: KmsContext): [name: string, value: strin
   return entries
 }
 
-/** Bytes of a context, proto/sealed-value.md §1. Throws bad_request for text that has no UTF-8. */
+/** Bytes of a context, proto/sealed-value.md §1. Throws MALFORMED for text that has no UTF-8. */
 export function serialiseContext(context: KmsContext): Uint8Array {
   return serialiseEntries(contextEntries(context))
 }
@@ -53,7 +53,6 @@ function u32(value: number): Buffer {
 
 /** A lone surrogate would become U+FFFD, and two different strings the same bytes. */
 export function utf8(text: string): Buffer {
-  if (!text.isWellFormed())
-    throw new KmsError('bad_request', 'encode_context', 'text is not well-formed Unicode')
+  if (!text.isWellFormed()) throw new SidecarError('MALFORMED', 'text is not well-formed Unicode')
   return Buffer.from(text, 'utf8')
 }

@@ -49,6 +49,12 @@ export interface KmsDescription {
   readonly masterKeyId: string
 }
 
+/** A master key that a stored record needs. */
+export interface NamedMasterKey {
+  readonly tenant: string
+  readonly masterKeyId: string
+}
+
 interface KmsClassRow {
   /** Whether the same call may succeed in a moment. */
   readonly retryable: boolean

@@ -2,10 +2,9 @@
 // named, and never mistaken for a key.
 import { createHash } from 'node:crypto'
 import { SidecarError } from '../../base/errors.ts'
+import type { KeyStatus } from '../../formats/endorsement.ts'
 import { base64urlBytes } from '../../formats/sealed-value.ts'
 import type { KeyRecordKind } from './keystore.ts'
-
-export type KeyStatus = 'ACTIVE' | 'ROTATED' | 'REVOKED'
 
 const STATUSES: readonly KeyStatus[] = ['ACTIVE', 'ROTATED', 'REVOKED']
 

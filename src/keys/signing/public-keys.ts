@@ -2,12 +2,13 @@
 // saves the decoding.
 import { LRUCache } from 'lru-cache'
 import type { Clock } from '../../base/clock.ts'
+import type { PublicKeyRecord } from '../../formats/endorsement.ts'
 import type { EvictionCause } from '../cache.ts'
 import type { KeyTypeMetrics } from '../metrics.ts'
 import type { KeyRecordError } from '../records/key-record.ts'
 import type { KeyStore } from '../records/keystore.ts'
 import { storedKeys } from '../records/stored-key.ts'
-import { type PublicKeyRecord, publicKeyRecord } from './signing-keys.ts'
+import { publicKeyRecord } from './signing-keys.ts'
 
 export interface PublicKeysOptions {
   readonly store: KeyStore

@@ -1,16 +1,10 @@
 // Ed25519 keys that sign a tenant's evidence. Made here, wrapped by the key service, and stored with their public half
 // before the first signature, so that there is never a signature whose key nobody can show.
 import { createPrivateKey, createPublicKey, type KeyObject, randomBytes } from 'node:crypto'
-import { judgeEndorsements, signEndorsement } from '../../formats/endorsement.ts'
+import { judgeEndorsements, type PublicKeyRecord, signEndorsement } from '../../formats/endorsement.ts'
 import { shortHash } from '../../formats/sealed-value.ts'
 import { ended } from '../records/key-history.ts'
-import {
-  decodeKeyRecord,
-  encodeKeyRecord,
-  type KeyRecord,
-  KeyRecordError,
-  type KeyStatus,
-} from '../records/key-record.ts'
+import { decodeKeyRecord, encodeKeyRecord, type KeyRecord, KeyRecordError } from '../records/key-record.ts'
 import {
   createStoredKey,
   type NewStoredKey,
@@ -24,22 +18,6 @@ export interface SigningKey {
   readonly privateKey: KeyObject
   /** 32 bytes. */
   readonly publicKey: Uint8Array
-}
-
-/** What anybody may know of a signing key, as the public key endpoint and `keys export` show it. */
-export interface PublicKeyRecord {
-  readonly keyId: string
-  readonly algorithm: 'Ed25519'
-  /** The 32 bytes, base64. */
-  readonly publicKey: string
-  /** ISO 8601, UTC. */
-  readonly createdAt: string
-  readonly notAfter: string | null
-  readonly status: KeyStatus
-  /** The key that vouched for this one; null for a tenant's first. */
-  readonly endorsedBy: string | null
-  /** Its signature, base64; see proto/key-endorsement.md. */
-  readonly endorsement: string | null
 }
 
 const KEY_ID_LABEL = 'betrace/signing-key/v1'

@@ -3,7 +3,8 @@
 import type { KMSClientConfig } from '@aws-sdk/client-kms'
 import { type Clock, systemClock } from '../../base/clock.ts'
 import type { Logger } from '../../base/telemetry.ts'
-import { contextEntries, type KmsContext, utf8 } from '../../formats/key-context.ts'
+import { contextEntries, type KmsContext } from '../../formats/key-context.ts'
+import { contextBytes } from '../context-bytes.ts'
 import { type GeneratedDataKey, type Kms, type KmsDescription, KmsError, type WrappedKey } from '../kms.ts'
 import { type AwsKey, type AwsKeys, areReplicas, parseKeyArn, readAwsKeys } from './arn.ts'
 import { AwsCalls, checkAbort, incomplete } from './calls.ts'
@@ -219,8 +220,8 @@ class KeyNotEnabled extends KmsError {
 
 /** All entries, as the service binds them; throws bad_request for text that has no UTF-8. */
 function encryptionContext(context: KmsContext): Record<string, string> {
+  contextBytes(context) // The SDK would send U+FFFD for text that has no UTF-8.
   const entries = contextEntries(context)
-  for (const [, value] of entries) utf8(value)
   // The names are ours, so none of them means something to an object.
   return Object.fromEntries(entries)
 }

@@ -3,8 +3,9 @@
 import { createHash, createPublicKey, randomBytes } from 'node:crypto'
 import type { KeyVaultKey } from '@azure/keyvault-keys'
 import type { Clock } from '../../base/clock.ts'
-import { type KmsContext, serialiseContext } from '../../formats/key-context.ts'
+import type { KmsContext } from '../../formats/key-context.ts'
 import { type AttemptParts, callWithAttempts } from '../attempts.ts'
+import { contextBytes } from '../context-bytes.ts'
 import { type GeneratedDataKey, type Kms, type KmsDescription, KmsError, type WrappedKey } from '../kms.ts'
 import { checkWrappable, generateByWrapping } from '../random-key.ts'
 import type { CurrentKey, CurrentKeys } from './current-key.ts'
@@ -61,7 +62,7 @@ export class AzureKms implements Kms {
   ): Promise<Uint8Array> {
     const id = this.#versionedId(masterKeyId, 'decrypt')
     const envelope = parseEnvelope(wrapped)
-    const bound = serialiseContext(context)
+    const bound = contextBytes(context)
     const key = await this.#call('decrypt', id, signal, async (abortSignal) => {
       const client = this.#parts.vault.cryptographyClient(id)
       // Options are passed on as they are; the client's own type forgot that it takes a signal.
@@ -131,7 +132,7 @@ export class AzureKms implements Kms {
     signal: AbortSignal,
   ): Promise<WrappedKey> {
     const { ofTenants, master } = this.#parts
-    const bound = serialiseContext(context)
+    const bound = contextBytes(context)
     const reference = ofTenants.get(context.tenantId) ?? master
     return this.#call(operation, reference, signal, async (abortSignal) => {
       const key = randomBytes(ENVELOPE_KEY_BYTES)

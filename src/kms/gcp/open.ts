@@ -2,8 +2,9 @@
 // itself which version of the key made it, so the key's name without a version is what a wrapped key needs to be opened.
 import { createHash, createPublicKey } from 'node:crypto'
 import type { Logger } from '../../base/telemetry.ts'
-import { type KmsContext, serialiseContext } from '../../formats/key-context.ts'
+import type { KmsContext } from '../../formats/key-context.ts'
 import { type AttemptParts, type CallLimits, callWithAttempts } from '../attempts.ts'
+import { contextBytes } from '../context-bytes.ts'
 import { type GeneratedDataKey, type Kms, type KmsDescription, KmsError, type WrappedKey } from '../kms.ts'
 import { checkWrappable, generateByWrapping } from '../random-key.ts'
 import { GcpConnection, type GcpMethod, loadGcpSdk } from './connection.ts'
@@ -93,7 +94,7 @@ class GcpKms implements Kms {
       throw new KmsError('key_not_found', 'decrypt', 'the master key id is no name of a Cloud KMS key')
     }
     if (wrapped.length === 0) throw new KmsError('invalid_ciphertext', 'decrypt', 'nothing is wrapped')
-    const additionalAuthenticatedData = serialiseContext(context)
+    const additionalAuthenticatedData = contextBytes(context)
     const request = {
       name: masterKeyId,
       ciphertext: wrapped,
@@ -159,7 +160,7 @@ class GcpKms implements Kms {
     signal: AbortSignal,
   ): Promise<WrappedKey> {
     const masterKeyId = this.#ofTenants.get(context.tenantId) ?? this.masterKeyId
-    const additionalAuthenticatedData = serialiseContext(context)
+    const additionalAuthenticatedData = contextBytes(context)
     const request = {
       name: masterKeyId,
       plaintext,

@@ -2,7 +2,7 @@
 import { createHash, createSecretKey, type KeyObject } from 'node:crypto'
 import { readdir } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
-import type { NamedMasterKey } from '../named-master-keys.ts'
+import type { NamedMasterKey } from '../kms.ts'
 import { createKeyFile, type KeyFile, keyFileError, readKeyFile } from './key-file.ts'
 
 export interface MasterKey {

@@ -3,7 +3,8 @@
 import { createCipheriv, createDecipheriv, randomBytes } from 'node:crypto'
 import { SidecarError } from '../../base/errors.ts'
 import type { Logger } from '../../base/telemetry.ts'
-import { type KmsContext, serialiseContext } from '../../formats/key-context.ts'
+import type { KmsContext } from '../../formats/key-context.ts'
+import { contextBytes } from '../context-bytes.ts'
 import { type GeneratedDataKey, type Kms, type KmsDescription, KmsError, type WrappedKey } from '../kms.ts'
 import { checkWrappable } from '../random-key.ts'
 import { refuseFirst } from '../setting-problem.ts'
@@ -124,7 +125,7 @@ class LocalKms implements Kms {
 }
 
 function associatedData(context: KmsContext): Uint8Array {
-  return Buffer.concat([Buffer.from(AAD_LABEL), serialiseContext(context)])
+  return Buffer.concat([Buffer.from(AAD_LABEL), contextBytes(context)])
 }
 
 function invalidCiphertext(): KmsError {

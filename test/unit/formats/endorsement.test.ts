@@ -10,9 +10,10 @@ import {
   endorsedKeyOf,
   endorsementBytes,
   judgeEndorsements,
+  type PublicKeyRecord,
   signEndorsement,
 } from '../../../src/formats/endorsement.ts'
-import { type PublicKeyRecord, signingKeyId } from '../../../src/keys/signing/signing-keys.ts'
+import { signingKeyId } from '../../../src/keys/signing/signing-keys.ts'
 
 interface List {
   readonly name: string

@@ -48,7 +48,9 @@ test('an absent key id differs from an empty one', () => {
 })
 
 test('text that has no UTF-8 is refused, not replaced', () => {
-  expect(() => serialiseContext({ tenantId: '\ud800', purpose: 'pii' })).toThrow(KmsError)
+  expect(() => serialiseContext({ tenantId: '\ud800', purpose: 'pii' })).toThrow(
+    'text is not well-formed Unicode',
+  )
 })
 
 const RETRYABLE: Record<KmsClass, boolean> = {

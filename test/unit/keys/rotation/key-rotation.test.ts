@@ -3,12 +3,17 @@ import { join } from 'node:path'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { parseAnnouncement } from '../../../../src/formats/announcement.ts'
-import { type EndorsedKey, endorsedKeyOf, judgeEndorsements } from '../../../../src/formats/endorsement.ts'
+import {
+  type EndorsedKey,
+  endorsedKeyOf,
+  judgeEndorsements,
+  type PublicKeyRecord,
+} from '../../../../src/formats/endorsement.ts'
 import { OpeningKey } from '../../../../src/keys/data/opening-key.ts'
 import { openTenantSecret } from '../../../../src/keys/data/tenant-secret.ts'
 import type { Keys } from '../../../../src/keys/keys.ts'
 import { decodeKeyRecord, encodeKeyRecord } from '../../../../src/keys/records/key-record.ts'
-import { type PublicKeyRecord, revokeSigningKey } from '../../../../src/keys/signing/signing-keys.ts'
+import { revokeSigningKey } from '../../../../src/keys/signing/signing-keys.ts'
 import { DoorKms, temporaryFolder } from '../../kms/key-service.ts'
 import { ManualClock } from '../../kms/manual-clock.ts'
 import { build, DAY_MS, HOUR_MS, item, never, settle } from '../keys-fixture.ts'

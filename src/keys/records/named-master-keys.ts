@@ -1,14 +1,10 @@
 // Which master keys the records of a data folder lead back to.
-import { parseAnnouncement } from '../formats/announcement.ts'
-import { rewrappedKey } from '../keys/operations/rewrap.ts'
-import { decodeKeyRecord, KeyRecordError } from '../keys/records/key-record.ts'
-import type { KeyStore } from '../keys/records/keystore.ts'
 
-/** A master key that a stored record needs. */
-export interface NamedMasterKey {
-  readonly tenant: string
-  readonly masterKeyId: string
-}
+import { parseAnnouncement } from '../../formats/announcement.ts'
+import type { NamedMasterKey } from '../../kms/kms.ts'
+import { rewrappedKey } from '../operations/rewrap.ts'
+import { decodeKeyRecord, KeyRecordError } from './key-record.ts'
+import type { KeyStore } from './keystore.ts'
 
 /**
  * Of one provider, with repetition; the few long-lived keys first, since of announcements there may be millions. A damaged
