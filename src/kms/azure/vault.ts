@@ -9,6 +9,7 @@ import { SidecarError } from '../../base/errors.ts'
 import { readCaFile } from '../ca-file.ts'
 import { TimedAgent } from './agent.ts'
 import { type AzureKeyId, formatKeyId } from './key-id.ts'
+import { requestBodyPolicies } from './request-body.ts'
 import type { AzureSecretText } from './settings.ts'
 
 type KeysModule = typeof import('@azure/keyvault-keys')
@@ -129,6 +130,7 @@ export class AzureVault {
     const { hostname } = new URL(vaultUrl)
     return {
       retryOptions: { maxRetries: 0 },
+      additionalPolicies: requestBodyPolicies(),
       disableChallengeResourceVerification: !CLOUD_SUFFIXES.some((suffix) => hostname.endsWith(suffix)),
       ...(this.#agent === undefined ? this.#tlsOptions() : { agent: this.#agent }),
     }

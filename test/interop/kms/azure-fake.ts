@@ -83,6 +83,10 @@ export class FakeKeyVault {
   readonly plainKeys: string[] = []
   /** Tokens asked for, by how. */
   readonly logins: string[] = []
+  /** How long a request that holds no token waits for its challenge, by whether it came with a body. */
+  challengeDelayMs: { readonly withBody: number; readonly empty: number } = { withBody: 0, empty: 0 }
+  /** Requests that brought a body and no token: a key on its way to who has not been asked for a name yet. */
+  bodiesWithoutToken = 0
 
   constructor(tls: KeyPair) {
     const key = { key: tls.key, cert: tls.cert }
@@ -184,7 +188,12 @@ export class FakeKeyVault {
             ? { error: { code: thrown.code, message: thrown.message, ...innererror } }
             : { error: thrown.code, error_description: thrown.message }
       }
-      response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(body))
+      const send = (): void =>
+        void response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(body))
+      const { withBody, empty } = this.challengeDelayMs
+      const delayMs = status === 401 ? (chunks.length > 0 ? withBody : empty) : 0
+      if (delayMs > 0) setTimeout(send, delayMs)
+      else send()
     })
   }
 
@@ -202,6 +211,7 @@ export class FakeKeyVault {
       userAgent: String(request.headers['user-agent']),
     })
     if (!isAuthorised) {
+      if (body !== '') this.bodiesWithoutToken++
       const challenge = `Bearer authorization="${this.authorityHost}/${TENANT}", resource="${RESOURCE}"`
       response.setHeader('www-authenticate', challenge)
       throw new Refusal(401, 'Unauthorized', 'AKV10000: Request is missing a Bearer or PoP token.')

@@ -95,6 +95,43 @@ describe('calls', () => {
     expect(target.fake().logins.length).toBe(1)
   })
 
+  // Each client of the library is challenged with its first call. Of two at once, the library forgets the body of one.
+  test.for([
+    { name: 'in the order of the calls', withBody: 0, empty: 0 },
+    { name: 'the second call’s first', withBody: 0, empty: 60 },
+    { name: 'the first call’s first', withBody: 60, empty: 0 },
+  ])('the first calls of a client at once all carry their bodies: challenged $name', async (delays) => {
+    const fake = target.fake()
+    const contexts = Array.from({ length: 8 }, (_, index) => ({ ...CONTEXT, keyId: `key-${index}` }))
+    const kept = await withKms(target, {}, (kms) =>
+      Promise.all(contexts.map((context) => kms.wrap(Buffer.from(context.keyId), context, never))),
+    )
+    fake.challengeDelayMs = delays
+    fake.bodiesWithoutToken = 0
+    fake.calls.length = 0
+    try {
+      await withKms(target, {}, async (kms) => {
+        await kms.describe(never) // so that the login, which all share, is over
+        const opened = await Promise.all(
+          kept.map(({ wrapped, masterKeyId }, index) =>
+            kms.unwrap(wrapped, masterKeyId, contexts[index]!, never),
+          ),
+        )
+        expect(opened.map((bytes) => Buffer.from(bytes).toString())).toEqual(
+          contexts.map(({ keyId }) => keyId),
+        )
+        const sealed = await Promise.all(
+          contexts.map((context) => kms.wrap(Buffer.from(context.keyId), context, never)),
+        )
+        expect(sealed.length).toBe(contexts.length)
+      })
+    } finally {
+      fake.challengeDelayMs = { withBody: 0, empty: 0 }
+    }
+    expect(asked().filter((call) => call.endsWith('/unwrapkey')).length).toBe(contexts.length)
+    expect(fake.bodiesWithoutToken).toBe(0)
+  })
+
   test('the client’s name in the log of the service does not grow with the versions that are used', async () => {
     const name = await target.createKey()
     const clock = new ManualClock()

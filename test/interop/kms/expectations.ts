@@ -53,14 +53,14 @@ export async function expectFailure(
 }
 
 /** Opens a client, hands it over and closes it. */
-export async function withKms(
+export async function withKms<Result>(
   target: KmsTarget,
   options: OpenOptions,
-  use: (kms: Kms) => Promise<void>,
-): Promise<void> {
+  use: (kms: Kms) => Promise<Result>,
+): Promise<Result> {
   const kms = await target.open(options)
   try {
-    await use(kms)
+    return await use(kms)
   } finally {
     await kms.close()
   }
