@@ -70,6 +70,7 @@ export class Keys {
       load: async (tenant, signal) => {
         const asked = { ...options, tenant, dataClasses: this.#dataClasses }
         const key = await generateSealingKey(stored, asked, signal)
+        if (key.tenantSecretId !== '') this.#corruptRecords.opened('secret', tenant, key.tenantSecretId)
         this.#shelf.added(key.kid)
         return key
       },
@@ -78,7 +79,11 @@ export class Keys {
     })
     this.#pseudonym = new KeyCache({
       ...this.#cacheOptions('pseudonym', options.privateKeyTtlMs),
-      load: (tenant, signal) => loadPseudonymKey(stored, options.pseudonymKeys, tenant, signal),
+      load: async (tenant, signal) => {
+        const key = await loadPseudonymKey(stored, options.pseudonymKeys, tenant, signal)
+        this.#corruptRecords.opened('pseudonym', tenant, key.kid)
+        return key
+      },
     })
     this.#signing = new KeyCache({
       ...this.#cacheOptions('signing', options.privateKeyTtlMs),
@@ -286,6 +291,7 @@ export class Keys {
 
   async #loadSigningKey(stored: StoredKeyParts, tenant: string, signal: AbortSignal): Promise<SigningKey> {
     const key = await loadSigningKey(stored, tenant, signal)
+    this.#corruptRecords.opened('signing', tenant, key.keyId)
     this.#public.delete(tenant) // it may be new
     this.#rotator.noteLoaded(tenant)
     return key

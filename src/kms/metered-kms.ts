@@ -10,6 +10,7 @@ import {
   asKmsError,
   type GeneratedDataKey,
   type Kms,
+  type KmsClass,
   type KmsDescription,
   KmsError,
   type WrappedKey,
@@ -26,6 +27,9 @@ export interface MeteredKmsParts {
   /** What strangers sent is asked about: a refusal of it is an answer, and no failure of the service or of ours. */
   readonly isOfStrangers?: boolean
 }
+
+/** What one answer alone does not settle. */
+const UNCONFIRMED: ReadonlySet<KmsClass> = new Set(['invalid_ciphertext', 'bad_request'])
 
 export class MeteredKms implements Kms {
   readonly #kms: Kms
@@ -111,7 +115,9 @@ export class MeteredKms implements Kms {
   ): Promise<T> {
     const { requestMsMax, clock } = this.#parts
     try {
-      const result = await boundedCall(operation, requestMsMax, signal, call)
+      const result = await boundedCall(operation, requestMsMax, signal, (signal) =>
+        this.#confirmed(operation, () => call(signal)),
+      )
       this.#metrics.request(operation)
       this.history.succeeded(this.#kindOf(operation, context), clock.monotonicMs())
       return result
@@ -120,6 +126,23 @@ export class MeteredKms implements Kms {
       if (thrown instanceof BreakerOpenError) throw thrown
       this.#metrics.request(operation)
       throw this.#failed(operation, context, thrown)
+    }
+  }
+
+  /**
+   * An answer that finds fault with what was asked would give up a stored key for good. It can be the fault of the answer, or
+   * of the way to it, so it has to come twice. Where the same call then succeeds, there was no failure.
+   */
+  async #confirmed<T>(operation: string, call: () => Promise<T>): Promise<T> {
+    try {
+      return await call()
+    } catch (thrown) {
+      if (!(thrown instanceof KmsError) || !UNCONFIRMED.has(thrown.kmsClass)) throw thrown
+      const { log, isOfStrangers } = this.#parts
+      this.#metrics.request(operation)
+      const facts = { operation, error: thrown.kmsClass, answer: thrown.providerMessage }
+      if (!isOfStrangers) log.warn(facts, 'The key service found fault with a call, which is made once more')
+      return await call()
     }
   }
 

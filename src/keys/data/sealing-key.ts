@@ -56,6 +56,8 @@ export class SealingKey implements Sealer {
   readonly announcementKey: string
   readonly announcement: string
   readonly createdMs: number
+  /** Empty where none is mixed in. */
+  readonly tenantSecretId: string
   readonly #tenant: string
   readonly #key: KeyObject
   readonly #traceBound: boolean
@@ -71,6 +73,7 @@ export class SealingKey implements Sealer {
     this.announcementKey = announcementKey(announcement)
     this.announcement = announcement
     this.createdMs = options.nowMs
+    this.tenantSecretId = options.tenantSecret?.id ?? ''
     this.#tenant = options.tenant
     this.#key = key
     this.#traceBound = options.traceBound

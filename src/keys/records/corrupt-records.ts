@@ -1,5 +1,6 @@
 import type { Logger } from '../../base/telemetry.ts'
 import type { KeyRecordError } from './key-record.ts'
+import type { KeyRecordKind } from './keystore.ts'
 
 const NAMES_MAX = 100
 
@@ -24,5 +25,10 @@ export class CorruptRecords {
       { code: error.code, record: error.record },
       `Key record ${error.record} is corrupt: restore the data folder from a backup; other keys go on`,
     )
+  }
+  /** A key came out of the record: whatever was wrong with it is over. */
+  opened(kind: KeyRecordKind, tenant: string, id: string): void {
+    const name = `${kind}/${tenant}/${id}`
+    if (this.#names.delete(name)) this.#log.info({ record: name }, `Key record ${name} opens again`)
   }
 }

@@ -24,7 +24,7 @@ const REFUSED_MS = 300_000
 /** New ones that one request may bring; with more it is asked to come again, and finds these judged. */
 const NEW_PER_REQUEST_MAX = 1_024
 const CHECKS_AT_ONCE_MAX = 16
-/** A burst for a start, when every tenant's key is new; then more than hourly keys of 100,000 tenants need. */
+/** A burst for a start, when every tenant's key is new; then more than hourly keys of 100,000 tenants need. A refusal costs two calls. */
 const CHECKS_MAX = 2_000
 const CHECKS_PER_SECOND = 50
 /**

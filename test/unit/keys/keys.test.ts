@@ -384,6 +384,49 @@ describe('damaged records', () => {
     }
   }
 
+  const loads = {
+    signing: (keys: Keys) => keys.loadSigningKey('acme', never),
+    pseudonym: (keys: Keys) => keys.loadPseudonymizer('acme', never),
+    secret: (keys: Keys) => keys.loadSealer('acme', never),
+  }
+  for (const kind of ['signing', 'pseudonym', 'secret'] as const) {
+    for (const refusal of ['invalid_ciphertext', 'bad_request'] as const) {
+      test(`${kind}: one answer of ${refusal} says nothing of a record, and nobody hears of it`, async () => {
+        const [store, kms, options] = [
+          new MemoryKeyStore(),
+          await DoorKms.open(),
+          { tenantSecret: true },
+        ] as const
+        await loads[kind]((await build({ kms, store, options })).keys)
+        const { keys, log } = await build({ kms, store, options })
+        kms.fail(refusal, 'decrypt', 1)
+        const calls = kms.count('decrypt')
+        await loads[kind](keys)
+        expect(kms.count('decrypt') - calls).toBe(2)
+        expect(keys.status()).toMatchObject({ corruptRecords: [], lastError: undefined })
+        const logged = log()
+        expect(logged).not.toContain('"level":"error"')
+        expect(logged).toContain('decrypt')
+      })
+    }
+
+    test(`${kind}: a record that was named as damaged, and opens, is named no longer`, async () => {
+      const [store, kms, clock] = [new MemoryKeyStore(), await DoorKms.open(), new ManualClock()]
+      const options = { tenantSecret: true }
+      await loads[kind]((await build({ kms, store, options })).keys)
+      const { id } = [...store.list(kind, 'acme')][0]!
+      const { keys, log } = await build({ kms, store, clock, options })
+      kms.fail('invalid_ciphertext', 'decrypt')
+      await expect(loads[kind](keys)).rejects.toMatchObject({ cause: { code: 'KEY_RECORD_CORRUPT' } })
+      expect(keys.status().corruptRecords).toEqual([`${kind}/acme/${id}`])
+      kms.failure = undefined
+      clock.advance(60_000)
+      await loads[kind](keys)
+      expect(keys.status()).toMatchObject({ corruptRecords: [], lastError: undefined })
+      expect(log()).toContain(`Key record ${kind}/acme/${id} opens again`)
+    })
+  }
+
   test('all are known by name after one look at the start, and whole ones are left in peace', async () => {
     const { keys, store, kms, log } = await build({ options: { tenantSecret: true } })
     for (const tenant of ['acme', 'other']) {

@@ -38,6 +38,8 @@ export class DoorKms implements Kms {
   failure: KmsError | undefined
   /** The only operation that fails; absent: all. */
   failing: string | undefined
+  /** So many more calls fail; absent: all. */
+  failuresLeft: number | undefined
   isEnabled = true
   /** When set, every call waits for it first. */
   gate: Promise<void> | undefined
@@ -62,8 +64,9 @@ export class DoorKms implements Kms {
   count(operation: string): number {
     return this.calls.filter((call) => call.operation === operation).length
   }
-  fail(kmsClass: KmsError['kmsClass'], operation?: string): void {
+  fail(kmsClass: KmsError['kmsClass'], operation?: string, count?: number): void {
     this.failing = operation
+    this.failuresLeft = count
     this.failure = new KmsError(kmsClass, 'test', 'told to fail')
   }
 
@@ -91,6 +94,8 @@ export class DoorKms implements Kms {
     this.calls.push(context === undefined ? { operation } : { operation, context })
     await this.gate
     const isFailing = this.failing === undefined || this.failing === operation
-    if (this.failure !== undefined && isFailing) throw this.failure
+    if (this.failure === undefined || !isFailing || this.failuresLeft === 0) return
+    if (this.failuresLeft !== undefined) this.failuresLeft--
+    throw this.failure
   }
 }

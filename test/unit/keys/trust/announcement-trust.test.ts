@@ -114,17 +114,26 @@ describe('announcements of others', () => {
     expect(await removed(sidecar)).toBe(12_000)
   })
 
-  test('that are forged are asked about once and never again, and do not trip the breaker of sealing', async () => {
+  test('that are forged are asked about until the answer has come twice, never again, and do not trip the breaker of sealing', async () => {
     const { sidecar, door } = await start()
     const forgeries = await Promise.all(Array.from({ length: 40 }, (_, index) => forged(door, `t${index}`)))
     for (let round = 0; round < 3; round++) expect((await send(sidecar, request(forgeries))).status).toBe(200)
-    expect(door.count('decrypt')).toBe(40)
+    expect(door.count('decrypt')).toBe(80)
     expect(await removed(sidecar)).toBe(120)
     expect(await sidecar.metric('circuit_breaker_state')).toBe(0)
     // A refusal is the answer to a stranger's question: it pages nobody and fills no log.
     expect(await sidecar.metric('kms_errors_total')).toBe(0)
     expect(sidecar.log()).not.toContain('"level":"ERROR"')
     expect((await send(sidecar, request([]))).status).toBe(200)
+  })
+
+  test('are not removed for one wrong answer of the key service', async () => {
+    const { sidecar, door } = await start()
+    const real = request([await announced(door, 'acme')])
+    door.fail('invalid_ciphertext', 'decrypt', 1)
+    expect((await send(sidecar, real)).status).toBe(200)
+    expect(door.count('decrypt')).toBe(2)
+    expect(await removed(sidecar)).toBe(0)
   })
 
   test('under keys that we may not use neither trip the breaker of sealing nor block anybody', async () => {
