@@ -1,6 +1,8 @@
 // Every bound of the process in one file, with the reason for its value. Bounds that an operator may move are the
 // defaults of configuration; the others are fixed because moving them would weaken a promise.
 
+import type { WorkRate } from './work.ts'
+
 const MIB = 1024 * 1024
 
 /** Largest request body, before and after decompression, bytes. OTLP 1.11 recommends 64 MiB. */
@@ -10,6 +12,11 @@ export const REQUEST_BYTES_MAX = 64 * MIB
  * small it came, so 64 MiB of small ones would take gigabytes. Twice what a Collector's batches hold by default.
  */
 export const ITEMS_PER_REQUEST_MAX = 16_384
+/**
+ * Bytes that evidence may look at, against the bytes of a request: reading, ordering and hashing a span take some 6, lists
+ * inside lists with equal keys up to 2 for each of their 64 levels. The base pays for what 16,384 spans have in front.
+ */
+export const EVIDENCE_WORK: WorkRate = { base: 48 * MIB, perByte: 160 }
 /** Bodies held in memory at once, over all receivers, bytes. Four of the largest. */
 export const IN_FLIGHT_BYTES_MAX = 256 * MIB
 /** Requests that may wait for a key or for room at once; each also counts its bytes against IN_FLIGHT_BYTES_MAX. */

@@ -1,15 +1,17 @@
 // The canonical form of a span (proto/evidence.md §1): the same bytes for the same meaning, however the span travelled.
-// Written into one buffer that is reused for every span. Byte 0 is the leaf prefix of RFC 6962; the part that a whole
-// ScopeSpans shares (resource, scope) stands in front and is written once per ScopeSpans.
-import { hash } from 'node:crypto'
+// Written into one buffer that is reused for every span. Byte 0 is the leaf prefix of RFC 6962; then comes the part that a
+// whole ResourceSpans shares, then that of a ScopeSpans, each written once however many spans there are.
+import { createHash, type Hash, hash } from 'node:crypto'
 import { SidecarError } from '../base/errors.ts'
 import { VALUE_DEPTH_MAX } from '../base/limits.ts'
 import { malformed } from '../wire/reader.ts'
+import { ordering, type RangeList, sortRanges } from './byte-order.ts'
 import { Entries } from './entries.ts'
 import { field, nextField } from './field.ts'
 import { FormBuffer } from './form-buffer.ts'
 import type { Globs } from './globs.ts'
 import type { SpanParts } from './span-parts.ts'
+import type { SpanContext } from './span-walk.ts'
 
 const LEAF_PREFIX = 0x00
 const FORM_VERSION = 0x01
@@ -28,6 +30,8 @@ const ResourceTag = { ATTRIBUTE: 0x0a } as const
 const ScopeTag = { NAME: 0x0a, VERSION: 0x12 } as const
 const EventTag = { TIME: 0x09, NAME: 0x12, ATTRIBUTE: 0x1a } as const
 const LinkTag = { TRACE_ID: 0x0a, SPAN_ID: 0x12, TRACE_STATE: 0x1a, ATTRIBUTE: 0x22 } as const
+/** A longer part in front of a span is hashed once and the state copied, which costs as much as hashing so many bytes. */
+const SHARED_BYTES_MAX = 1024
 const REPEATED_MEMBER = 0x0a // `values` of ArrayValue and KeyValueList
 
 /** What a leaf covers beside the span itself. */
@@ -41,35 +45,78 @@ export class CanonicalForm {
   readonly #rules: CoverageRules
   readonly #entries = new Entries()
   readonly #out = new FormBuffer()
+  /** What the buffer holds in front of spans: of which ResourceSpans, of which ScopeSpans, up to where. */
+  #groupNumber = 0
+  #scopeNumber = 0
+  #groupSize = 0
   #prefixSize = 0
+  /** The hash of what is in front, up to the same two places; `undefined` where that is short. */
+  #groupHash: Hash | undefined
+  #prefixHash: Hash | undefined
+  #bytesRead = 0
 
   constructor(rules: CoverageRules) {
     this.#rules = rules
   }
 
-  /** Begins the spans of one ScopeSpans: the contents of its Resource and InstrumentationScope, empty when absent. */
-  scope(
-    buf: Uint8Array,
-    resourceStart: number,
-    resourceEnd: number,
-    scopeStart: number,
-    scopeEnd: number,
-  ): void {
+  /** Bytes read, compared and hashed since the start. */
+  get bytesLookedAt(): number {
+    return this.#bytesRead + this.#entries.bytesCompared
+  }
+
+  /** The leaf hash of a span: 32 bytes as a latin1 string, which is what is cheapest to move. */
+  leaf(span: SpanContext): string {
+    this.#write(span)
+    const prefix = this.#prefixHash
+    if (prefix === undefined) return hash('sha256', this.#out.written(0), 'binary')
+    return prefix.copy().update(this.#out.written(this.#prefixSize)).digest('binary')
+  }
+
+  /** A copy of a span's canonical form, for tests and vectors. */
+  form(span: SpanContext): Uint8Array {
+    this.#write(span)
+    return this.#out.slice(1, this.#out.size)
+  }
+
+  #write(span: SpanContext): void {
+    const { buf } = span
+    if (span.groupNumber !== this.#groupNumber) {
+      this.#resource(buf, span.resourceStart, span.resourceEnd)
+      this.#groupNumber = span.groupNumber
+      this.#scopeNumber = 0
+    }
+    if (span.scopeNumber !== this.#scopeNumber) {
+      this.#scope(buf, span.scopeStart, span.scopeEnd)
+      this.#scopeNumber = span.scopeNumber
+    }
+    this.#span(buf, span.parts)
+    const shared = this.#prefixHash === undefined ? this.#prefixSize : 0
+    this.#bytesRead += 2 * (this.#out.size - this.#prefixSize) + shared
+  }
+
+  #resource(buf: Uint8Array, start: number, end: number): void {
     this.#out.reset()
     this.#out.byte(LEAF_PREFIX)
     this.#out.byte(FORM_VERSION)
     this.#entries.count = 0
-    for (let pos = resourceStart; pos < resourceEnd; ) {
-      pos = nextField(buf, pos, resourceEnd)
+    for (let pos = start; pos < end; ) {
+      pos = nextField(buf, pos, end)
       if (field.tag === ResourceTag.ATTRIBUTE) this.#pushResourceAttribute(buf, field.start, field.end)
     }
     this.#attributes(buf, 0, 0)
+    this.#groupSize = this.#out.size
+    this.#groupHash = this.#hashShared(undefined, 0)
+    this.#bytesRead += end - start
+  }
+
+  #scope(buf: Uint8Array, start: number, end: number): void {
+    this.#out.size = this.#groupSize
     let nameStart = 0
     let nameEnd = 0
     let versionStart = 0
     let versionEnd = 0
-    for (let pos = scopeStart; pos < scopeEnd; ) {
-      pos = nextField(buf, pos, scopeEnd)
+    for (let pos = start; pos < end; ) {
+      pos = nextField(buf, pos, end)
       if (field.tag === ScopeTag.NAME) {
         nameStart = field.start
         nameEnd = field.end
@@ -81,18 +128,16 @@ export class CanonicalForm {
     this.#out.bytes(buf, nameStart, nameEnd)
     this.#out.bytes(buf, versionStart, versionEnd)
     this.#prefixSize = this.#out.size
+    this.#prefixHash = this.#hashShared(this.#groupHash, this.#groupSize)
+    this.#bytesRead += end - start
   }
 
-  /** The leaf hash of a span of the present scope: 32 bytes as a latin1 string, which is what is cheapest to move. */
-  leaf(buf: Uint8Array, span: SpanParts): string {
-    this.#span(buf, span)
-    return hash('sha256', this.#out.written(), 'binary')
-  }
-
-  /** A copy of a span's canonical form, for tests and vectors. */
-  form(buf: Uint8Array, span: SpanParts): Uint8Array {
-    this.#span(buf, span)
-    return this.#out.slice(1, this.#out.size)
+  /** The hash of what stands in the buffer, when `before` is that of what stands before `start`. */
+  #hashShared(before: Hash | undefined, start: number): Hash | undefined {
+    if (this.#out.size <= SHARED_BYTES_MAX) return undefined
+    const from = before === undefined ? 0 : start
+    this.#bytesRead += this.#out.size - from
+    return (before?.copy() ?? createHash('sha256')).update(this.#out.written(from))
   }
 
   #span(buf: Uint8Array, span: SpanParts): void {
@@ -221,17 +266,29 @@ export class CanonicalForm {
       let next = first + 1
       while (next < count && entries.compare(buf, entries.at(base + first), entries.at(base + next)) === 0)
         next++
-      if (next - first > 1) {
-        const written: Uint8Array[] = []
-        for (let i = first; i < next; i++) written.push(this.#out.slice(offsets[i], offsets[i + 1]))
-        written.sort(Buffer.compare)
-        let at = offsets[first]
-        for (const bytes of written) {
-          this.#out.put(bytes, at)
-          at += bytes.length
-        }
-      }
+      if (next - first > 1) this.#sortWritten(offsets, first, next)
       first = next
+    }
+  }
+
+  /** Orders what was written between `offsets[from]` and `offsets[to]`, in the pieces that the offsets make. */
+  #sortWritten(offsets: readonly number[], from: number, to: number): void {
+    const start = offsets[from]
+    const before = this.#out.slice(start, offsets[to])
+    const pieces: RangeList = {
+      buf: before,
+      start: (index) => offsets[from + index] - start,
+      end: (index) => offsets[from + index + 1] - start,
+    }
+    const order = Int32Array.from({ length: to - from }, (_, index) => index)
+    const readBefore = ordering.bytesRead
+    sortRanges(pieces, order, 0, order.length)
+    this.#bytesRead += ordering.bytesRead - readBefore + before.length
+    let at = start
+    for (const index of order) {
+      const piece = before.subarray(pieces.start(index), pieces.end(index))
+      this.#out.put(piece, at)
+      at += piece.length
     }
   }
 

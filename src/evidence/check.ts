@@ -66,14 +66,21 @@ interface SignatureTexts {
 
 /** Statements remembered at once; a file has one per request and tenant. */
 const STATEMENTS_MAX = 1024
+/** Characters of the texts that those are remembered by, all together. */
+const STATEMENT_CHARS_MAX = 4 * 1024 * 1024
+/** Longest text of a signature's attribute. A proof has some hundred characters and 43 for each level of its tree. */
+const TEXT_CHARS_MAX = 16_384
 const ED25519_PUBLIC_KEY_BYTES = 32
 const STRING_TAG = 0x0a
 
 export class SpanChecker {
   readonly #keys: KeyLookup
   readonly #statements = new Map<string, CheckedStatement>()
+  #statementChars = 0
   readonly #forms = new Map<string, CanonicalForm>()
   readonly #macForm: CanonicalForm
+  /** Bytes read, compared and hashed since the start, without what a signature's own texts take. */
+  bytesLookedAt = 0
 
   /** `macCoverage` is the coverage that the signer of hmac-sha256 spans is configured with. */
   constructor(keys: KeyLookup, macCoverage: CoverageRules = compileCoverage(DEFAULT_COVERAGE)) {
@@ -89,7 +96,7 @@ export class SpanChecker {
     if (texts === undefined) return badProof('signature attributes are not the ones expected, each once')
     const { algorithm, keyId } = texts
     if (algorithm === 'hmac-sha256') {
-      return this.#checkMac(texts, () => leafOf(this.#macForm, span), tenant)
+      return this.#checkMac(texts, () => this.#leaf(this.#macForm, span), tenant)
     }
     if (algorithm !== 'ed25519-merkle-v1') return { ...badProof('unknown algorithm'), ...idOf(keyId) }
     const proof = readProof(texts.proof)
@@ -99,7 +106,7 @@ export class SpanChecker {
     if (statement === undefined || form === undefined) return badProof('no statement')
     const found = { ...idOf(keyId), statement, index: proof.index }
     if (proof.path === undefined) return { ...badProof('audit path is in the ledger'), ...found }
-    const leaf = leafOf(form, span)
+    const leaf = this.#leaf(form, span)
     const root = rootFromPath(leaf, proof.index, statement.leafCount ?? 0, proof.path)
     if (root === undefined) return { ...badProof('path does not fit index and leaf count'), ...found }
     if (Buffer.compare(root, statement.root ?? leaf) !== 0) {
@@ -118,9 +125,17 @@ export class SpanChecker {
     const checked = this.#checkStatement(texts, proof.statement, tenant)
     // A key that is not known may be so in a moment, so that is not remembered.
     if (checked.failure?.verdict === 'unknown_key') return checked
-    if (this.#statements.size >= STATEMENTS_MAX) this.#statements.clear()
-    this.#statements.set(id, checked)
+    this.#remember(id, checked)
     return checked
+  }
+
+  #remember(id: string, checked: CheckedStatement): void {
+    if (this.#statements.size >= STATEMENTS_MAX || this.#statementChars > STATEMENT_CHARS_MAX) {
+      this.#statements.clear()
+      this.#statementChars = 0
+    }
+    this.#statements.set(id, checked)
+    this.#statementChars += id.length
   }
 
   #checkStatement(texts: SignatureTexts, bytes: Uint8Array, tenant: string | undefined): CheckedStatement {
@@ -174,11 +189,13 @@ export class SpanChecker {
     }
     return { verdict: 'valid', reason: '', keyId }
   }
-}
 
-function leafOf(form: CanonicalForm, span: SpanContext): Uint8Array {
-  form.scope(span.buf, span.resourceStart, span.resourceEnd, span.scopeStart, span.scopeEnd)
-  return Buffer.from(form.leaf(span.buf, span.parts), 'latin1')
+  #leaf(form: CanonicalForm, span: SpanContext): Uint8Array {
+    const before = form.bytesLookedAt
+    const leaf = Buffer.from(form.leaf(span), 'latin1')
+    this.bytesLookedAt += form.bytesLookedAt - before
+    return leaf
+  }
 }
 
 /** An Ed25519 public key from its 32 bytes. */
@@ -195,6 +212,7 @@ function signatureTexts(buf: Uint8Array, parts: SpanParts): SignatureTexts | und
     const name = NAMES.get(latin1(buf, signature.keyStart(i), signature.keyEnd(i)))
     const text = stringOf(buf, signature.valueStart(i), signature.valueEnd(i))
     if (name === undefined || text === undefined || texts[name] !== undefined) return undefined
+    if (text.length > TEXT_CHARS_MAX) return undefined
     texts[name] = text
   }
   const { signature: bytes, algorithm, timestamp, keyId } = texts

@@ -1,6 +1,7 @@
 // Attribute lists as integers: where each key and value stands, and in which order they are written. A list inside a
 // list stands above it on the same stack, so nested kvlists need no further arrays.
 import { malformed } from '../wire/reader.ts'
+import { type RangeList, sortRanges } from './byte-order.ts'
 import { field, nextField } from './field.ts'
 
 /** Integers per entry: key start, key end, value start, value end. */
@@ -9,10 +10,16 @@ const ENTRIES_MIN = 256
 /** Up to here an insertion sort wins, above it would be quadratic. */
 const INSERTION_COUNT_MAX = 64
 
+const NOTHING = new Uint8Array(0)
+
 const Tag = { KEY: 0x0a, VALUE: 0x12 } as const
 
-export class Entries {
+export class Entries implements RangeList {
   count = 0
+  /** Bytes of keys that `sort` has compared. */
+  bytesCompared = 0
+  /** Where the keys stand while they are sorted. */
+  buf: Uint8Array = NOTHING
   #ints = new Int32Array(ENTRY * ENTRIES_MIN)
   #order = new Int32Array(ENTRIES_MIN)
   // Spans of one instrumentation carry the same keys in the same order, so the order of the span before is a good
@@ -121,20 +128,28 @@ export class Entries {
     const jEnd = ints[right * ENTRY + 1]
     while (i < iEnd && j < jEnd) {
       const difference = buf[i++] - buf[j++]
-      if (difference !== 0) return difference
+      if (difference !== 0) {
+        this.bytesCompared += i - ints[left * ENTRY]
+        return difference
+      }
     }
+    this.bytesCompared += i - ints[left * ENTRY]
     return iEnd - i - (jEnd - j)
   }
 
   #sortMany(buf: Uint8Array, base: number): boolean {
-    const sorted = this.#order.subarray(base, this.count)
-    let hasTie = false
-    sorted.sort((left, right) => {
-      const compared = this.compare(buf, left, right)
-      if (compared === 0 && left !== right) hasTie = true
-      return compared
-    })
+    this.buf = buf
+    const hasTie = sortRanges(this, this.#order, base, this.count)
+    this.buf = NOTHING
     return hasTie
+  }
+
+  start(entry: number): number {
+    return this.keyStart(entry)
+  }
+
+  end(entry: number): number {
+    return this.keyEnd(entry)
   }
 
   #grow(): void {

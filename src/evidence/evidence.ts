@@ -131,12 +131,10 @@ export class Evidence {
     keys: ReadonlyMap<string, SigningKey>,
     nowNs: bigint,
   ): Emitted {
-    const tenants = [...new Set(refs.map((ref) => ref.tenant))]
-    return this.#streams.emit(tenants, keys, nowNs, (chain, key, statements) => {
-      for (const ref of refs) {
-        if (ref.tenant === chain.tenant)
-          statements.push(buryBatch(chain, ref, REASONS[reason], key, nowNs).record)
-      }
+    const byTenant = Map.groupBy(refs, (ref) => ref.tenant)
+    return this.#streams.emit([...byTenant.keys()], keys, nowNs, (chain, key, statements) => {
+      for (const ref of byTenant.get(chain.tenant) ?? [])
+        statements.push(buryBatch(chain, ref, REASONS[reason], key, nowNs).record)
     })
   }
 
@@ -201,7 +199,7 @@ export class Evidence {
       records.push(chained.record)
       refs.push({ tenant: chain.tenant, bootId: this.#bootId, number: chained.number, leafCount })
     })
-    statements.push(...emitted.statements)
+    for (const record of emitted.statements) statements.push(record)
     return count
   }
 

@@ -16,9 +16,9 @@ export class FormBuffer {
     if (this.#bytes.length > BUFFER_BYTES_KEPT) this.#bytes = new Uint8Array(BUFFER_BYTES_MIN)
   }
 
-  /** What was written, as a view that the next write changes. */
-  written(): Uint8Array {
-    return this.#bytes.subarray(0, this.size)
+  /** What was written from `start` on, as a view that the next write changes. */
+  written(start: number): Uint8Array {
+    return this.#bytes.subarray(start, this.size)
   }
 
   /** A copy of [start, end). */

@@ -1,5 +1,7 @@
 // Finds the spans of a request that are to be signed: one scan, in which each selected span becomes a leaf in its
 // tenant's tree and a reserved mark at its end, where the signature goes once the tree is known.
+import { EVIDENCE_WORK } from '../base/limits.ts'
+import { Work } from '../base/work.ts'
 import { Edits } from '../wire/edits.ts'
 import { CanonicalForm } from './canonical.ts'
 import type { SigningKey } from './chain.ts'
@@ -27,6 +29,8 @@ export class SelectedSpans implements SpanHandler {
   keptCount = 0
   /** Spans whose signature from outside was not, and was removed. */
   forgedCount = 0
+  /** What the request has cost so far. */
+  readonly work = new Work(EVIDENCE_WORK)
   readonly #walk = new SpanWalk(this)
   readonly #selection: Selection
   readonly #checker: SpanChecker | undefined
@@ -38,7 +42,6 @@ export class SelectedSpans implements SpanHandler {
   #tenant = ''
   #batch: Batch | undefined
   #isBatchKnown = false
-  #isScopeWritten = false
 
   constructor(policy: Policy, checker: SpanChecker | undefined) {
     this.#selection = new Selection(policy)
@@ -55,37 +58,40 @@ export class SelectedSpans implements SpanHandler {
     this.missing.length = 0
     this.keptCount = 0
     this.forgedCount = 0
+    this.work.begin(body.length)
     this.#walk.run(body, this.edits)
   }
 
   resource(span: SpanContext, groupIndex: number): void {
     this.#tenant = this.#tenants[groupIndex]
     this.#isBatchKnown = false
+    this.work.look(span.resourceEnd - span.resourceStart)
     this.#selection.resource(span)
   }
 
   scope(span: SpanContext): void {
-    this.#isScopeWritten = false
+    this.work.look(span.scopeEnd - span.scopeStart)
     this.#selection.scope(span)
   }
 
   span(span: SpanContext, end: number): void {
-    const { buf, parts } = span
+    const { parts } = span
     if (parts.signatureFields.count > 0 && this.#keepsSignature(span)) return
     if (!this.#selection.selects(span)) return
     const batch = this.#batchOfGroup()
     if (batch === undefined) return
-    if (!this.#isScopeWritten) {
-      this.#form.scope(buf, span.resourceStart, span.resourceEnd, span.scopeStart, span.scopeEnd)
-      this.#isScopeWritten = true
-    }
-    batch.tree.add(this.#form.leaf(buf, parts))
+    const before = this.#form.bytesLookedAt
+    batch.tree.add(this.#form.leaf(span))
+    this.work.look(this.#form.bytesLookedAt - before)
     batch.marks.push(this.edits.reserve(end, end))
   }
 
   /** A signature from outside stays if it is good; otherwise it is removed and counted. */
   #keepsSignature(span: SpanContext): boolean {
-    if (this.#checker?.check(span, this.#tenant).verdict === 'valid') {
+    const before = this.#checker?.bytesLookedAt ?? 0
+    const verdict = this.#checker?.check(span, this.#tenant).verdict
+    this.work.look((this.#checker?.bytesLookedAt ?? 0) - before)
+    if (verdict === 'valid') {
       this.keptCount++
       return true
     }

@@ -10,6 +10,9 @@ import { SpanParts } from './span-parts.ts'
 export interface SpanContext {
   readonly buf: Uint8Array
   readonly parts: SpanParts
+  /** Of its ResourceSpans and its ScopeSpans, and of no others in this process, so that what is known of one stays with it. */
+  readonly groupNumber: number
+  readonly scopeNumber: number
   /** Content of the Resource, empty when there is none. */
   readonly resourceStart: number
   readonly resourceEnd: number
@@ -30,9 +33,13 @@ export interface SpanHandler {
 /** Tag of Resource in ResourceSpans, and of InstrumentationScope in ScopeSpans. */
 const GROUP_HEAD = 0x0a
 
+let lastNumber = 0
+
 export class SpanWalk implements Visitor, SpanContext {
   buf: Uint8Array = new Uint8Array(0)
   readonly parts = new SpanParts()
+  groupNumber = 0
+  scopeNumber = 0
   resourceStart = 0
   resourceEnd = 0
   scopeStart = 0
@@ -57,11 +64,13 @@ export class SpanWalk implements Visitor, SpanContext {
       const hasHead = findHead(this.buf, start, end)
       this.resourceStart = hasHead ? field.start : 0
       this.resourceEnd = hasHead ? field.end : 0
+      this.groupNumber = ++lastNumber
       this.#handler.resource(this, ++this.#groupIndex)
     } else if (frame === Frame.SCOPE_GROUP) {
       const hasHead = findHead(this.buf, start, end)
       this.scopeStart = hasHead ? field.start : 0
       this.scopeEnd = hasHead ? field.end : 0
+      this.scopeNumber = ++lastNumber
       this.#handler.scope(this)
     } else if (frame === Frame.ITEM) this.parts.reset()
   }

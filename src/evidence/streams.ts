@@ -136,7 +136,8 @@ export class Streams {
         const stream = this.#streamOf(tenant)
         const { chain } = stream
         moved.push({ stream, mark: chain.mark() })
-        statements.push(...stream.pending)
+        const first = statements.length
+        for (const record of stream.pending) statements.push(record)
         if (!chain.isBooted) statements.push(chain.append({ kind: Kind.BOOT }, key, nowNs).record)
         const before = chain.last
         for (const ref of stream.refused)
@@ -144,7 +145,7 @@ export class Streams {
         add(chain, key, statements)
         // A tip that older statements are handed out behind must not move backwards.
         const { last } = chain
-        if (last !== undefined && (last !== before || isAmong(statements, last))) {
+        if (last !== undefined && (last !== before || isAmong(statements, first, last))) {
           statements.push({ key: tipKey(tenant), value: last.value })
         }
       }
@@ -175,8 +176,12 @@ function batchId(tenant: string, bootId: Uint8Array, number: number): string {
   return `${Buffer.from(bootId).toString('hex')} ${number} ${tenant}`
 }
 
-function isAmong(records: readonly StatementRecord[], wanted: StatementRecord): boolean {
-  return records.some((record) => Buffer.compare(record.key, wanted.key) === 0)
+/** Only from `first` on, where the stream's own begin: a request may have thousands of streams. */
+function isAmong(records: readonly StatementRecord[], first: number, wanted: StatementRecord): boolean {
+  for (let i = first; i < records.length; i++) {
+    if (Buffer.compare(records[i].key, wanted.key) === 0) return true
+  }
+  return false
 }
 
 /** A tombstone for all leaves of a batch. */

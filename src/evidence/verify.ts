@@ -1,6 +1,8 @@
 // The verifier: one implementation for the command, the library and HTTP. No network, no key service. It takes OTLP
 // traces as protobuf and public keys, and says of each span what proto/evidence.md §6 says, and of the whole whether
 // it is good. What is missing of a batch is told, not judged: a file may hold a part of it.
+import { EVIDENCE_WORK } from '../base/limits.ts'
+import { Work } from '../base/work.ts'
 import { type KeyEndorsement, type KeyLookup, type SpanCheck, SpanChecker, type Verdict } from './check.ts'
 import { compileCoverage, Policy, type PolicyOptions } from './policy.ts'
 import { Selection } from './selection.ts'
@@ -82,8 +84,14 @@ interface SeenBatch {
 export class Verifier {
   // No methods of the class, or others could call them.
   readonly #walk = new SpanWalk({
-    resource: (span) => this.#selection?.resource(span),
-    scope: (span) => this.#selection?.scope(span),
+    resource: (span) => {
+      this.work.look(span.resourceEnd - span.resourceStart)
+      this.#selection?.resource(span)
+    },
+    scope: (span) => {
+      this.work.look(span.scopeEnd - span.scopeStart)
+      this.#selection?.scope(span)
+    },
     span: (span) => this.#judge(span),
   })
   readonly #keys: KeyLookup
@@ -96,6 +104,8 @@ export class Verifier {
   #repeatedCount = 0
   #undecidedCount = 0
   #verdicts: SpanVerdict[] = []
+  /** What the request in hand has cost so far. */
+  readonly work = new Work(EVIDENCE_WORK)
 
   constructor({ keys, expected, macCoverage }: VerifyOptions) {
     const coverage = macCoverage === undefined ? undefined : compileCoverage(macCoverage)
@@ -104,9 +114,10 @@ export class Verifier {
     this.#selection = expected === undefined ? undefined : new Selection(new Policy({ select: expected }))
   }
 
-  /** The verdicts on an encoded ExportTraceServiceRequest, in order. Throws MALFORMED or TOO_DEEP; see SidecarError. */
+  /** The verdicts on an encoded ExportTraceServiceRequest, in order. Throws MALFORMED, TOO_DEEP or TOO_LARGE. */
   add(body: Uint8Array): SpanVerdict[] {
     this.#verdicts = []
+    this.work.begin(body.length)
     this.#walk.run(body)
     for (const { verdict } of this.#verdicts) this.#counts[verdict]++
     return this.#verdicts
@@ -130,7 +141,9 @@ export class Verifier {
   }
 
   #judge(span: SpanContext): void {
+    const before = this.#checker.bytesLookedAt
     const checked = this.#checker.check(span)
+    this.work.look(this.#checker.bytesLookedAt - before)
     const isMissingSignature = checked.verdict === 'unsigned' && this.#selection?.selects(span) === true
     if (isMissingSignature) this.#missingSignatureCount++
     if (checked.verdict === 'bad_proof' && checked.reason === PATH_IN_LEDGER) this.#undecidedCount++
@@ -193,13 +206,13 @@ function verdictOf(span: SpanContext, checked: SpanCheck, isMissingSignature: bo
 function factsOf({ statement, seen = new Set() }: SeenBatch): BatchFacts {
   const { tenant, instanceId, bootId, number, leafCount = 0 } = statement
   const missing: [number, number][] = []
-  for (let i = 0; i < leafCount && missing.length <= MISSING_RANGES_MAX; i++) {
-    if (seen.has(i)) continue
-    const last = missing.at(-1)
-    if (last !== undefined && last[1] === i - 1) last[1] = i
-    else missing.push([i, i])
+  // From one index seen to the next: a leaf count is what a signer says, and no number of steps to take.
+  let next = 0
+  for (const index of [...[...seen].sort((a, b) => a - b), leafCount]) {
+    if (missing.length === MISSING_RANGES_MAX) break
+    if (index > next) missing.push([next, index - 1])
+    next = index + 1
   }
-  missing.length = Math.min(missing.length, MISSING_RANGES_MAX)
   const hex = Buffer.from(bootId).toString('hex')
   return { tenant, instanceId, bootId: hex, number, leafCount, seenCount: seen.size, missing }
 }

@@ -17,8 +17,7 @@ function formsOf(body: Uint8Array, coverage = DEFAULT_COVERAGE): string[] {
     resource() {},
     scope() {},
     span(each) {
-      canonical.scope(each.buf, each.resourceStart, each.resourceEnd, each.scopeStart, each.scopeEnd)
-      found.push(hex(canonical.form(each.buf, each.parts)))
+      found.push(hex(canonical.form(each)))
     },
   }).run(body)
   return found

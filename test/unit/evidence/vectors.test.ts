@@ -82,9 +82,8 @@ function canonicalForms(body: Uint8Array): { form: string; leaf: string }[] {
     resource() {},
     scope() {},
     span(span: SpanContext) {
-      canonical.scope(span.buf, span.resourceStart, span.resourceEnd, span.scopeStart, span.scopeEnd)
-      const leaf = Buffer.from(canonical.leaf(span.buf, span.parts), 'latin1')
-      found.push({ form: hex(canonical.form(span.buf, span.parts)), leaf: hex(leaf) })
+      const leaf = Buffer.from(canonical.leaf(span), 'latin1')
+      found.push({ form: hex(canonical.form(span)), leaf: hex(leaf) })
     },
   })
   walk.run(body)
