@@ -77,6 +77,18 @@ export type KmsClass = keyof typeof KMS_CLASSES
 
 const RUNBOOK = 'docs/runbooks/kms-provider-failure.md'
 
+/**
+ * What runbooks of earlier versions grep the log for, whichever service failed. AWS has two names for a key that is out of
+ * use, and a JVM one of its own for a host name that does not resolve.
+ */
+const LEGACY_NAMES: Readonly<Partial<Record<KmsClass, readonly string[]>>> = {
+  access_denied: ['AccessDenied'],
+  key_disabled: ['DisabledException', 'KMSInvalidStateException'],
+  throttled: ['ThrottlingException'],
+  network: ['NetworkException'],
+}
+const NAME_NOT_RESOLVED = /ENOTFOUND|EAI_AGAIN/
+
 export interface KmsErrorOptions {
   readonly cause?: unknown
   readonly retryAfterMs?: number
@@ -108,9 +120,14 @@ export class KmsError extends SidecarError {
     return `${RUNBOOK}#${this.kmsClass.replaceAll('_', '-')}`
   }
 
-  /** The log line that the runbook greps for. */
+  /** The log line that runbooks grep for, also with the words of earlier versions. */
   get logText(): string {
-    return `KmsException ${this.kmsClass} in ${this.operation}: ${this.providerMessage} (see ${this.runbook})`
+    const { providerMessage } = this
+    const said = /^No (?:response|connection)/.test(providerMessage) ? `Timeout: ${providerMessage}` : providerMessage
+    const names = LEGACY_NAMES[this.kmsClass]?.filter((name) => !said.includes(name)) ?? []
+    if (NAME_NOT_RESOLVED.test(said)) names.push('UnknownHostException')
+    const aliases = names.length === 0 ? '' : ` [${names.join(', ')}]`
+    return `KmsException ${this.kmsClass} in ${this.operation}: ${said} (see ${this.runbook})${aliases}`
   }
 }
 
