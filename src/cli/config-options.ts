@@ -94,7 +94,7 @@ export async function loadFromArguments(
 }
 
 /** Prints problems and warnings to standard error, one a line, path first. */
-export function reportFindings(loaded: LoadedConfig, io: CommandIo): void {
+export function reportFindings(loaded: Pick<LoadedConfig, 'problems' | 'warnings'>, io: CommandIo): void {
   const paint = painter(io.stderr, io.env)
   for (const problem of loaded.problems)
     io.stderr.write(`${paint('red', 'error')}: ${formatProblem(problem)}\n`)

@@ -12,7 +12,7 @@ import { readKms } from './read-kms.ts'
 import { type RuleChecks, readProcessors } from './read-processors.ts'
 import { readReceivers, readTenants } from './read-receivers.ts'
 import { readService, readStorage } from './read-service.ts'
-import type { KmsProviderName, SidecarConfig } from './schema.ts'
+import type { KmsConfig, KmsProviderName, SidecarConfig } from './schema.ts'
 import { type Effective, type Findings, Section } from './section.ts'
 import { mergeTrees, type Origin, type Problem, problemAt, type Tree } from './tree.ts'
 import { readYaml } from './yaml-source.ts'
@@ -51,6 +51,42 @@ export interface LoadedConfig {
  */
 export async function loadConfig(sources: ConfigSources): Promise<LoadedConfig> {
   const findings: Findings = { problems: [], warnings: [] }
+  const root = await readRoot(sources, findings)
+  if (root === undefined) return { config: undefined, effective: new Map(), ...findings }
+  const config = readAll(root.section, sources)
+  checkTogether({ config, tree: root.tree, ...findings })
+  const isGood = findings.problems.length === 0
+  return { config: isGood ? config : undefined, effective: root.section.effective, ...findings }
+}
+
+/** What opens the key service of a configuration. */
+export type KmsSettings = Pick<SidecarConfig, 'kms' | 'storage'>
+
+export interface LoadedKmsSettings extends Pick<LoadedConfig, 'problems' | 'warnings'> {
+  /** `undefined` exactly when there are problems. */
+  readonly config: KmsSettings | undefined
+}
+
+/**
+ * The key service of a configuration, and the storage folder, where a local key file may be. The files may hold no more than
+ * that; what else they hold is not looked at. That they name no key service is a problem. Otherwise as `loadConfig`.
+ */
+export async function loadKmsSettings(sources: ConfigSources): Promise<LoadedKmsSettings> {
+  const findings: Findings = { problems: [], warnings: [] }
+  const root = await readRoot(sources, findings)
+  if (root === undefined) return { config: undefined, ...findings }
+  const { tree, section } = root
+  if (tree.kind !== 'map' || !tree.entries.has('kms'))
+    findings.problems.push(problemAt('kms', tree.origin, 'is missing: the files name no key service'))
+  const config = { kms: readKmsOf(section, sources), storage: section.section('storage', readStorage) }
+  return { config: findings.problems.length === 0 ? config : undefined, ...findings }
+}
+
+/** All sources as one tree; `undefined` where one cannot be read. */
+async function readRoot(
+  sources: ConfigSources,
+  findings: Findings,
+): Promise<{ readonly tree: Tree; readonly section: Section } | undefined> {
   const trees: Tree[] = []
   for (const file of sources.files)
     await addFile(file, (text) => readYaml(text, file, sources.env, findings.problems))
@@ -60,17 +96,11 @@ export async function loadConfig(sources: ConfigSources): Promise<LoadedConfig> 
   for (const set of sources.sets) add(readOverride(set, findings.problems))
 
   // Without a source that cannot be read, everything it declares would look missing.
-  if (findings.problems.some((problem) => problem.path === '')) {
-    return { config: undefined, effective: new Map(), ...findings }
-  }
+  if (findings.problems.some((problem) => problem.path === '')) return undefined
 
   const origin: Origin = { file: sources.files.at(-1) ?? '', line: 0, column: 0 }
   const tree = trees.reduce<Tree>(mergeTrees, { kind: 'map', entries: new Map(), origin })
-  const root = new Section('', tree, origin, findings)
-  const config = readAll(root, sources)
-  checkTogether({ config, tree, ...findings })
-  const isGood = findings.problems.length === 0
-  return { config: isGood ? config : undefined, effective: root.effective, ...findings }
+  return { tree, section: new Section('', tree, origin, findings) }
 
   function add(tree: Tree | undefined): void {
     if (tree) trees.push(tree)
@@ -91,9 +121,7 @@ function readAll(root: Section, sources: ConfigSources): SidecarConfig {
   const config: SidecarConfig = {
     receivers: root.section('receivers', readReceivers),
     tenants: root.section('tenants', readTenants),
-    kms: root.section('kms', (kms) =>
-      readKms(kms, sources.kmsProviders ?? ['local'], sources.env, sources.checkCron),
-    ),
+    kms: readKmsOf(root, sources),
     processors: root.section('processors', (processors) => readProcessors(processors, sources)),
     storage: root.section('storage', readStorage),
     exporters: root.section('exporters', readExporters),
@@ -101,6 +129,12 @@ function readAll(root: Section, sources: ConfigSources): SidecarConfig {
   }
   root.close()
   return config
+}
+
+function readKmsOf(root: Section, sources: ConfigSources): KmsConfig {
+  return root.section('kms', (kms) =>
+    readKms(kms, sources.kmsProviders ?? ['local'], sources.env, sources.checkCron),
+  )
 }
 
 const FILE_MISTAKES: ReadonlyMap<string, string> = new Map([

@@ -123,7 +123,9 @@ export class KmsError extends SidecarError {
   /** The log line that runbooks grep for, also with the words of earlier versions. */
   get logText(): string {
     const { providerMessage } = this
-    const said = /^No (?:response|connection)/.test(providerMessage) ? `Timeout: ${providerMessage}` : providerMessage
+    const said = /^No (?:response|connection)/.test(providerMessage)
+      ? `Timeout: ${providerMessage}`
+      : providerMessage
     const names = LEGACY_NAMES[this.kmsClass]?.filter((name) => !said.includes(name)) ?? []
     if (NAME_NOT_RESOLVED.test(said)) names.push('UnknownHostException')
     const aliases = names.length === 0 ? '' : ` [${names.join(', ')}]`

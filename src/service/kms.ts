@@ -1,6 +1,7 @@
 import { join } from 'node:path'
 import type { Clock } from '../base/clock.ts'
 import type { Logger, Telemetry } from '../base/telemetry.ts'
+import type { KmsSettings } from '../config/load.ts'
 import type { SidecarConfig } from '../config/schema.ts'
 import { BreakerKms } from '../kms/breaker-kms.ts'
 import type { Kms, NamedMasterKey } from '../kms/kms.ts'
@@ -13,7 +14,7 @@ const ATTEMPT_PAUSE_MS_MAX = 2_000
  * place of one that `namedKeys`, the local master keys of stored records, show to be lost. Rejects CONFIG with one line.
  */
 export async function openKms(
-  config: SidecarConfig,
+  config: KmsSettings,
   env: Readonly<Record<string, string | undefined>>,
   log: Logger,
   create = true,

@@ -19,7 +19,7 @@ import { type Clock, systemClock } from '../../base/clock.ts'
 import { syncDirectory } from '../../base/directory.ts'
 import { SidecarError } from '../../base/errors.ts'
 import { silentTelemetry } from '../../base/telemetry.ts'
-import { loadConfig } from '../../config/load.ts'
+import { type KmsSettings, loadKmsSettings } from '../../config/load.ts'
 import type { SidecarConfig } from '../../config/schema.ts'
 import type { ErasableKeyStore } from '../../keys/operations/shred.ts'
 import type { KeyRecordKind } from '../../keys/records/keystore.ts'
@@ -56,7 +56,7 @@ export async function loadKeysConfig(configArgv: readonly string[], io: CommandI
 }
 
 /** The configured key service, each call bounded in time. With `create`, a local key file that is not there is made. */
-export async function openConfiguredKms(config: SidecarConfig, io: CommandIo, create = false): Promise<Kms> {
+export async function openConfiguredKms(config: KmsSettings, io: CommandIo, create = false): Promise<Kms> {
   const { log, registry } = silentTelemetry()
   // Working on keys that exist endangers nothing new, so the local service need not be refused in production.
   const kms = await openKms(config, { ...io.env, NODE_ENV: undefined }, log, create)
@@ -70,17 +70,29 @@ export async function openConfiguredKms(config: SidecarConfig, io: CommandIo, cr
 }
 
 /**
- * The key service of an earlier configuration, files in layers as with --config; `undefined` for no file. What the
- * environment sets is meant for the configuration of today, so here it only fills in `${env:…}`. Rejects CONFIG.
+ * The key service of an earlier configuration: files in layers as with --config, of which `kms` is enough, or properties by
+ * their ending; `undefined` for no file. What the environment sets is meant for the configuration of today, so here it only
+ * fills in `${env:…}`. Rejects CONFIG.
  */
-export async function openFormerKms(files: readonly string[], io: CommandIo): Promise<Kms | undefined> {
-  if (files.length === 0) return undefined
-  const sources = { files, sets: [], env: io.env, cwd: io.cwd, isEnvironmentForReferences: true }
-  const loaded = await loadConfig({ ...sources, ...BUILD_ABILITIES })
+export async function openFormerKms(paths: readonly string[], io: CommandIo): Promise<Kms | undefined> {
+  if (paths.length === 0) return undefined
+  const properties = paths.filter(isProperties)
+  const files = paths.filter((path) => !isProperties(path))
+  const loaded = await loadKmsSettings({
+    files,
+    properties,
+    sets: [],
+    env: io.env,
+    cwd: io.cwd,
+    isEnvironmentForReferences: true,
+    ...BUILD_ABILITIES,
+  })
   if (loaded.config !== undefined) return openConfiguredKms(loaded.config, io)
   reportFindings(loaded, io)
   throw new SidecarError('CONFIG', '--from: the configuration has problems')
 }
+
+const isProperties = (path: string): boolean => path.endsWith('.properties')
 
 /** Records for writing, without the key service, which may be gone. Rejects CONFIG; STORE_LOCKED while a sidecar runs on the folder. */
 export async function openWritableRecords(

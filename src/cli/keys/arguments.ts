@@ -32,11 +32,13 @@ Writing, with the sidecar stopped:
                        stays good, rotation passes the tenant over
   rewrap               wrap every stored key under the master key configured
                        now; --from: the configuration that still opens them,
-                       without what the environment sets beside \${env:…}
+                       its kms section at least, YAML or .properties;
+                       the environment only fills in its \${env:…}
   shred                destroy the tenant's secret: what was sealed with it
                        can never be read again
 Options:
-  --yes                do not ask (revoke, retire, shred, rotate --pseudonym)
+  --yes                do not ask (revoke, retire, shred, rotate --pseudonym);
+                       needed where there is no terminal to ask on
 ${CONFIG_OPTIONS_HELP}Exit codes: 0 good, 1 failed or a record is damaged, 2 cannot tell, 3 usage.
 `
 

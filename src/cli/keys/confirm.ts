@@ -15,7 +15,11 @@ export async function confirm(
 ): Promise<boolean> {
   if (isConfirmed) return true
   const stdin = io.stdin ?? process.stdin
-  if (stdin.isTTY !== true) throw new SidecarError('USAGE', 'this cannot be undone; --yes confirms it')
+  if (stdin.isTTY !== true)
+    throw new SidecarError(
+      'USAGE',
+      'this cannot be undone, and there is no terminal to ask on; --yes confirms it',
+    )
   const asking = createInterface({ input: stdin, output: io.stderr })
   try {
     const answer = await asking.question(`${question}\nType ${escapeControls(word)} to confirm: `)

@@ -3,6 +3,7 @@ import { copyFileSync, cpSync, existsSync, mkdirSync, readFileSync, rmSync, writ
 import { join } from 'node:path'
 import { PassThrough } from 'node:stream'
 import { describe, expect, test } from 'vitest'
+import { openFormerKms } from '../../../../src/cli/keys/access.ts'
 import { keys as keysCommand } from '../../../../src/cli/keys/keys.ts'
 import { parseAnnouncement } from '../../../../src/formats/announcement.ts'
 import type { PublicKeyRecord } from '../../../../src/formats/endorsement.ts'
@@ -66,7 +67,7 @@ describe('keys rotate', () => {
     expect(refused).toMatchObject({
       code: 3,
       out: '',
-      err: 'betrace: this cannot be undone; --yes confirms it\n',
+      err: 'betrace: this cannot be undone, and there is no terminal to ask on; --yes confirms it\n',
     })
     const done = await folder.command(['rotate', '--tenant', 'acme', '--pseudonym', '--yes'])
     expect(done.out).toContain('acme: pseudonyms under')
@@ -342,6 +343,46 @@ describe('keys rewrap', () => {
     const sets = ['--set', 'kms.provider=local']
     expect(await keysCommand(['rewrap', ...from, ...folder.configArgv('b'), ...sets], io), err()).toBe(0)
     expect(out()).toContain('3 of 3 keys wrapped anew')
+  })
+
+  test('takes a file of the kms section alone, and nothing else that the file may hold', async () => {
+    const folder = new KeysFolder()
+    await folder.run(['acme'])
+    const from = join(folder.folder, 'kms-only.yaml')
+    const kms = `kms: { provider: local, local: { key_file: ${JSON.stringify(folder.keyFile('a'))} } }\n`
+    writeFileSync(from, `${kms}receivers: { carrier_pigeon: {} }\n`)
+    const { code, out, err } = await folder.command(['rewrap', '--from', from], 'b')
+    expect({ code, err }).toEqual({ code: 0, err: '' })
+    expect(out).toContain('3 of 3 keys wrapped anew')
+  })
+
+  test.each([
+    ['names no key service', 'from.yaml', 'receivers: {}\n', 'kms: is missing'],
+    ['is empty', 'from.properties', '', 'kms: is missing'],
+    ['misspells it', 'from.yaml', 'kms: { provider: locl }\n', 'kms.provider: must be one of'],
+    ['is not there', undefined, '', 'there is no such file'],
+  ])('a file that %s is refused, and nothing changes', async (_, name, content, says) => {
+    const folder = new KeysFolder()
+    await folder.run(['acme'])
+    if (name !== undefined) writeFileSync(join(folder.folder, name), content)
+    const { code, err } = await folder.command(['rewrap', '--from', name ?? 'nowhere.yaml'], 'b')
+    expect(code).toBe(1)
+    expect(err).toContain(says)
+    expect(err).toContain('--from: the configuration has problems')
+  })
+
+  test('takes the properties of an earlier version', async () => {
+    const folder = new KeysFolder()
+    const arn = 'arn:aws:kms:eu-west-1:123456789012:key/00000000-0000-0000-0000-000000000001'
+    writeFileSync(
+      join(folder.folder, 'application.properties'),
+      `betrace.kms.provider=aws\naws.kms.master-key-id=${arn}\naws.kms.region=eu-west-1\nquarkus.http.port=8080\n`,
+    )
+    const { io, err } = recordingIo({ BETRACE_KMS_PROVIDER: 'local' }, folder.folder)
+    const former = await openFormerKms(['application.properties'], io)
+    expect(err()).toBe('')
+    expect([former?.provider, former?.masterKeyId]).toEqual(['aws', arn])
+    await former?.close()
   })
 
   test('told to stop, ends between two keys and says so; the next run does the rest', async () => {
