@@ -348,7 +348,7 @@ test('a retrieval test for a tenant without keys passes, and leaves none behind'
 })
 
 test('an operator sees the outage, resets the breaker and sees it heal, as the runbook goes', async () => {
-  const { sidecar, door } = await start(['kms.breaker.open_duration=1h', 'service.limits.wait_max=50ms'])
+  const { sidecar, door } = await start(['kms.breaker.open_duration=1h', 'service.limits.wait_max=500ms'])
   expect((await send(sidecar, PERSONAL)).status).toBe(200)
   const validate = async () =>
     (await (await admin(sidecar, '/api/admin/kms/validate')).json()) as {
