@@ -1,8 +1,8 @@
-import type { SigningConfig } from '../config/schema.ts'
 import type { KeyLookup } from '../evidence/check.ts'
+import type { PolicyOptions } from '../evidence/policy.ts'
 import type { Coverage } from '../evidence/statement.ts'
 import { Verifier } from '../evidence/verify.ts'
-import type { MacKeys } from '../service/mac-keys.ts'
+import type { MacKeys } from '../keys/signing/mac-keys.ts'
 import { jsonToProtobuf } from '../wire/json.ts'
 import type { AdminProbes } from './options.ts'
 
@@ -11,7 +11,7 @@ export interface SpanVerifierParts {
   readonly keys: KeyLookup
   readonly macKeys: Pick<MacKeys, 'load'>
   /** `undefined`: nothing has to be signed. */
-  readonly expected: SigningConfig['select'] | undefined
+  readonly expected: PolicyOptions['select'] | undefined
   /** What our own MACs cover; the default where nothing is signed. */
   readonly coverage: Coverage | undefined
 }

@@ -1,12 +1,8 @@
-// What this build can do. A part that is added elsewhere is listed here, so that `validate` and `components` know it.
+// What this build can do, as `components` lists it.
 
-import { asSidecarError } from '../base/errors.ts'
 import { KMS_PROVIDERS } from '../config/read-kms.ts'
 import { DETECTORS } from '../detection/detectors.ts'
-import { parseCheckCron } from '../keys/rotation/check-schedule.ts'
-import { parseRedactionOptions } from '../redaction/options-parser.ts'
 import { PACKS } from '../redaction/packs/packs.ts'
-import type { BuildAbilities } from './config-options.ts'
 
 export interface Component {
   readonly name: string
@@ -15,24 +11,6 @@ export interface Component {
 
 /** What a build consists of: kind (`receivers`, `detectors`, `kms providers` …) → its components. */
 export type ComponentTable = ReadonlyMap<string, readonly Component[]>
-
-const KMS_PROVIDERS_BUILT: BuildAbilities['kmsProviders'] = KMS_PROVIDERS
-
-export const BUILD_ABILITIES: BuildAbilities = {
-  kmsProviders: KMS_PROVIDERS_BUILT,
-  checkCron: (text) => {
-    try {
-      parseCheckCron(text)
-      return undefined
-    } catch (thrown) {
-      return asSidecarError(thrown).message.replace(/^[a-z_.]+: /, '')
-    }
-  },
-  packs: PACKS.map(({ name }) => name),
-  // The owner of the rules takes the whole processor; everything but its rules has been checked by then.
-  checkRules: (rules, path) =>
-    parseRedactionOptions({ rules }, path.slice(0, path.lastIndexOf('.'))).problems,
-}
 
 const KMS_SUMMARIES: Record<(typeof KMS_PROVIDERS)[number], string> = {
   local: 'a key file beside the data; for development',
@@ -75,12 +53,7 @@ export const BUILD_COMPONENTS: ComponentTable = new Map([
     ],
   ],
   ['rule packs', PACKS.map(({ name, description }) => component(name, description))],
-  [
-    'kms providers',
-    KMS_PROVIDERS.filter((name) => KMS_PROVIDERS_BUILT?.includes(name)).map((name) =>
-      component(name, KMS_SUMMARIES[name]),
-    ),
-  ],
+  ['kms providers', KMS_PROVIDERS.map((name) => component(name, KMS_SUMMARIES[name]))],
   [
     'signing algorithms',
     [

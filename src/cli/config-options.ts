@@ -2,7 +2,7 @@ import { access } from 'node:fs/promises'
 import { delimiter, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 import { SidecarError } from '../base/errors.ts'
-import { type ConfigSources, type LoadedConfig, loadConfig } from '../config/load.ts'
+import { type LoadedConfig, loadConfig } from '../config/load.ts'
 import { formatProblem } from '../config/tree.ts'
 import { type CommandIo, painter } from './terminal.ts'
 
@@ -22,9 +22,6 @@ export const CONFIG_OPTIONS_HELP = `  --config FILE, --set a.b.c=value, --proper
                        --config the files of $BETRACE_CONFIG, and without that
                        ./collector-config.yaml
 `
-
-/** What a build can do, as far as configuration must know it. */
-export type BuildAbilities = Pick<ConfigSources, 'kmsProviders' | 'checkCron' | 'checkRules' | 'packs'>
 
 export interface ConfigArguments {
   readonly files: readonly string[]
@@ -69,11 +66,7 @@ export function configArgvOf(
  * Loads what the command line names; without --config the files that BETRACE_CONFIG lists, and without that
  * `collector-config.yaml` of the working directory.
  */
-export async function loadFromArguments(
-  argv: readonly string[],
-  io: CommandIo,
-  abilities: BuildAbilities,
-): Promise<LoadedConfig> {
+export async function loadFromArguments(argv: readonly string[], io: CommandIo): Promise<LoadedConfig> {
   const { files: given, sets, properties } = parseConfigArguments(argv)
   const listed = (io.env.BETRACE_CONFIG ?? '').split(delimiter).filter((file) => file !== '')
   const files = given.length > 0 ? given : listed
@@ -89,7 +82,6 @@ export async function loadFromArguments(
     properties,
     env: io.env,
     cwd: io.cwd,
-    ...abilities,
   })
 }
 

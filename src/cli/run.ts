@@ -2,13 +2,12 @@
 import { once } from 'node:events'
 import { createTelemetry } from '../base/telemetry.ts'
 import { Service } from '../service/service.ts'
-import { BUILD_ABILITIES } from './capabilities.ts'
 import { loadFromArguments, reportFindings } from './config-options.ts'
 import { type CommandIo, ExitCode } from './terminal.ts'
 
 /** Runs until SIGTERM or SIGINT. 0 after an orderly stop, 1 when it could not start or had to give up. */
 export async function run(argv: string[], io: CommandIo): Promise<number> {
-  const loaded = await loadFromArguments(argv, io, BUILD_ABILITIES)
+  const loaded = await loadFromArguments(argv, io)
   reportFindings(loaded, io)
   const { config } = loaded
   if (config === undefined) return ExitCode.FAILED

@@ -1,17 +1,12 @@
 import type { SidecarConfig } from '../config/schema.ts'
 import type { StartFindings } from '../service/start-checks.ts'
-import { BUILD_ABILITIES } from './capabilities.ts'
-import { type BuildAbilities, loadFromArguments, reportFindings } from './config-options.ts'
+import { loadFromArguments, reportFindings } from './config-options.ts'
 import { errorLine } from './error-line.ts'
 import { type CommandIo, ExitCode, painter } from './terminal.ts'
 
 /** Checks a configuration and starts nothing. 0: it would start; 1: every problem has been printed. */
-export async function validate(
-  argv: string[],
-  io: CommandIo,
-  abilities: BuildAbilities = BUILD_ABILITIES,
-): Promise<number> {
-  const loaded = await loadFromArguments(argv, io, abilities)
+export async function validate(argv: string[], io: CommandIo): Promise<number> {
+  const loaded = await loadFromArguments(argv, io)
   reportFindings(loaded, io)
   const found = loaded.config && (await checkSurroundings(loaded.config, io))
   const count = loaded.problems.length + (found?.problems.length ?? 0)

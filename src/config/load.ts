@@ -9,15 +9,15 @@ import { readOverride } from './overrides.ts'
 import { readProperties } from './properties.ts'
 import { readExporters } from './read-exporters.ts'
 import { readKms } from './read-kms.ts'
-import { type RuleChecks, readProcessors } from './read-processors.ts'
+import { readProcessors } from './read-processors.ts'
 import { readReceivers, readTenants } from './read-receivers.ts'
 import { readService, readStorage } from './read-service.ts'
-import type { KmsConfig, KmsProviderName, SidecarConfig } from './schema.ts'
+import type { KmsConfig, SidecarConfig } from './schema.ts'
 import { type Effective, type Findings, Section } from './section.ts'
 import { mergeTrees, type Origin, type Problem, problemAt, type Tree } from './tree.ts'
 import { readYaml } from './yaml-source.ts'
 
-export interface ConfigSources extends RuleChecks {
+export interface ConfigSources {
   /** Paths of YAML files, relative to `cwd`. */
   readonly files: readonly string[]
   /** `a.b.c=value` each. */
@@ -28,10 +28,6 @@ export interface ConfigSources extends RuleChecks {
   readonly isEnvironmentForReferences?: boolean
   /** Paths of Java properties files with the seeds' names. */
   readonly properties?: readonly string[]
-  /** What is wrong with a schedule, or `undefined`; absent: only its form is checked. */
-  readonly checkCron?: ((text: string) => string | undefined) | undefined
-  /** Key services that this build can start; `local` alone when absent. */
-  readonly kmsProviders?: readonly KmsProviderName[]
 }
 
 export interface LoadedConfig {
@@ -122,7 +118,7 @@ function readAll(root: Section, sources: ConfigSources): SidecarConfig {
     receivers: root.section('receivers', readReceivers),
     tenants: root.section('tenants', readTenants),
     kms: readKmsOf(root, sources),
-    processors: root.section('processors', (processors) => readProcessors(processors, sources)),
+    processors: root.section('processors', readProcessors),
     storage: root.section('storage', readStorage),
     exporters: root.section('exporters', readExporters),
     service: root.section('service', readService),
@@ -132,9 +128,7 @@ function readAll(root: Section, sources: ConfigSources): SidecarConfig {
 }
 
 function readKmsOf(root: Section, sources: ConfigSources): KmsConfig {
-  return root.section('kms', (kms) =>
-    readKms(kms, sources.kmsProviders ?? ['local'], sources.env, sources.checkCron),
-  )
+  return root.section('kms', (kms) => readKms(kms, sources.env))
 }
 
 const FILE_MISTAKES: ReadonlyMap<string, string> = new Map([

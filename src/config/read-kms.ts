@@ -1,4 +1,7 @@
+import { asSidecarError } from '../base/errors.ts'
 import { isTenantId } from '../formats/tenant-id.ts'
+import { parseCheckCron } from '../keys/rotation/check-schedule.ts'
+import { ROTATION_DEFAULTS } from '../keys/rotation/rotation.ts'
 import { kmsSettingProblems, missingKmsSettings } from './check-kms.ts'
 import type { Environment } from './environment.ts'
 import type {
@@ -25,13 +28,8 @@ export const KMS_PROVIDERS = [
   'azure',
 ] as const satisfies readonly KmsProviderName[]
 
-/** `kms:`. `builtin` are the providers that this build can start; another one is a problem, never a fallback. */
-export function readKms(
-  kms: Section,
-  builtin: readonly KmsProviderName[],
-  env: Environment,
-  checkCron?: (text: string) => string | undefined,
-): KmsConfig {
+/** `kms:`. */
+export function readKms(kms: Section, env: Environment): KmsConfig {
   const provider = kms.choice('provider', KMS_PROVIDERS, 'local')
   const tenantKeyMapping = kms.textMap('tenant_key_mapping')
   if (![...tenantKeyMapping.keys()].every(isTenantId))
@@ -48,15 +46,8 @@ export function readKms(
     pseudonymKeyFile: kms.optionalText('pseudonym_key_file'),
     request: kms.section('request', readRequest),
     cache: kms.section('cache', readCache),
-    rotation: kms.section('rotation', (rotation) => readRotation(rotation, checkCron)),
+    rotation: kms.section('rotation', readRotation),
     breaker: kms.section('breaker', readBreaker),
-  }
-  if (!builtin.includes(provider)) {
-    kms.problem(
-      'provider',
-      `names a provider that this build does not have; valid values: ${builtin.join(', ')}`,
-    )
-    return config
   }
   // One line for each setting: of what is missing or no URL, the provider would say it again.
   const known = new Set(kms.findings.problems.map(({ path }) => path))
@@ -66,7 +57,7 @@ export function readKms(
     known.add(name)
   }
   for (const setting of missingKmsSettings(config)) {
-    const message = `is needed when kms.provider is ${provider}; valid providers: ${builtin.join(', ')}`
+    const message = `is needed when kms.provider is ${provider}; valid providers: ${KMS_PROVIDERS.join(', ')}`
     report(setting, message)
   }
   for (const { path, message } of kmsSettingProblems(config, env)) report(path, message)
@@ -162,22 +153,28 @@ function readCache(cache: Section): KmsCacheConfig {
 // Quartz: seconds first, six or seven fields, and one of the two day fields is `?`.
 const CRON_FIELD = /^[0-9A-Za-z*?/,#-]+$/
 
-function readRotation(
-  rotation: Section,
-  check: (text: string) => string | undefined = () => undefined,
-): RotationConfig {
-  const checkCron = rotation.text('check_cron', '0 0 2 * * ?')
+function readRotation(rotation: Section): RotationConfig {
+  const checkCron = rotation.text('check_cron', ROTATION_DEFAULTS.checkCron)
   const fields = checkCron.trim().split(/\s+/)
   if (fields.length < 6 || fields.length > 7 || !fields.every((field) => CRON_FIELD.test(field))) {
     rotation.problem('check_cron', 'must have six or seven fields, seconds first, such as 0 0 2 * * ?')
   } else {
-    const mistake = check(checkCron)
+    const mistake = cronMistake(checkCron)
     if (mistake !== undefined) rotation.problem('check_cron', mistake)
   }
   return {
-    enabled: rotation.boolean('enabled', true),
+    enabled: rotation.boolean('enabled', ROTATION_DEFAULTS.enabled),
     checkCron,
     ageDaysMax: rotation.integer('max_age_days', 90, 1, 3_650),
+  }
+}
+
+function cronMistake(checkCron: string): string | undefined {
+  try {
+    parseCheckCron(checkCron)
+    return undefined
+  } catch (thrown) {
+    return asSidecarError(thrown).message.replace(/^[a-z_.]+: /, '')
   }
 }
 

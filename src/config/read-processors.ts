@@ -1,3 +1,7 @@
+import { DEFAULT_POLICY } from '../evidence/policy.ts'
+import { REDACTION_DEFAULTS, type Rule } from '../redaction/options.ts'
+import { PACKS } from '../redaction/packs/packs.ts'
+import { parseRules } from '../redaction/rules-parser.ts'
 import { componentType } from './read-receivers.ts'
 import type { PiiConfig, ProcessorConfig, SigningConfig } from './schema.ts'
 import type { Section } from './section.ts'
@@ -5,62 +9,47 @@ import { didYouMean } from './suggestion.ts'
 import { originBelow, problemAt } from './tree.ts'
 import { joinPath } from './yaml-source.ts'
 
-/** Something wrong in rules, found by the module that owns them. */
-export interface RuleProblem {
-  /** Full path in the form of the one given, for example `processors.pii.rules[2].match.key`. */
-  readonly path: string
-  readonly message: string
-}
-
-export interface RuleChecks {
-  /** `raw` is the list as written; `path` is where it stands. Absent: rules are taken as they are. */
-  readonly checkRules?: ((raw: unknown, path: string) => readonly RuleProblem[]) | undefined
-  /** Names of the rule packs in this build; absent: any name is taken. */
-  readonly packs?: readonly string[] | undefined
-}
-
 /** `processors:`, by id. */
-export function readProcessors(
-  processors: Section,
-  checks: RuleChecks,
-): ReadonlyMap<string, ProcessorConfig> {
+export function readProcessors(processors: Section): ReadonlyMap<string, ProcessorConfig> {
   const configs = new Map<string, ProcessorConfig>()
   for (const id of processors.keys) {
     const type = componentType(processors, id, ['pii', 'signing'])
-    if (type === 'pii')
-      configs.set(
-        id,
-        processors.section(id, (pii) => readPii(pii, checks)),
-      )
+    if (type === 'pii') configs.set(id, processors.section(id, readPii))
     else if (type === 'signing') configs.set(id, processors.section(id, readSigning))
     else processors.ignore(id)
   }
   return configs
 }
 
-function readPii(pii: Section, checks: RuleChecks): PiiConfig {
-  const packs = pii.textList('packs', ['default'])
-  const known = checks.packs
-  const unknownPack = known && packs.find((pack) => !known.includes(pack))
+function readPii(pii: Section): PiiConfig {
+  const packs = pii.textList('packs', REDACTION_DEFAULTS.packs)
+  const known = PACKS.map(({ name }) => name)
+  const unknownPack = packs.find((pack) => !known.includes(pack))
   if (unknownPack !== undefined) {
     pii.problem(
       'packs',
-      `holds an unknown rule pack; known: ${known!.join(', ')}${didYouMean(unknownPack, known!)}`,
+      `holds an unknown rule pack; known: ${known.join(', ')}${didYouMean(unknownPack, known)}`,
     )
   }
-  const onKmsFailure = pii.choice('on_kms_failure', ['refuse', 'mask'], 'refuse')
-  const tenantSecret = pii.boolean('tenant_secret', false)
+  const onKmsFailure = pii.choice('on_kms_failure', ['refuse', 'mask'], REDACTION_DEFAULTS.onKmsFailure)
+  const tenantSecret = pii.boolean('tenant_secret', REDACTION_DEFAULTS.tenantSecret)
   const trustedPseudonymKeys = pii.textList('trusted_pseudonym_keys', [])
-  const rules = pii.rawList('rules')
-  const rulesPath = joinPath(pii.path, 'rules')
-  for (const { path, message } of checks.checkRules?.(rules.plain, rulesPath) ?? []) {
-    const origin = rules.node ? originBelow(rules.node, stepsBelow(path, rulesPath)) : pii.origin
-    pii.findings.problems.push(problemAt(path, origin, message))
-  }
-  if (packs.length === 0 && rules.plain.length === 0) {
+  const rules = readRules(pii)
+  if (packs.length === 0 && rules.length === 0) {
     pii.warning('packs', 'has neither packs nor rules: nothing will be sealed')
   }
-  return { type: 'pii', packs, onKmsFailure, tenantSecret, trustedPseudonymKeys, rules: rules.plain }
+  return { type: 'pii', packs, onKmsFailure, tenantSecret, trustedPseudonymKeys, rules }
+}
+
+function readRules(pii: Section): readonly Rule[] {
+  const { plain, node } = pii.rawList('rules')
+  const base = joinPath(pii.path, 'rules')
+  const { rules, problems } = parseRules(plain, base)
+  for (const { path, message } of problems) {
+    const origin = node ? originBelow(node, stepsBelow(path, base)) : pii.origin
+    pii.findings.problems.push(problemAt(path, origin, message))
+  }
+  return rules
 }
 
 // `[2].match.key` → 2, match, key.
@@ -78,14 +67,10 @@ function readSigning(signing: Section): SigningConfig {
   return {
     type: 'signing',
     select: readSelect(signing),
-    algorithm: signing.choice('algorithm', ['ed25519-merkle-v1', 'hmac-sha256'], 'ed25519-merkle-v1'),
-    proof: signing.choice('proof', ['inline', 'ledger'], 'inline'),
-    resourceAttributes: signing.textList('resource_attributes', [
-      'service.name',
-      'service.namespace',
-      'service.instance.id',
-    ]),
-    mutable: signing.textList('mutable', []),
+    algorithm: signing.choice('algorithm', ['ed25519-merkle-v1', 'hmac-sha256'], DEFAULT_POLICY.algorithm),
+    proof: signing.choice('proof', ['inline', 'ledger'], DEFAULT_POLICY.proof),
+    resourceAttributes: signing.textList('resource_attributes', DEFAULT_POLICY.resourceAttributes),
+    mutable: signing.textList('mutable', DEFAULT_POLICY.mutable),
     trustedKeysFile: signing.text('trusted_keys_file', '') || undefined,
     heartbeatIntervalMs: signing.duration('heartbeat_interval', '0s', 0),
   }

@@ -1,11 +1,6 @@
 import { isTenantId, TENANT_ID_PHRASE } from '../formats/tenant-id.ts'
-import type {
-  GrpcReceiverConfig,
-  HttpReceiverConfig,
-  OtlpReceiverConfig,
-  ServerTlsConfig,
-  TenantsConfig,
-} from './schema.ts'
+import { type TenantOptions, tenantDefaults } from '../pipeline/tenant.ts'
+import type { GrpcReceiverConfig, HttpReceiverConfig, OtlpReceiverConfig, ServerTlsConfig } from './schema.ts'
 import type { Section } from './section.ts'
 import { didYouMean } from './suggestion.ts'
 
@@ -95,24 +90,22 @@ function readBearerToken(protocol: Section) {
 }
 
 /** `tenants:`. */
-export function readTenants(tenants: Section): TenantsConfig {
-  const config: TenantsConfig = {
-    default: tenants.text('default', 'default'),
-    header: emptyToUndefined(tenants.text('header', 'x-betrace-tenant').toLowerCase()),
-    resourceAttribute: emptyToUndefined(tenants.text('resource_attribute', 'betrace.tenant')),
-    allow: tenants.textList('allow', []),
-    unknown: tenants.choice('unknown', ['deny', 'default'], 'deny'),
-    max: tenants.integer('max', 10_000, 1, 1_000_000),
-    certificate: tenants.choice('certificate', ['none', 'cn', 'san'], 'none'),
+export function readTenants(tenants: Section): TenantOptions {
+  const config: TenantOptions = {
+    default: tenants.text('default', tenantDefaults.default),
+    header: tenants.text('header', tenantDefaults.header).toLowerCase(),
+    resourceAttribute: tenants.text('resource_attribute', tenantDefaults.resourceAttribute),
+    allow: tenants.textList('allow', tenantDefaults.allow),
+    unknown: tenants.choice('unknown', ['deny', 'default'], tenantDefaults.unknown),
+    max: tenants.integer('max', tenantDefaults.max, 1, 1_000_000),
+    certificate: tenants.choice('certificate', ['none', 'cn', 'san'], tenantDefaults.certificate),
   }
   if (!isTenantId(config.default)) tenants.problem('default', `must be ${TENANT_ID_PHRASE}`)
-  if (config.header !== undefined && !/^[a-z0-9][a-z0-9._-]*$/.test(config.header)) {
+  if (config.header !== '' && !/^[a-z0-9][a-z0-9._-]*$/.test(config.header)) {
     tenants.problem('header', 'must be a header name of letters, digits, dots, dashes and underscores')
   }
-  if (config.header?.endsWith('-bin'))
+  if (config.header.endsWith('-bin'))
     tenants.problem('header', 'must not end in -bin, which gRPC keeps for binary metadata')
   if (!config.allow.every(isTenantId)) tenants.problem('allow', `must hold ids of ${TENANT_ID_PHRASE}`)
   return config
 }
-
-const emptyToUndefined = (text: string): string | undefined => (text === '' ? undefined : text)

@@ -1,5 +1,8 @@
 // What a configuration is once it has been checked: camelCase, milliseconds, bytes. `collector-config.yaml` documents
 // every setting; the readers beside this file hold the defaults.
+import type { PolicyOptions } from '../evidence/policy.ts'
+import type { TenantOptions } from '../pipeline/tenant.ts'
+import type { RedactionOptions } from '../redaction/options.ts'
 import type { Signal } from '../wire/otlp.ts'
 import type { Endpoint } from './quantity.ts'
 import type { Secret } from './secret.ts'
@@ -7,7 +10,7 @@ import type { Secret } from './secret.ts'
 export interface SidecarConfig {
   /** By id, `type` or `type/name`. */
   readonly receivers: ReadonlyMap<string, OtlpReceiverConfig>
-  readonly tenants: TenantsConfig
+  readonly tenants: TenantOptions
   readonly kms: KmsConfig
   readonly processors: ReadonlyMap<string, ProcessorConfig>
   readonly storage: StorageConfig
@@ -42,20 +45,6 @@ export interface ServerTlsConfig {
   readonly keyFile: string
   /** Present: clients must show a certificate that this file's authorities signed. */
   readonly clientCaFile: string | undefined
-}
-
-export interface TenantsConfig {
-  readonly default: string
-  /** `undefined`: no header names a tenant. Lower case. */
-  readonly header: string | undefined
-  /** `undefined`: no resource attribute names a tenant. */
-  readonly resourceAttribute: string | undefined
-  /** Empty: every tenant. */
-  readonly allow: readonly string[]
-  readonly unknown: 'deny' | 'default'
-  readonly max: number
-  /** Where a verified client certificate names the tenant. */
-  readonly certificate: 'none' | 'cn' | 'san'
 }
 
 export type KmsProviderName = 'local' | 'aws' | 'vault' | 'gcp' | 'azure'
@@ -166,24 +155,14 @@ export interface BreakerConfig {
 
 export type ProcessorConfig = PiiConfig | SigningConfig
 
-export interface PiiConfig {
+export interface PiiConfig extends RedactionOptions {
   readonly type: 'pii'
-  readonly packs: readonly string[]
-  readonly onKmsFailure: 'refuse' | 'mask'
-  readonly tenantSecret: boolean
   /** Ids of other sidecars' pseudonym keys, whose `tok.v1.…` stay as they are. */
   readonly trustedPseudonymKeys: readonly string[]
-  /** As written, environment references expanded; redaction owns what they mean. */
-  readonly rules: readonly unknown[]
 }
 
-export interface SigningConfig {
+export interface SigningConfig extends Omit<PolicyOptions, 'tenantAttribute'> {
   readonly type: 'signing'
-  readonly select: 'compliance' | 'all' | readonly string[]
-  readonly algorithm: 'ed25519-merkle-v1' | 'hmac-sha256'
-  readonly proof: 'inline' | 'ledger'
-  readonly resourceAttributes: readonly string[]
-  readonly mutable: readonly string[]
   /** Public keys of sidecars before this one, whose good signatures stay. `undefined`: only our own. */
   readonly trustedKeysFile: string | undefined
   /** 0: none. */

@@ -11,7 +11,7 @@ import type { BatchRef } from './refs.ts'
 import { type Batch, SelectedSpans } from './selected-spans.ts'
 import { spanMac } from './span-mac.ts'
 import { isDefaultCoverage, Kind, Reason } from './statement.ts'
-import { buryBatch, type Emitted, Streams, type Tips } from './streams.ts'
+import { type Emitted, Streams, type Tips, tombstoneFor } from './streams.ts'
 
 export type { SigningKey, StatementRecord } from './chain.ts'
 export type { KeyLookup, VerifyingKey } from './check.ts'
@@ -134,7 +134,7 @@ export class Evidence {
     const byTenant = Map.groupBy(refs, (ref) => ref.tenant)
     return this.#streams.emit([...byTenant.keys()], keys, nowNs, (chain, key, statements) => {
       for (const ref of byTenant.get(chain.tenant) ?? [])
-        statements.push(buryBatch(chain, ref, REASONS[reason], key, nowNs).record)
+        statements.push(tombstoneFor(chain, ref, REASONS[reason], key, nowNs).record)
     })
   }
 

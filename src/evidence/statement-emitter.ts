@@ -3,7 +3,6 @@
 import type { Clock } from '../base/clock.ts'
 import { loggable } from '../base/errors.ts'
 import type { Logger } from '../base/telemetry.ts'
-import type { Store } from '../store/store.ts'
 import type { Emitted, Evidence, GiveUpReason, SigningKey, StatementRecord } from './evidence.ts'
 import { decodeRefs } from './refs.ts'
 
@@ -12,10 +11,11 @@ interface SigningKeys {
   loadSigningKey(tenant: string, abort: AbortSignal): Promise<SigningKey>
 }
 
-export interface EvidenceDeskParts {
+export interface StatementEmitterParts {
   readonly evidence: Evidence
   readonly keys: SigningKeys
-  readonly store: Pick<Store, 'append'>
+  /** Resolves when the statements are durable. */
+  readonly append: (statements: readonly StatementRecord[]) => Promise<unknown>
   readonly clock: Clock
   readonly log: Logger
 }
@@ -23,14 +23,14 @@ export interface EvidenceDeskParts {
 const KEY_LOAD_MS_MAX = 5_000
 const FLUSH_INTERVAL_MS = 1_000
 
-export class EvidenceDesk {
-  readonly #parts: EvidenceDeskParts
+export class StatementEmitter {
+  readonly #parts: StatementEmitterParts
   readonly #flushTimer: NodeJS.Timeout
   #heartbeatTimer: NodeJS.Timeout | undefined
   #isFlushing = false
   #isWaiting = false
 
-  constructor(parts: EvidenceDeskParts) {
+  constructor(parts: StatementEmitterParts) {
     this.#parts = parts
     this.#flushTimer = setInterval(() => void this.#flush(), FLUSH_INTERVAL_MS).unref()
   }
@@ -50,7 +50,7 @@ export class EvidenceDesk {
   }
 
   /** Rejects when the tombstone is not durable; then the entry must stay where it is. */
-  async bury(refs: Uint8Array, reason: GiveUpReason): Promise<void> {
+  async writeTombstone(refs: Uint8Array, reason: GiveUpReason): Promise<void> {
     const { evidence, clock } = this.#parts
     const batches = decodeRefs(refs)
     if (batches.length === 0) return
@@ -111,18 +111,10 @@ export class EvidenceDesk {
   async #commit({ statements }: Emitted): Promise<void> {
     if (statements.length === 0) return
     try {
-      await this.#parts.store.append(undefined, statements.map(toRecord)).durable
+      await this.#parts.append(statements)
     } catch (thrown) {
       this.#parts.evidence.failed(statements)
       throw thrown
     }
   }
-}
-
-function toRecord({ key, value }: StatementRecord): {
-  table: 'statements'
-  key: Uint8Array
-  value: Uint8Array
-} {
-  return { table: 'statements', key, value }
 }

@@ -141,7 +141,7 @@ export class Streams {
         if (!chain.isBooted) statements.push(chain.append({ kind: Kind.BOOT }, key, nowNs).record)
         const before = chain.last
         for (const ref of stream.refused)
-          statements.push(buryBatch(chain, ref, Reason.NOT_STORED, key, nowNs).record)
+          statements.push(tombstoneFor(chain, ref, Reason.NOT_STORED, key, nowNs).record)
         add(chain, key, statements)
         // A tip that older statements are handed out behind must not move backwards.
         const { last } = chain
@@ -185,7 +185,7 @@ function isAmong(records: readonly StatementRecord[], first: number, wanted: Sta
 }
 
 /** A tombstone for all leaves of a batch. */
-export function buryBatch(
+export function tombstoneFor(
   chain: Chain,
   ref: BatchRef,
   reason: Reason,

@@ -1,16 +1,15 @@
-// What a request goes through, per signal, from the processors that its pipeline names.
+// What a request goes through, per signal, as the processors of its pipeline say.
 import type { Clock } from '../base/clock.ts'
-import { SidecarError } from '../base/errors.ts'
 import type { Telemetry } from '../base/telemetry.ts'
-import type { PiiConfig, ProcessorConfig, SidecarConfig, SigningConfig } from '../config/schema.ts'
 import { newBootId } from '../evidence/boot-id.ts'
 import { tipKey } from '../evidence/chain.ts'
 import { Evidence, type KeyLookup, type SigningKey } from '../evidence/evidence.ts'
 import { macKeyOf } from '../evidence/mac-key.ts'
 import { EvidenceMetrics } from '../evidence/metrics.ts'
+import type { PolicyOptions } from '../evidence/policy.ts'
 import { encodeRefs } from '../evidence/refs.ts'
 import { RedactionMetrics } from '../redaction/metrics.ts'
-import { parseRedactionOptions } from '../redaction/options-parser.ts'
+import type { RedactionOptions } from '../redaction/options.ts'
 import { redact } from '../redaction/redact.ts'
 import { compileRules, type RuleSet, type RuleSetHooks } from '../redaction/rules.ts'
 import type { Store } from '../store/store.ts'
@@ -18,11 +17,17 @@ import { countItems } from '../wire/item-count.ts'
 import type { Signal } from '../wire/otlp.ts'
 import type { PipelineParts } from './pipeline.ts'
 
+export interface ProcessorSettings {
+  /** By signal; one without an entry is not redacted. */
+  readonly redaction: ReadonlyMap<Signal, RedactionOptions>
+  /** Absent: nothing is signed. */
+  readonly signing: PolicyOptions | undefined
+}
+
 export interface Processors {
   readonly redact: PipelineParts['redact']
   readonly sign: PipelineParts['sign']
   readonly evidence: Evidence | undefined
-  readonly signing: SigningConfig | undefined
   /** With `hmac-sha256`: key id → tenant, of the keys that have signed since the start. */
   readonly signedSince: ReadonlyMap<string, string>
   /** Of all rule sets together, for key announcements. */
@@ -38,33 +43,29 @@ interface Hooks extends Pick<RuleSetHooks, 'isTrustedAnnouncement' | 'isTrustedP
 }
 
 export function createProcessors(
-  config: SidecarConfig,
+  { redaction, signing }: ProcessorSettings,
   store: Store | undefined,
   hooks: Hooks,
   around: Around,
 ): Processors {
-  const signing = processorOf(config, 'traces', 'signing')
-  const evidence = signing && createEvidence(config, signing, store, hooks.knownKeys, around)
+  const evidence = signing && createEvidence(signing, store, hooks.knownKeys, around)
   const ruleSets = new Map<Signal, RuleSet>()
-  const pii: PiiConfig[] = []
-  for (const signal of config.service.pipelines.keys()) {
-    const processor = processorOf(config, signal, 'pii')
-    if (!processor) continue
-    pii.push(processor)
+  for (const [signal, options] of redaction) {
     const evidenceFollows = signal === 'traces' && evidence !== undefined
-    ruleSets.set(signal, compileRules(redactionOptions(processor), { ...hooks, evidenceFollows }))
+    ruleSets.set(signal, compileRules(options, { ...hooks, evidenceFollows }))
   }
+  const redactions = [...redaction.values()]
+  const isMaskedInOutage = redactions.length > 0 && redactions.every((each) => each.onKmsFailure === 'mask')
   const metrics = new RedactionMetrics(around.registry)
   const isMac = signing?.algorithm === 'hmac-sha256'
   const signedSince = new Map<string, string>()
   return {
     evidence,
-    signing,
     signedSince,
     dataClasses: [...new Set([...ruleSets.values()].flatMap((set) => set.dataClasses))],
     // One key serves every signal, so what holds for keys is the stricter of what the pipelines say.
-    onKmsFailure: pii.length > 0 && pii.every((each) => each.onKmsFailure === 'mask') ? 'mask' : 'refuse',
-    tenantSecret: pii.some((each) => each.tenantSecret),
+    onKmsFailure: isMaskedInOutage ? 'mask' : 'refuse',
+    tenantSecret: redactions.some((each) => each.tenantSecret),
     redact(signal, body, keys) {
       const rules = ruleSets.get(signal)
       if (!rules) return { body, itemCount: countItems(signal, body), missing: [] }
@@ -96,18 +97,15 @@ function macKeys(
 const NO_REFS = new Uint8Array(0)
 
 function createEvidence(
-  config: SidecarConfig,
-  signing: SigningConfig,
+  policy: PolicyOptions,
   store: Store | undefined,
   knownKeys: KeyLookup,
   { clock, registry }: Around,
 ): Evidence {
   const statements = store?.table('statements')
-  const { select, algorithm, proof, resourceAttributes, mutable } = signing
-  const tenantAttribute = config.tenants.resourceAttribute ?? ''
   return new Evidence(
     {
-      policy: { select, algorithm, proof, resourceAttributes, mutable, tenantAttribute },
+      policy,
       instanceId: store?.instanceId ?? crypto.randomUUID(),
       bootId: newBootId(clock.nowMs()),
       knownKeys,
@@ -115,39 +113,4 @@ function createEvidence(
     (tenant) => statements?.get(tipKey(tenant)),
     new EvidenceMetrics(registry),
   )
-}
-
-function redactionOptions(processor: PiiConfig): Parameters<typeof compileRules>[0] {
-  const { options, problems } = parseRedactionOptions(
-    {
-      packs: processor.packs,
-      rules: processor.rules,
-      on_kms_failure: processor.onKmsFailure,
-      tenant_secret: processor.tenantSecret,
-    },
-    'processors.pii',
-  )
-  const [first] = problems
-  if (first) throw new SidecarError('CONFIG', `${first.path}: ${first.message}`)
-  return options
-}
-
-/** The pii processors that pipelines name, one per signal that has one. */
-export function piiConfigs(config: SidecarConfig): PiiConfig[] {
-  return [...config.service.pipelines.keys()].flatMap((signal) => processorOf(config, signal, 'pii') ?? [])
-}
-
-/** The pipeline's one processor of a type; the configuration was checked to have no second. */
-export function processorOf<Type extends ProcessorConfig['type']>(
-  config: SidecarConfig,
-  signal: Signal,
-  type: Type,
-): Extract<ProcessorConfig, { type: Type }> | undefined {
-  const ids = config.service.pipelines.get(signal)?.processors ?? []
-  for (const id of ids) {
-    const processor = config.processors.get(id)
-    // The type tells which member of the union it is.
-    if (processor?.type === type) return processor as Extract<ProcessorConfig, { type: Type }>
-  }
-  return undefined
 }

@@ -7,7 +7,7 @@ import { isTenantId } from '../formats/tenant-id.ts'
 export interface TenantOptions {
   /** The tenant of whoever names none. */
   readonly default: string
-  /** Request header or gRPC metadata that names the tenant; '' switches it off. */
+  /** Request header or gRPC metadata that names the tenant, lower case; '' switches it off. */
   readonly header: string
   /** Resource attribute that names the tenant. Read by the pipeline. */
   readonly resourceAttribute: string

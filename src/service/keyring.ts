@@ -3,22 +3,23 @@
 import type { Clock } from '../base/clock.ts'
 import { loggable } from '../base/errors.ts'
 import type { Telemetry } from '../base/telemetry.ts'
+import { processorOf, processorSettings } from '../config/pipeline-processors.ts'
 import type { SidecarConfig } from '../config/schema.ts'
 import type { KeyLookup } from '../evidence/check.ts'
 import { Keys } from '../keys/keys.ts'
 import type { KeyStore } from '../keys/records/keystore.ts'
 import { namedMasterKeys } from '../keys/records/named-master-keys.ts'
 import type { Rotation } from '../keys/rotation/rotation.ts'
+import { MacKeys } from '../keys/signing/mac-keys.ts'
+import { ownKeys, trustedKeys } from '../keys/signing/verifying-keys.ts'
 import { AnnouncementTrust } from '../keys/trust/announcement-trust.ts'
 import { createPseudonymTrust } from '../keys/trust/pseudonym-trust.ts'
 import type { BreakerKms } from '../kms/breaker-kms.ts'
-import { createProcessors, type Processors, piiConfigs, processorOf } from '../pipeline/processors.ts'
+import { createProcessors, type Processors } from '../pipeline/processors.ts'
 import type { Store } from '../store/store.ts'
 import type { Closers } from './closers.ts'
 import { createRotation, keysOptions } from './key-options.ts'
 import { guardKms, meterKms, openKms } from './kms.ts'
-import { MacKeys } from './mac-keys.ts'
-import { ownKeys, trustedKeys } from './verifying-keys.ts'
 
 export interface KeyringSurroundings extends Telemetry {
   readonly clock: Clock
@@ -57,15 +58,17 @@ export async function openKeyring(
   const isUnreachable = (): boolean => keys.status().isUnreachable
   const trust = new AnnouncementTrust({ kms: strangersKms, store: keyStore, clock, isUnreachable })
 
-  const trusted = await trustedKeys(processorOf(config, 'traces', 'signing'))
+  const settings = processorSettings(config)
+  const trusted = await trustedKeys(processorOf(config, 'traces', 'signing')?.trustedKeysFile)
+  const trustedPseudonymKeys = [...settings.redaction.values()].flatMap((pii) => pii.trustedPseudonymKeys)
   // Asked only once requests come, when the keys below stand.
   const knownKeys: KeyLookup = (...id) => own(...id) ?? trusted(...id)
   const hooks = {
     isTrustedAnnouncement: (kid: string, text: string) => trust.isTrusted(kid, text),
-    isTrustedPseudonymKey: createPseudonymTrust(keyStore, piiConfigs(config), clock),
+    isTrustedPseudonymKey: createPseudonymTrust(keyStore, trustedPseudonymKeys, clock),
     knownKeys,
   }
-  const processors = createProcessors(config, store, hooks, around)
+  const processors = createProcessors(settings, store, hooks, around)
   const { signedSince } = processors
   const options = await keysOptions(config, processors)
   const keys = new Keys({ kms, store: keyStore, clock, log, registry }, options)

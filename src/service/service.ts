@@ -8,8 +8,10 @@ import { createSpanVerifier } from '../admin/span-verifier.ts'
 import { type Clock, systemClock } from '../base/clock.ts'
 import type { Telemetry } from '../base/telemetry.ts'
 import { VERSION } from '../base/version.ts'
+import { processorOf } from '../config/pipeline-processors.ts'
 import type { SidecarConfig } from '../config/schema.ts'
-import { EvidenceDesk } from '../evidence/statement-emitter.ts'
+import type { StatementRecord } from '../evidence/chain.ts'
+import { StatementEmitter } from '../evidence/statement-emitter.ts'
 import type { Keys } from '../keys/keys.ts'
 import type { KeyRecordKind, KeyStore } from '../keys/records/keystore.ts'
 import { MemoryKeyStore } from '../keys/records/memory-key-store.ts'
@@ -18,7 +20,7 @@ import { ItemAccounts } from '../pipeline/accounts.ts'
 import { PipelineMetrics } from '../pipeline/metrics.ts'
 import { Pipeline } from '../pipeline/pipeline.ts'
 import { KeyDesk } from '../pipeline/request-keys.ts'
-import { TenantResolver, tenantDefaults } from '../pipeline/tenant.ts'
+import { TenantResolver } from '../pipeline/tenant.ts'
 import { createTenantFinder } from '../pipeline/tenant-finder.ts'
 import { waitingRoom } from '../pipeline/waiting-room.ts'
 import type { BoundAddress } from '../receivers/listener.ts'
@@ -52,7 +54,7 @@ interface Parts {
   readonly keys: Keys
   readonly rotation: Rotation
   readonly exporting: Exporting
-  readonly evidenceDesk: EvidenceDesk | undefined
+  readonly emitter: StatementEmitter | undefined
   readonly pipeline: Pipeline
   readonly receiving: Receiving
   readonly admin: FastifyInstance
@@ -100,13 +102,13 @@ export class Service {
   }
 
   async #stop(): Promise<boolean> {
-    const { store, keys, rotation, exporting, evidenceDesk, receiving, admin } = this.#parts
+    const { store, keys, rotation, exporting, emitter, receiving, admin } = this.#parts
     const deadlineMs = this.#clock.monotonicMs() + this.#shutdownMsMax
     const leftMs = (): number => Math.max(0, deadlineMs - this.#clock.monotonicMs())
     this.#state.isAccepting = false
     await receiving.stopAccepting()
     await Promise.all([receiving.close(leftMs() * RECEIVERS_GRACE_SHARE), rotation.stop()])
-    await evidenceDesk?.shutdown()
+    await emitter?.shutdown()
     const isEmpty = await exporting.stop(leftMs())
     // Keys before the store: what still reads their records stops first.
     await keys.close()
@@ -134,13 +136,23 @@ async function assemble(
   const { keys, rotation, trust, processors } = keyring
 
   const { evidence } = processors
-  const evidenceDesk = evidence && store && new EvidenceDesk({ evidence, keys, store, clock, log })
-  const { exporting, delivery } = createWayOut(config, store, accounts, evidenceDesk, processors, around)
+  const signing = processorOf(config, 'traces', 'signing')
+  const emitter =
+    evidence &&
+    store &&
+    new StatementEmitter({
+      evidence,
+      keys,
+      clock,
+      log,
+      append: (statements) => appendStatements(store, statements),
+    })
+  const { exporting, delivery } = createWayOut(config, store, accounts, emitter, processors, around)
   await exporting.start()
   closers.push(() => exporting.stop(0))
-  evidenceDesk?.startHeartbeats(processors.signing?.heartbeatIntervalMs ?? 0)
+  emitter?.startHeartbeats(signing?.heartbeatIntervalMs ?? 0)
 
-  const tenants = createTenantResolver(config)
+  const tenants = new TenantResolver(config.tenants)
   const pipeline = new Pipeline({
     clock,
     accounts,
@@ -177,19 +189,19 @@ async function assemble(
   void kmsProbe.check()
   void checkRecords(keys, log)
   rotation.start()
-  const parts = { store, keys, rotation, exporting, evidenceDesk, pipeline, receiving, admin }
+  const parts = { store, keys, rotation, exporting, emitter, pipeline, receiving, admin }
   return new Service(parts, addresses, state, config.service.limits.shutdownMsMax, clock)
+}
+
+function appendStatements(store: Store, statements: readonly StatementRecord[]): Promise<unknown> {
+  const records = statements.map(({ key, value }) => ({ table: 'statements' as const, key, value }))
+  return store.append(undefined, records).durable
 }
 
 function openKeyStore(store: Store | undefined, log: Telemetry['log']): KeyStore {
   if (store) return storeKeyStore<KeyRecordKind>(store)
   log.warn('Storage is off: signing and pseudonym keys last until the process ends')
   return new MemoryKeyStore()
-}
-
-function createTenantResolver({ tenants }: SidecarConfig): TenantResolver {
-  const { header = '', resourceAttribute = '' } = tenants
-  return new TenantResolver({ ...tenantDefaults, ...tenants, header, resourceAttribute })
 }
 
 type AdminParts = Pick<
@@ -226,7 +238,7 @@ function openAdmin(
   const verifySpan = createSpanVerifier({
     keys: knownKeys,
     macKeys,
-    expected: processors.signing?.select,
+    expected: processorOf(config, 'traces', 'signing')?.select,
     coverage: processors.evidence?.policy.coverage,
   })
   return createAdmin(config.service.admin, { ...probes, log, registry, verifySpan })

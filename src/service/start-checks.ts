@@ -2,16 +2,16 @@
 // read is read by the start's own functions; nothing is made, opened for writing, or asked over a network.
 import { join } from 'node:path'
 import { SidecarError } from '../base/errors.ts'
+import { processorOf } from '../config/pipeline-processors.ts'
 import type { ExporterConfig, SidecarConfig } from '../config/schema.ts'
 import { loadClientTls } from '../exporters/client-tls.ts'
 import { checkFileTarget } from '../exporters/file.ts'
+import { trustedKeys } from '../keys/signing/verifying-keys.ts'
 import { readCaFile } from '../kms/ca-file.ts'
-import { processorOf } from '../pipeline/processors.ts'
 import { loadSecureContext } from '../receivers/tls.ts'
 import { signalsByExporter } from './exporting.ts'
 import { readPseudonymKeys } from './key-options.ts'
 import { startingReceivers } from './receiving.ts'
-import { trustedKeys } from './verifying-keys.ts'
 
 export interface StartFindings {
   /** Every one of them would end the start. */
@@ -85,7 +85,7 @@ function fileChecks(config: SidecarConfig): readonly Check[] {
   ])
   return [
     () => pseudonymKeyFile !== undefined && readPseudonymKeys(pseudonymKeyFile),
-    () => trustedKeys(processorOf(config, 'traces', 'signing')),
+    () => trustedKeys(processorOf(config, 'traces', 'signing')?.trustedKeysFile),
     ...protocols.map(
       ({ setting, tls }) =>
         () =>

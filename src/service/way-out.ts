@@ -2,7 +2,7 @@
 import type { Clock } from '../base/clock.ts'
 import type { Telemetry } from '../base/telemetry.ts'
 import type { SidecarConfig } from '../config/schema.ts'
-import type { EvidenceDesk } from '../evidence/statement-emitter.ts'
+import type { StatementEmitter } from '../evidence/statement-emitter.ts'
 import type { ItemAccounts } from '../pipeline/accounts.ts'
 import { type Delivery, DirectDelivery, StoredDelivery } from '../pipeline/delivery.ts'
 import type { Processors } from '../pipeline/processors.ts'
@@ -13,7 +13,7 @@ export function createWayOut(
   config: SidecarConfig,
   store: Store | undefined,
   accounts: ItemAccounts,
-  evidenceDesk: EvidenceDesk | undefined,
+  emitter: StatementEmitter | undefined,
   processors: Processors,
   around: Telemetry & { readonly clock: Clock },
 ): { exporting: Exporting; delivery: Delivery } {
@@ -26,7 +26,7 @@ export function createWayOut(
     return { exporting, delivery }
   }
   const onDropped = async ({ refs }: { readonly refs: Uint8Array }): Promise<void> =>
-    evidenceDesk?.bury(refs, 'dead_letter')
+    emitter?.writeTombstone(refs, 'dead_letter')
   const delivery = new StoredDelivery({
     store,
     ack: config.storage.ack,

@@ -13,7 +13,6 @@ import type { LoadedConfig } from '../../config/load.ts'
 import { printConfig } from '../../config/print.ts'
 import { maskUrlCredentials, REDACTED, Secret, urlCredentials } from '../../config/secret.ts'
 import { formatProblem } from '../../config/tree.ts'
-import { BUILD_ABILITIES } from '../capabilities.ts'
 import { CONFIG_OPTIONS, CONFIG_OPTIONS_HELP, configArgvOf, loadFromArguments } from '../config-options.ts'
 import { reportUsage } from '../help.ts'
 import { type CommandIo, ExitCode } from '../terminal.ts'
@@ -105,7 +104,7 @@ async function loadConfiguration(
   io: CommandIo,
 ): Promise<LoadedConfig | { readonly problem: string }> {
   try {
-    return await loadFromArguments(configArgv, io, BUILD_ABILITIES)
+    return await loadFromArguments(configArgv, io)
   } catch (thrown) {
     const error = asSidecarError(thrown)
     if (error.code === 'INTERNAL') throw thrown

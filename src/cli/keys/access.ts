@@ -31,7 +31,6 @@ import { storeKeyStore } from '../../store/key-store.ts'
 import { lockDirectory } from '../../store/lock.ts'
 import { mapBytes, STORE_DEFAULTS } from '../../store/options.ts'
 import { openTable } from '../../store/table.ts'
-import { BUILD_ABILITIES } from '../capabilities.ts'
 import { loadFromArguments, reportFindings } from '../config-options.ts'
 import { openKeyStore } from '../key-store-access.ts'
 import type { CommandIo } from '../terminal.ts'
@@ -49,7 +48,7 @@ export interface WritableKeys extends WritableRecords {
 
 /** The configuration that the command line names. Rejects CONFIG after its problems were printed. */
 export async function loadKeysConfig(configArgv: readonly string[], io: CommandIo): Promise<SidecarConfig> {
-  const loaded = await loadFromArguments(configArgv, io, BUILD_ABILITIES)
+  const loaded = await loadFromArguments(configArgv, io)
   if (loaded.config !== undefined) return loaded.config
   reportFindings(loaded, io)
   throw new SidecarError('CONFIG', 'the configuration has problems')
@@ -85,7 +84,6 @@ export async function openFormerKms(paths: readonly string[], io: CommandIo): Pr
     env: io.env,
     cwd: io.cwd,
     isEnvironmentForReferences: true,
-    ...BUILD_ABILITIES,
   })
   if (loaded.config !== undefined) return openConfiguredKms(loaded.config, io)
   reportFindings(loaded, io)

@@ -1,5 +1,4 @@
 import type { Clock } from '../../base/clock.ts'
-import type { PiiConfig } from '../../config/schema.ts'
 import type { KeyStore } from '../records/keystore.ts'
 
 const REFRESH_MS = 1_000
@@ -10,10 +9,10 @@ const REFRESH_MS = 1_000
  */
 export function createPseudonymTrust(
   store: KeyStore,
-  pii: readonly PiiConfig[],
+  trustedKids: readonly string[],
   clock: Clock,
 ): (kid: string) => boolean {
-  const known = new Set(pii.flatMap((each) => each.trustedPseudonymKeys))
+  const known = new Set(trustedKids)
   let refreshedAtMs = Number.NEGATIVE_INFINITY
   return (kid) => {
     if (known.has(kid)) return true

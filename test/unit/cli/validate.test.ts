@@ -4,7 +4,6 @@ import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { silentTelemetry } from '../../../src/base/telemetry.ts'
-import { BUILD_ABILITIES } from '../../../src/cli/capabilities.ts'
 import { runCommand } from '../../../src/cli/commands.ts'
 import { loadConfig } from '../../../src/config/load.ts'
 import { openLocalKms } from '../../../src/kms/local/open.ts'
@@ -49,7 +48,7 @@ async function run(sets: readonly string[], env: Record<string, string> = {}) {
 }
 
 async function start(sets: readonly string[], env: Record<string, string>): Promise<Service> {
-  const sources = { files: [CONFIG], sets: all(sets), env, cwd: folder, ...BUILD_ABILITIES }
+  const sources = { files: [CONFIG], sets: all(sets), env, cwd: folder }
   const { config } = await loadConfig(sources)
   return Service.start(config!, { ...silentTelemetry(), env })
 }

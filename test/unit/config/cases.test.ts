@@ -1,11 +1,10 @@
 // One YAML file per case in testdata. Comment lines at its head say what must come out: `# problem:` and `# warning:`
-// in full, FILE standing for the file's name; `# env: NAME=value`, `# set: a.b=c` and `# kms: name` are further input.
+// in full, FILE standing for the file's name; `# env: NAME=value` and `# set: a.b=c` are further input.
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { parse } from 'yaml'
 import { loadConfig } from '../../../src/config/load.ts'
-import type { KmsProviderName } from '../../../src/config/schema.ts'
 import { formatProblem, type Problem } from '../../../src/config/tree.ts'
 
 const folder = join(import.meta.dirname, 'testdata')
@@ -19,14 +18,11 @@ function expected(text: string, word: string): string[] {
 async function load(kind: string, name: string) {
   const text = readFileSync(join(folder, kind, name), 'utf8')
   const env = Object.fromEntries(expected(text, 'env').map((line) => line.split(/=(.*)/s).slice(0, 2)))
-  // The comment is written by hand and checked by the types of the answer.
-  const kmsProviders = ['local', ...expected(text, 'kms')] as KmsProviderName[]
   const loaded = await loadConfig({
     files: [name],
     sets: expected(text, 'set'),
     env,
     cwd: join(folder, kind),
-    kmsProviders,
   })
   const lines = (found: readonly Problem[]) => found.map((one) => formatProblem(one).replaceAll(name, 'FILE'))
   return { text, loaded, problems: lines(loaded.problems), warnings: lines(loaded.warnings) }

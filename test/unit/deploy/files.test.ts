@@ -100,7 +100,6 @@ describe('image', () => {
       sets: [],
       env: {},
       cwd: ROOT,
-      packs: ['default'],
     })
     expect(problems).toEqual([])
     expect(config!.service.admin.endpoint.host).toBe('0.0.0.0')

@@ -4,7 +4,6 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { loadConfig } from '../../../src/config/load.ts'
-import { KMS_PROVIDERS } from '../../../src/config/read-kms.ts'
 import {
   containersOf,
   filesUnder,
@@ -29,8 +28,6 @@ describe('Kubernetes', () => {
         sets: [],
         env: { ADMIN_TOKEN: 'a', OTLP_TOKEN: 'o', AWS_KMS_MASTER_KEY_ID: KEY_ARN },
         cwd: folder,
-        packs: ['default'],
-        kmsProviders: KMS_PROVIDERS,
       })
       expect(problems).toEqual([])
       expect(config!.kms).toMatchObject({ provider: 'aws', aws: { masterKeyId: KEY_ARN } })

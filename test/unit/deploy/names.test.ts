@@ -69,8 +69,6 @@ async function load(yaml: string, properties = ''): Promise<LoadedConfig> {
       sets: [],
       env: {},
       cwd: folder,
-      packs: ['default'],
-      kmsProviders: KMS_PROVIDERS,
     })
   } finally {
     await rm(folder, { recursive: true })

@@ -53,7 +53,6 @@ export async function startSidecar(
     ],
     env: {},
     cwd: root,
-    packs: ['default'],
   })
   if (config === undefined)
     throw new Error(`configuration: ${problems.map(({ path, message }) => `${path}: ${message}`).join('; ')}`)

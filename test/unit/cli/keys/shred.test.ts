@@ -107,7 +107,6 @@ test('the settings that a refusal prints are ones that the configuration takes',
     sets: [`${setting}=true`, `${mapping}={"acme":"acme-key"}`],
     env: {},
     cwd: folder.folder,
-    packs: ['default'],
   })
   expect(problems).toEqual([])
   expect(config!.processors.get('pii')).toMatchObject({ tenantSecret: true })

@@ -1,19 +1,7 @@
-// Checks what an operator wrote and lists every problem with its path, so that one run of `validate` shows them all.
+// Reads the rules that an operator wrote and lists every problem with its path, so that one run of `validate` shows them all.
 import { detectorByName } from '../detection/detectors.ts'
 import { patternProblem } from '../detection/engine/user-pattern.ts'
-import {
-  type Action,
-  DROP,
-  ENCRYPT,
-  HASH,
-  KEEP,
-  MASK,
-  type Match,
-  REDACTION_DEFAULTS,
-  type RedactionOptions,
-  type Rule,
-} from './options.ts'
-import { packByName } from './packs/packs.ts'
+import { type Action, DROP, ENCRYPT, HASH, KEEP, MASK, type Match, type Rule } from './options.ts'
 import { SURFACES } from './surfaces.ts'
 
 export interface Problem {
@@ -22,9 +10,9 @@ export interface Problem {
   readonly message: string
 }
 
-export interface ParsedRedactionOptions {
-  /** Defaults stand in for what has a problem. */
-  readonly options: RedactionOptions
+export interface ParsedRules {
+  /** Something harmless stands in for what has a problem. */
+  readonly rules: readonly Rule[]
   readonly problems: readonly Problem[]
 }
 
@@ -35,23 +23,11 @@ const DATA_CLASS = /^[A-Za-z0-9_-]{1,64}$/
 const RULES_MAX = 1000
 const KEPT_CHARACTERS_MAX = 1024
 
-/** Never throws. `path` is where `raw` stands in the configuration. */
-export function parseRedactionOptions(raw: unknown, path: string): ParsedRedactionOptions {
+/** Reads `rules:` as written. Never throws. `path` is where `raw` stands in the configuration. */
+export function parseRules(raw: unknown, path: string): ParsedRules {
   const problems: Problem[] = []
-  const parser = new Parser(problems)
-  if (raw === undefined || raw === null) return { options: REDACTION_DEFAULTS, problems }
-  const block = parser.block(raw, path, ['packs', 'rules', 'on_kms_failure', 'tenant_secret'])
-  const options: RedactionOptions = {
-    packs: parser.packs(block.get('packs'), `${path}.packs`),
-    rules: parser.rules(block.get('rules'), `${path}.rules`),
-    onKmsFailure: parser.choice(block.get('on_kms_failure'), `${path}.on_kms_failure`),
-    tenantSecret: parser.flag(
-      block.get('tenant_secret'),
-      `${path}.tenant_secret`,
-      REDACTION_DEFAULTS.tenantSecret,
-    ),
-  }
-  return { options, problems }
+  const rules = new Parser(problems).rules(raw, path)
+  return { rules, problems }
 }
 
 class Parser {
@@ -77,17 +53,6 @@ class Parser {
         this.problem(`${path}.${name}`, `is not known; must be one of ${names.join(', ')}`)
     }
     return members
-  }
-
-  packs(raw: unknown, path: string): readonly string[] {
-    if (raw === undefined) return REDACTION_DEFAULTS.packs
-    return this.names(raw, path, (name) => packByName(name) !== undefined, 'is no rule pack')
-  }
-
-  choice(raw: unknown, path: string): 'refuse' | 'mask' {
-    if (raw === undefined || raw === 'refuse' || raw === 'mask') return raw ?? REDACTION_DEFAULTS.onKmsFailure
-    this.problem(path, 'must be refuse or mask')
-    return REDACTION_DEFAULTS.onKmsFailure
   }
 
   flag(raw: unknown, path: string, otherwise: boolean): boolean {

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
-import { ownKeys } from '../../../src/service/verifying-keys.ts'
-import { build, never } from '../keys/keys-fixture.ts'
+import { ownKeys } from '../../../../src/keys/signing/verifying-keys.ts'
+import { build, never } from '../keys-fixture.ts'
 
 const ALGORITHM = 'ed25519-merkle-v1'
 

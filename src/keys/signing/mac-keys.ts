@@ -2,15 +2,15 @@
 // so the key service is asked, for ids of our own alone: not through the breakers that signing depends on, each key once
 // while it stays in the cache, and within a budget, since everybody may ask.
 
-import { asSidecarError, SidecarError } from '../base/errors.ts'
-import type { VerifyingKey } from '../evidence/check.ts'
-import { macKeyOf } from '../evidence/mac-key.ts'
-import { KeyCache } from '../keys/cache.ts'
-import type { KeysOptions } from '../keys/keys-options.ts'
-import { decodeKeyRecord, KeyRecordError } from '../keys/records/key-record.ts'
-import type { StoredKeyParts } from '../keys/records/stored-key.ts'
-import { openSigningKey } from '../keys/signing/signing-keys.ts'
-import { CheckBudget } from '../keys/trust/check-budget.ts'
+import { asSidecarError, SidecarError } from '../../base/errors.ts'
+import type { VerifyingKey } from '../../evidence/check.ts'
+import { macKeyOf } from '../../evidence/mac-key.ts'
+import { KeyCache } from '../cache.ts'
+import type { KeysOptions } from '../keys-options.ts'
+import { decodeKeyRecord, KeyRecordError } from '../records/key-record.ts'
+import type { StoredKeyParts } from '../records/stored-key.ts'
+import { CheckBudget } from '../trust/check-budget.ts'
+import { openSigningKey } from './signing-keys.ts'
 
 /** A burst for an audit over many tenants and years, then what checks one after the other need. */
 const OPENED_MAX = 2_000

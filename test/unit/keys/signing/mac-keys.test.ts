@@ -1,9 +1,9 @@
 import { expect, test } from 'vitest'
-import { macKeyOf } from '../../../src/evidence/mac-key.ts'
-import { KEYS_DEFAULTS } from '../../../src/keys/keys.ts'
-import { MacKeys } from '../../../src/service/mac-keys.ts'
-import { ownKeys } from '../../../src/service/verifying-keys.ts'
-import { build, never } from '../keys/keys-fixture.ts'
+import { macKeyOf } from '../../../../src/evidence/mac-key.ts'
+import { KEYS_DEFAULTS } from '../../../../src/keys/keys.ts'
+import { MacKeys } from '../../../../src/keys/signing/mac-keys.ts'
+import { ownKeys } from '../../../../src/keys/signing/verifying-keys.ts'
+import { build, never } from '../keys-fixture.ts'
 
 async function rotated(rotations: number, options = KEYS_DEFAULTS) {
   const built = await build()

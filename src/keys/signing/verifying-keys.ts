@@ -1,14 +1,13 @@
 // Public keys as a verifier looks them up: our own tenants', and those of sidecars before us that the operator trusts.
 import { readFile } from 'node:fs/promises'
-import { SidecarError } from '../base/errors.ts'
-import type { SigningConfig } from '../config/schema.ts'
-import { ed25519PublicKey, type KeyLookup, type VerifyingKey } from '../evidence/check.ts'
-import { keysFromJson } from '../evidence/listed-keys.ts'
-import { macKeyOf } from '../evidence/mac-key.ts'
-import type { PublicKeyRecord } from '../formats/endorsement.ts'
-import { endorsedKeyOf, judgeEndorsements } from '../formats/endorsement.ts'
-import { isTenantId } from '../formats/tenant-id.ts'
-import type { Keys } from '../keys/keys.ts'
+import { SidecarError } from '../../base/errors.ts'
+import { ed25519PublicKey, type KeyLookup, type VerifyingKey } from '../../evidence/check.ts'
+import { keysFromJson } from '../../evidence/listed-keys.ts'
+import { macKeyOf } from '../../evidence/mac-key.ts'
+import type { PublicKeyRecord } from '../../formats/endorsement.ts'
+import { endorsedKeyOf, judgeEndorsements } from '../../formats/endorsement.ts'
+import { isTenantId } from '../../formats/tenant-id.ts'
+import type { Keys } from '../keys.ts'
 
 /** Our own keys: public ones of every age, and of the secrets those that sign now; MacKeys has the older ones. */
 export function ownKeys(
@@ -63,8 +62,7 @@ function ownSecret(
 }
 
 /** The keys of `processors.signing.trusted_keys_file`; none where it is not set. Rejects CONFIG. */
-export async function trustedKeys(signing: SigningConfig | undefined): Promise<KeyLookup> {
-  const path = signing?.trustedKeysFile
+export async function trustedKeys(path: string | undefined): Promise<KeyLookup> {
   if (path === undefined) return () => undefined
   try {
     return keysFromJson([JSON.parse(await readFile(path, 'utf8'))])
