@@ -114,7 +114,7 @@ function checkAddresses(checked: Checked): void {
   listeners.push({ path: ['service', 'admin', 'endpoint'], ...config.service.admin.endpoint })
   for (const { path, host, port } of listeners) {
     if (port === 0) continue
-    const address = `${host}:${port}`
+    const address = JSON.stringify([host, port])
     const other = seen.get(address)
     if (other !== undefined) report(checked, path, `is the same address as ${other}`)
     else seen.set(address, pathText(path))

@@ -119,7 +119,7 @@ export class SpanChecker {
   #statementOf(texts: SignatureTexts, proof: Proof, tenant: string | undefined): CheckedStatement {
     const { proof: text = '', signature, timestamp, keyId } = texts
     const statementText = text.split('.', 3)[2]
-    const id = [statementText, signature, timestamp, keyId, tenant ?? ''].join('\n')
+    const id = JSON.stringify([statementText, signature, timestamp, keyId, tenant])
     const known = this.#statements.get(id)
     if (known !== undefined) return known
     const checked = this.#checkStatement(texts, proof.statement, tenant)

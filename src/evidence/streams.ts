@@ -173,7 +173,7 @@ export class Streams {
 }
 
 function batchId(tenant: string, bootId: Uint8Array, number: number): string {
-  return `${Buffer.from(bootId).toString('hex')} ${number} ${tenant}`
+  return JSON.stringify([Buffer.from(bootId).toString('hex'), number, tenant])
 }
 
 /** Only from `first` on, where the stream's own begin: a request may have thousands of streams. */

@@ -154,7 +154,8 @@ export class Verifier {
   }
 
   #see(statement: Statement, index: number): void {
-    const id = `${Buffer.from(statement.root ?? []).toString('latin1')}${statement.number} ${statement.tenant}`
+    const { tenant, instanceId, bootId, number, root = [] } = statement
+    const id = JSON.stringify([tenant, instanceId, hex(bootId), number, hex(root)])
     let batch = this.#batches.get(id)
     if (batch === undefined) {
       batch = { statement, seen: new Set() }
@@ -171,7 +172,8 @@ export class Verifier {
 
   #noteKey({ keyId, tenant }: Statement): void {
     const endorsement = this.#keys(keyId, tenant, 'ed25519-merkle-v1')?.endorsement
-    if (endorsement !== undefined) this.#keyFacts.set(`${keyId} ${tenant}`, { keyId, tenant, endorsement })
+    if (endorsement === undefined) return
+    this.#keyFacts.set(JSON.stringify([keyId, tenant]), { keyId, tenant, endorsement })
   }
 }
 
@@ -213,6 +215,9 @@ function factsOf({ statement, seen = new Set() }: SeenBatch): BatchFacts {
     if (index > next) missing.push([next, index - 1])
     next = index + 1
   }
-  const hex = Buffer.from(bootId).toString('hex')
-  return { tenant, instanceId, bootId: hex, number, leafCount, seenCount: seen.size, missing }
+  return { tenant, instanceId, bootId: hex(bootId), number, leafCount, seenCount: seen.size, missing }
+}
+
+function hex(bytes: Uint8Array | readonly number[]): string {
+  return Buffer.from(bytes).toString('hex')
 }

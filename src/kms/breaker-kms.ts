@@ -220,7 +220,7 @@ export class BreakerKms implements Kms {
 
   /** `undefined` where there is no room: a call that nobody watches is better than an open breaker that is forgotten. */
   #breakerOf(name: BreakerName, masterKeyId: string): MasterKeyBreaker | undefined {
-    const id = `${name}\0${masterKeyId}`
+    const id = JSON.stringify([name, masterKeyId])
     const known = this.#breakers.get(id)
     if (known === undefined && !this.#hasRoom()) return undefined
     const named = known ?? { name, masterKeyId, breaker: this.#newBreaker(name, masterKeyId) }

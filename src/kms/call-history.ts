@@ -50,4 +50,4 @@ export class CallHistory {
 }
 
 const nameOf = ({ operation, purpose, isOfOne }: CallKind): string =>
-  `${operation} ${purpose ?? ''} ${isOfOne}`
+  JSON.stringify([operation, purpose, isOfOne])

@@ -29,13 +29,7 @@ export class RedactionMetrics {
 
   /** Of a request whose result is used; one with `missing` keys is redacted again and would count twice. */
   observe(result: Pick<RedactResult, 'counts' | 'forged' | 'overBudget'>): void {
-    for (const [ruleAndAction, count] of result.counts) {
-      const separator = ruleAndAction.lastIndexOf('\0')
-      this.#values.inc(
-        { rule: ruleAndAction.slice(0, separator), action: ruleAndAction.slice(separator + 1) },
-        count,
-      )
-    }
+    for (const { rule, action, count } of result.counts) this.#values.inc({ rule, action }, count)
     if (result.forged > 0) this.#forged.inc(result.forged)
     if (result.overBudget > 0) this.#overBudget.inc(result.overBudget)
   }

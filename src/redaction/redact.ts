@@ -8,6 +8,14 @@ import { Redactor } from './redactor.ts'
 import type { RuleSet } from './rules.ts'
 import type { TenantKeys } from './tenant-keys.ts'
 
+/** Values and parts of values that a rule changed. */
+export interface ValueCount {
+  readonly rule: string
+  /** What was done, not what the rule asked for. */
+  readonly action: string
+  readonly count: number
+}
+
 export interface RedactResult {
   /** The same buffer when no rule changed anything, otherwise one of its own. Not to be used while `missing` is not empty. */
   readonly body: Uint8Array
@@ -15,8 +23,7 @@ export interface RedactResult {
   readonly itemCount: number
   /** The same, by resource group. */
   readonly itemsByGroup: readonly number[]
-  /** `rule\0action` → values and parts of values. `action` is what was done, not what the rule asked for. */
-  readonly counts: ReadonlyMap<string, number>
+  readonly counts: readonly ValueCount[]
   /** Not empty: load these keys and call again. */
   readonly missing: readonly MissingKey[]
   /** Reserved attributes from outside that were removed. */
@@ -63,13 +70,16 @@ export function redact(
   }
 }
 
-function namedCounts(counts: Int32Array, ruleNames: readonly string[]): ReadonlyMap<string, number> {
-  const named = new Map<string, number>()
+function namedCounts(counts: Int32Array, ruleNames: readonly string[]): ValueCount[] {
+  const named: ValueCount[] = []
   const effects = EFFECT_NAMES.length
   for (let i = 0; i < counts.length; i++) {
     if (counts[i] === 0) continue
-    const name = `${ruleNames[Math.floor(i / effects)]}\0${EFFECT_NAMES[i % effects]}`
-    named.set(name, (named.get(name) ?? 0) + counts[i])
+    named.push({
+      rule: ruleNames[Math.floor(i / effects)],
+      action: EFFECT_NAMES[i % effects],
+      count: counts[i],
+    })
   }
   return named
 }

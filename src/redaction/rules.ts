@@ -86,8 +86,9 @@ export class RuleSet {
     const known = this.#viewOfTenant.get(tenant)
     if (known !== undefined) return known
     const bytes = new TextEncoder().encode(tenant)
-    const fitting = this.#rules.filter((rule) => isForTenant(rule, bytes))
-    const name = fitting.map((rule) => this.#rules.indexOf(rule)).join()
+    const indexes = [...this.#rules.keys()].filter((index) => isForTenant(this.#rules[index], bytes))
+    const fitting = indexes.map((index) => this.#rules[index])
+    const name = JSON.stringify(indexes)
     const view = this.#views.get(name) ?? new RuleView(fitting, this.hooks)
     if (this.#viewOfTenant.size >= TENANT_VIEWS_MAX) {
       this.#viewOfTenant.clear()
@@ -173,7 +174,7 @@ export class RuleView {
 
   /** What the rules say about a place, when those in `namedBy` name the key. */
   #profile(place: Place, namedBy: readonly number[]): Profile {
-    const name = `${place}:${namedBy.join()}`
+    const name = JSON.stringify([place, namedBy])
     const known = this.#profiles.get(name)
     if (known !== undefined) return known
     const profile = createProfile(

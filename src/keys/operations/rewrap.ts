@@ -233,7 +233,7 @@ function noteFailure(
   { kind, tenant, id }: Item,
   error: SidecarError,
 ): void {
-  const reason = `${error.code} ${error instanceof KmsError ? error.kmsClass : error.message}`
+  const reason = JSON.stringify([error.code, error instanceof KmsError ? error.kmsClass : error.message])
   const known = failures.get(reason) ?? { error, count: 0, records: [] }
   const records =
     known.count < RECORDS_NAMED_MAX ? [...known.records, `${kind}/${tenant}/${id}`] : known.records

@@ -32,5 +32,4 @@ export function ended(record: KeyRecord, successor: Pick<KeyRecord, 'createdMs'>
   return { ...record, status: 'ROTATED', notAfterMs: successor.createdMs + ROTATION_OVERLAP_MS }
 }
 
-// A key id has no blank.
-const nameOf = (tenant: string, id: string): string => `${id} ${tenant}`
+const nameOf = (tenant: string, id: string): string => JSON.stringify([tenant, id])

@@ -28,10 +28,12 @@ export interface KeyRecord {
 /** A record of the key store that is not what it should be. `record` names it: `kind/tenant/id`. */
 export class KeyRecordError extends SidecarError {
   readonly record: string
+  readonly parts: readonly [kind: KeyRecordKind, tenant: string, id: string]
 
   constructor(kind: KeyRecordKind, tenant: string, id: string, cause?: unknown) {
     super('KEY_RECORD_CORRUPT', 'key record is corrupt', cause === undefined ? {} : { cause })
-    this.record = `${kind}/${tenant}/${id}`
+    this.parts = [kind, tenant, id]
+    this.record = this.parts.join('/')
   }
 }
 

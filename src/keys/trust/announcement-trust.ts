@@ -180,7 +180,9 @@ export class AnnouncementTrust {
 }
 
 const verdictKey = (kid: string, text: string): string =>
-  createHash('sha256').update(`${kid}\0${text}`).digest('base64')
+  createHash('sha256')
+    .update(JSON.stringify([kid, text]))
+    .digest('base64')
 
 const cannotSay = (cause?: SidecarError): SidecarError =>
   new SidecarError('KEY_UNAVAILABLE', 'a key announcement cannot be checked now', {

@@ -72,7 +72,7 @@ export class AwsClients {
 
   /** A client with the given patience; throws key_not_found when too many regions were asked for. */
   of(region: string, timeoutMs: number, attemptsMax: number, operation: string): KMSClient {
-    const name = `${region} ${timeoutMs} ${attemptsMax}`
+    const name = JSON.stringify([region, timeoutMs, attemptsMax])
     const known = this.#clients.get(name)
     if (known !== undefined) return known
     this.#admit(region, operation)

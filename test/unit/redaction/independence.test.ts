@@ -287,7 +287,7 @@ function refused(ruleSet: RuleSet, groups: readonly Group[], part: number): void
 }
 
 describe('the outcome of a request', () => {
-  const numRuns = Number(process.env.FC_RUNS ?? 150)
+  const numRuns = Number(process.env.FC_RUNS ?? 40)
 
   test('is the same alone, after any others and after refused ones', () => {
     fc.assert(

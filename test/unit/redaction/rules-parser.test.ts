@@ -151,8 +151,8 @@ test('the default pack compiles, and its classes fit into a key announcement', (
 test('metrics count by rule and action', async () => {
   const registry = new Registry()
   const metrics = new RedactionMetrics(registry)
-  metrics.observe({ counts: new Map([['cards\0mask', 3]]), forged: 2, overBudget: 1 })
-  metrics.observe({ counts: new Map([['cards\0mask', 1]]), forged: 0, overBudget: 0 })
+  metrics.observe({ counts: [{ rule: 'cards', action: 'mask', count: 3 }], forged: 2, overBudget: 1 })
+  metrics.observe({ counts: [{ rule: 'cards', action: 'mask', count: 1 }], forged: 0, overBudget: 0 })
   const text = await registry.metrics()
   expect(text).toContain('betrace_redaction_values_total{rule="cards",action="mask"} 4')
   expect(text).toContain('betrace_redaction_forged_attributes_total 2')
