@@ -13,6 +13,22 @@ export const REQUEST_BYTES_MAX = 64 * MIB
  */
 export const ITEMS_PER_REQUEST_MAX = 16_384
 /**
+ * Resource groups of one request, and scopes: as many as items, since one without an item has nothing to say. Each has
+ * its place in our tables however small it came.
+ */
+export const GROUPS_PER_REQUEST_MAX = ITEMS_PER_REQUEST_MAX
+/** Metrics of one request: a data point has one around it, and some have none yet. */
+export const METRICS_PER_REQUEST_MAX = 4 * ITEMS_PER_REQUEST_MAX
+/** Events of one request, and links: 32 for each item. SDKs keep 128 of a span, and few spans have any. */
+export const EVENTS_PER_REQUEST_MAX = 32 * ITEMS_PER_REQUEST_MAX
+/**
+ * Attributes, entries of kvlists and elements of arrays in one request: 256 for each item, and one for each 16 bytes of
+ * the largest body. What is decided about each takes some 100 ns, also where it has no bytes.
+ */
+export const VALUES_PER_REQUEST_MAX = 256 * ITEMS_PER_REQUEST_MAX
+/** … of them in one item, resource or scope. SDKs keep 128 attributes; this leaves room for arrays of numbers. */
+export const VALUES_OF_ONE_MAX = 262_144
+/**
  * Bytes that evidence may look at, against the bytes of a request: reading, ordering and hashing a span take some 6, lists
  * inside lists with equal keys up to 2 for each of their 64 levels. The base pays for what 16,384 spans have in front.
  */

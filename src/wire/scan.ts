@@ -1,10 +1,17 @@
 // One strict pass over an Export request, driven by the tables of `schema.ts`. The bet: offsets and small integers
 // only; no object, string or closure per message or attribute. `bench/wire.ts` holds it to that.
 import { SidecarError } from '../base/errors.ts'
-import { VALUE_DEPTH_MAX } from '../base/limits.ts'
+import {
+  EVENTS_PER_REQUEST_MAX,
+  GROUPS_PER_REQUEST_MAX,
+  METRICS_PER_REQUEST_MAX,
+  VALUE_DEPTH_MAX,
+  VALUES_OF_ONE_MAX,
+  VALUES_PER_REQUEST_MAX,
+} from '../base/limits.ts'
 import { Edits } from './edits.ts'
 import { KEY_TAG, locate, located, openLocated, VALUE_TAG } from './key-value.ts'
-import { type Frame, type Place, type Signal, ValueType } from './otlp.ts'
+import { Frame, type Place, type Signal, ValueType } from './otlp.ts'
 import { contentStart, fieldEnd, malformed, readLength, readTag, varintEnd } from './reader.ts'
 import {
   ARGUMENT_SHIFT,
@@ -58,6 +65,50 @@ export interface Visitor {
   attributeEnd(depth: number): void
 }
 
+/** What a scan puts up with, beyond framing. */
+export interface ScanBounds {
+  /** By `Frame`. */
+  readonly frames: Float64Array
+  /** Attributes, entries and elements, in a request. */
+  readonly values: number
+  /** … and in one resource, scope or item. */
+  readonly valuesOfOne: number
+}
+
+const FRAME_COUNT = Object.keys(Frame).length
+const NO_FRAMES_BOUND = new Float64Array(FRAME_COUNT).fill(Number.POSITIVE_INFINITY)
+
+/** For what is our own or an operator's: files, and requests that were accepted. */
+export const UNBOUNDED: ScanBounds = {
+  frames: NO_FRAMES_BOUND,
+  values: Number.POSITIVE_INFINITY,
+  valuesOfOne: Number.POSITIVE_INFINITY,
+}
+
+/** For requests from outside. Items have their bound in the pipeline, where they are counted also when refused. */
+export const REQUEST_BOUNDS: ScanBounds = {
+  frames: requestFrames(),
+  values: VALUES_PER_REQUEST_MAX,
+  valuesOfOne: VALUES_OF_ONE_MAX,
+}
+
+function requestFrames(): Float64Array {
+  const frames = NO_FRAMES_BOUND.slice()
+  frames[Frame.RESOURCE_GROUP] = GROUPS_PER_REQUEST_MAX
+  frames[Frame.SCOPE_GROUP] = GROUPS_PER_REQUEST_MAX
+  frames[Frame.METRIC] = METRICS_PER_REQUEST_MAX
+  frames[Frame.EVENT] = EVENTS_PER_REQUEST_MAX
+  frames[Frame.LINK] = EVENTS_PER_REQUEST_MAX
+  return frames
+}
+
+function tooMuch(): SidecarError {
+  return new SidecarError(
+    'TOO_LARGE',
+    'request has more attributes, values, groups or events than one may have',
+  )
+}
+
 const STRING_TAG = 0x0a
 
 const ANY_VALUE = messageIndex('AnyValue')
@@ -71,30 +122,44 @@ const unusedEdits = new Edits()
  * thrown away. Accepts nothing that another protobuf runtime would refuse or read differently, save that strings need
  * not be UTF-8. A visitor may scan another buffer only with edits of its own.
  */
-export function scan(buf: Uint8Array, signal: Signal, visitor: Visitor, edits: Edits = unusedEdits): void {
+export function scan(
+  buf: Uint8Array,
+  signal: Signal,
+  visitor: Visitor,
+  edits: Edits = unusedEdits,
+  bounds: ScanBounds = UNBOUNDED,
+): void {
   edits.reset(buf.length)
-  new Scan(buf, visitor, edits).walk(0, buf.length, messageIndex(REQUEST_OF[signal]))
+  new Scan(buf, visitor, edits, bounds).walk(0, buf.length, messageIndex(REQUEST_OF[signal]), 0)
 }
 
-class Scan {
+/** @internal The walk itself; `scan-in-slices.ts` takes its steps one by one. */
+export class Scan {
   readonly buf: Uint8Array
   readonly visitor: Visitor
   readonly edits: Edits
+  /** Attributes, entries of kvlists and elements of arrays so far. */
+  values = 0
+  readonly #bounds: ScanBounds
+  readonly #frameCounts = new Int32Array(FRAME_COUNT)
   /** Where the attribute or value stands that the walk is in. */
   place: Place = 0
 
-  constructor(buf: Uint8Array, visitor: Visitor, edits: Edits) {
+  constructor(buf: Uint8Array, visitor: Visitor, edits: Edits, bounds: ScanBounds) {
     // A plain view, whatever the caller has: a Buffer has another hidden class and would make the walk polymorphic.
     this.buf = new Uint8Array(buf.buffer, buf.byteOffset, buf.length)
     this.visitor = visitor
     this.edits = edits
+    this.#bounds = bounds
   }
 
-  /** The fields of one message, other than KeyValue, AnyValue and what is inside those. */
-  walk(pos: number, end: number, message: number): void {
+  /**
+   * Fields of one message, other than KeyValue, AnyValue and what is inside those: all of them, or a part that begins
+   * and ends between two. `seen` is what was returned for the part before.
+   */
+  walk(pos: number, end: number, message: number, seen: number): number {
     const { buf, edits } = this
     const row = message * SLOTS
-    let seen = 0
     while (pos < end) {
       const fieldStart = pos
       let tag = buf[pos]
@@ -130,6 +195,7 @@ class Scan {
       edits.closeFrames(1)
       pos = stop
     }
+    return seen
   }
 
   /** What is in an open frame, by its entry in the table. */
@@ -151,12 +217,32 @@ class Scan {
   message(start: number, end: number, message: number): void {
     const frame = FRAME_OF[message]
     if (frame < 0) {
-      this.walk(start, end, message)
+      this.walk(start, end, message, 0)
       return
     }
-    this.visitor.enter(frame as Frame, start, end) // FRAME_OF holds frames and -1
-    this.walk(start, end, message)
-    this.visitor.leave(frame as Frame, start, end)
+    const valuesBefore = this.enter(frame as Frame, start, end) // FRAME_OF holds frames and -1
+    this.walk(start, end, message, 0)
+    this.leave(frame as Frame, start, end, valuesBefore)
+  }
+
+  /** Returns how many values were seen before. */
+  enter(frame: Frame, start: number, end: number): number {
+    if (++this.#frameCounts[frame] > this.#bounds.frames[frame]) throw tooMuch()
+    this.visitor.enter(frame, start, end)
+    return this.values
+  }
+
+  leave(frame: Frame, start: number, end: number, valuesBefore: number): void {
+    this.checkValues(frame, valuesBefore)
+    this.visitor.leave(frame, start, end)
+  }
+
+  /** Checked between attributes only where there is time for it: a request that is read in one go is small. */
+  checkValues(frame: Frame, valuesBefore: number): void {
+    const { values, valuesOfOne } = this.#bounds
+    if (this.values > values) throw tooMuch()
+    const isOne = frame === Frame.RESOURCE || frame === Frame.SCOPE || frame === Frame.ITEM
+    if (isOne && this.values - valuesBefore > valuesOfOne) throw tooMuch()
   }
 
   /** One KeyValue, whose frame is open. `values` is how many AnyValues are around it. */
@@ -169,6 +255,7 @@ class Scan {
     isReported: boolean,
   ): void {
     const { buf, edits } = this
+    this.values++
     // The usual shapes: key and value, or value and key as the Collector writes them, nothing else around, and lengths
     // of one byte.
     let keyStart = start + 2
@@ -280,7 +367,10 @@ class Scan {
       const inner = contentStart(buf, lengthAt, end)
       edits.openFrame(lengthAt, inner, pos)
       if (type === ValueType.KVLIST) this.attribute(fieldStart, inner, pos, depth + 1, values, isReported)
-      else this.value(inner, pos, depth, values + 1, isReported)
+      else {
+        this.values++
+        this.value(inner, pos, depth, values + 1, isReported)
+      }
       edits.closeFrames(1)
     }
   }
