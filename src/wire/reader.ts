@@ -129,7 +129,7 @@ export function readDouble(buf: Uint8Array, pos: number): number {
 export class Fields {
   readonly buf: Uint8Array
   #next: number
-  readonly #limit: number
+  #limit: number
   field = 0
   wireType = 0
   /** Where the tag is. */
@@ -139,6 +139,12 @@ export class Fields {
 
   constructor(buf: Uint8Array, start = 0, end = buf.length) {
     this.buf = buf
+    this.#next = start
+    this.#limit = end
+  }
+
+  /** Goes on with the fields of [start, end). */
+  reset(start: number, end: number): void {
     this.#next = start
     this.#limit = end
   }
