@@ -54,6 +54,8 @@ export const BODY_SILENCE_MS = 5_000
 export const IDLE_TIMEOUT_MS = 120_000
 /** Queue on disk, bytes. */
 export const QUEUE_BYTES_MAX = 1024 * MIB
+/** Bytes of the dead-letter file: what a person can still look through. */
+export const DEAD_LETTER_BYTES_MAX = 256 * MIB
 /** Different tenants that one process serves; each holds keys, a stream and metrics. */
 export const TENANTS_MAX = 10_000
 /** Longest tenant id, bytes. It travels in encryption contexts, which services cap at 10 KB. */

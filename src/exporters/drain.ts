@@ -193,23 +193,19 @@ export class Drain {
   async #giveUp(entry: DrainedEntry, reason: string): Promise<boolean> {
     const { sender, deadLetter, onDropped, metrics, log, clock } = this.#parts
     const isKept = await this.#persist(() => deadLetter.keep(entry, sender.id, reason, clock.nowMs()))
-    if (isKept === undefined) return false
-    const isTold = await this.#persist(async () => {
-      await onDropped(entry, reason)
-      return true
-    })
+    const isTold = isKept && (await this.#persist(() => onDropped(entry, reason)))
     if (!isTold) return false
     metrics.dropped(sender.id, reason, entry.itemCount)
-    if (!isKept) metrics.notKept(sender.id, entry.itemCount)
-    log.warn({ exporter: sender.id, reason, itemCount: entry.itemCount, isKept }, 'given up')
+    log.warn({ exporter: sender.id, reason, itemCount: entry.itemCount }, 'given up')
     return true
   }
 
-  /** Does the step again until it does not reject. `undefined` when it was broken off. */
-  async #persist(step: () => Promise<boolean>): Promise<boolean | undefined> {
+  /** Does the step again until it does not reject. False when it was broken off. */
+  async #persist(step: () => Promise<void>): Promise<boolean> {
     for (let index = 0; !this.#abort.signal.aborted; index++) {
       try {
-        return await step()
+        await step()
+        return true
       } catch (thrown) {
         this.#parts.log.error(
           { exporter: this.#parts.sender.id, ...loggable(thrown) },
@@ -219,10 +215,10 @@ export class Drain {
         const attempt = { index, elapsedMs: 0, random: this.#parts.random() }
         const decision = decideRetry(outcome, attempt, { ...this.#retry, elapsedMsMax: 0 })
         await this.#pause(decision.kind === 'wait' ? decision.ms : 0)
-        if (this.#wake.signal.aborted) return undefined
+        if (this.#wake.signal.aborted) return false
       }
     }
-    return undefined
+    return false
   }
 
   #pause(ms: number): Promise<void> {

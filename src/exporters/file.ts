@@ -6,7 +6,7 @@ import { basename, dirname, extname, join } from 'node:path'
 import type { Clock } from '../base/clock.ts'
 import { checkDirectory, makeDirectory, syncDirectory } from '../base/directory.ts'
 import { SidecarError } from '../base/errors.ts'
-import { protobufToJson } from '../wire/json.ts'
+import { JsonWriter } from '../wire/json.ts'
 import type { Signal } from '../wire/otlp.ts'
 import { LineFile } from './line-file.ts'
 import { FILE_ROTATION_DEFAULTS, type FileExporterOptions } from './options.ts'
@@ -49,15 +49,10 @@ export class FileExporter implements Sender {
 
   async send(signal: Signal, body: Uint8Array, abort: AbortSignal): Promise<SendOutcome> {
     abort.throwIfAborted()
-    let line: Buffer
     try {
-      line = Buffer.from(`${protobufToJson(body, signal)}\n`, 'utf8')
-    } catch {
-      return { kind: 'refused', reason: 'not_json' }
-    }
-    try {
-      await this.#file.append(line)
+      await this.#file.append(() => new JsonWriter(body, signal))
     } catch (thrown) {
+      if (isBroken(thrown)) return { kind: 'refused', reason: 'not_json' }
       return { kind: 'retry', afterMs: undefined, reason: writeFailure(thrown) }
     }
     return { kind: 'ok', rejectedItems: 0, message: '' }
@@ -126,6 +121,11 @@ function backupOf(name: string, stem: string, extension: string): Backup | undef
   if (!match) return undefined
   const atMs = Date.parse(`${match[1]}T${match[2]}:${match[3]}:${match[4]}Z`)
   return Number.isNaN(atMs) ? undefined : { name, atMs, index: Number(match[5] ?? 0) }
+}
+
+/** Whether the body is no request; all else is the disk's. */
+function isBroken(thrown: unknown): boolean {
+  return thrown instanceof SidecarError && (thrown.code === 'MALFORMED' || thrown.code === 'TOO_DEEP')
 }
 
 function writeFailure(thrown: unknown): string {

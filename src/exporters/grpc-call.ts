@@ -3,6 +3,7 @@
 import type { ClientHttp2Session, IncomingHttpHeaders, OutgoingHttpHeaders } from 'node:http2'
 import { constants } from 'node:http2'
 import { RESPONSE_BYTES_MAX } from '../base/limits.ts'
+import { type Compressed, sendAll } from './gzip.ts'
 
 export interface GrpcReply {
   /** Code of `grpc-status`; `undefined` when the stream ended without one. */
@@ -20,11 +21,11 @@ export interface GrpcReply {
 
 const PREFIX_BYTES = 5
 
-/** Never rejects: what went wrong is in the reply. `body` must not change until it resolves. */
+/** Never rejects: what went wrong is in the reply. The content must not change until it resolves. */
 export function callUnary(
   session: ClientHttp2Session,
   headers: OutgoingHttpHeaders,
-  body: Uint8Array,
+  { pieces, bytes: bodyBytes }: Compressed,
   isCompressed: boolean,
   timeoutMs: number,
   abort: AbortSignal,
@@ -64,11 +65,11 @@ export function callUnary(
   })
   const prefix = Buffer.allocUnsafe(PREFIX_BYTES)
   prefix[0] = isCompressed ? 1 : 0
-  prefix.writeUInt32BE(body.length, 1)
+  prefix.writeUInt32BE(bodyBytes, 1)
   // Corked, so that prefix and content leave in one write.
   stream.cork()
   stream.write(prefix)
-  stream.end(body)
+  sendAll(stream, pieces)
   stream.uncork()
   return promise
 }

@@ -1,20 +1,17 @@
 // OTLP over gRPC, for bytes that are already encoded. On node:http2 rather than on a gRPC library, because a third of
 // the cost of a request would go into that library: docs/decisions/grpc-exporter.md has the measurement.
 import type { OutgoingHttpHeaders } from 'node:http2'
-import { promisify } from 'node:util'
-import { gzip } from 'node:zlib'
 import { SidecarError } from '../base/errors.ts'
 import type { Signal } from '../wire/otlp.ts'
 import { loadClientTls } from './client-tls.ts'
 import { callUnary, type GrpcReply } from './grpc-call.ts'
 import { GrpcConnection, type GrpcTarget } from './grpc-connection.ts'
+import { asOnePiece, gzipped } from './gzip.ts'
 import { type GrpcExporterOptions, OTLP_DEFAULTS } from './options.ts'
 import { readExportResponse, readRetryDelayMs } from './otlp-reply.ts'
 import type { Sender, SendOutcome } from './sender.ts'
 import { USER_AGENT } from './user-agent.ts'
 import { asOutcome, connectionVerdict, grpcVerdict, proxyVerdict } from './verdicts.ts'
-
-const compress = promisify(gzip)
 
 const PATHS: Readonly<Record<Signal, string>> = {
   traces: '/opentelemetry.proto.collector.trace.v1.TraceService/Export',
@@ -58,7 +55,7 @@ export class GrpcExporter implements Sender {
     abort.throwIfAborted()
     const connection = this.#connection
     if (!connection) return { kind: 'retry', afterMs: undefined, reason: 'not_started' }
-    const content = this.#isCompressed ? await compress(body, { level: 1 }) : body
+    const content = this.#isCompressed ? await gzipped(body) : asOnePiece(body)
     let session: Awaited<ReturnType<GrpcConnection['session']>>
     try {
       session = await connection.session(this.#timeoutMs)

@@ -2,20 +2,17 @@
 // headers, and so the credentials, to an address that nobody configured.
 import type { ClientRequest, Agent as HttpAgent, IncomingMessage } from 'node:http'
 import { Agent as HttpsAgent, request as requestHttps } from 'node:https'
-import { promisify } from 'node:util'
-import { gzip } from 'node:zlib'
 import { SidecarError } from '../base/errors.ts'
 import { RESPONSE_BYTES_MAX } from '../base/limits.ts'
 import { http } from '../base/node-http.ts'
 import type { Signal } from '../wire/otlp.ts'
 import { loadClientTls } from './client-tls.ts'
+import { asOnePiece, type Compressed, gzipped, sendAll } from './gzip.ts'
 import { type HttpExporterOptions, OTLP_DEFAULTS } from './options.ts'
 import { readExportResponse } from './otlp-reply.ts'
 import type { Sender, SendOutcome } from './sender.ts'
 import { USER_AGENT } from './user-agent.ts'
 import { asOutcome, connectionVerdict, httpVerdict, proxyVerdict } from './verdicts.ts'
-
-const compress = promisify(gzip)
 
 /** An idle connection is ours to close before most servers close it under a request, ms. */
 const IDLE_MS = 4_000
@@ -74,7 +71,7 @@ export class HttpExporter implements Sender {
   async send(signal: Signal, body: Uint8Array, abort: AbortSignal): Promise<SendOutcome> {
     abort.throwIfAborted()
     if (!this.#base) return { kind: 'retry', afterMs: undefined, reason: 'not_started' }
-    const content = this.#isCompressed ? await compress(body, { level: 1 }) : body
+    const content = this.#isCompressed ? await gzipped(body) : asOnePiece(body)
     abort.throwIfAborted()
     const exchange = await this.#exchange(this.#base, signal, content, abort)
     abort.throwIfAborted()
@@ -87,9 +84,9 @@ export class HttpExporter implements Sender {
     this.#base = undefined
   }
 
-  #exchange(base: URL, signal: Signal, body: Uint8Array, abort: AbortSignal): Promise<Exchange> {
+  #exchange(base: URL, signal: Signal, content: Compressed, abort: AbortSignal): Promise<Exchange> {
     const { promise, resolve } = Promise.withResolvers<Exchange>()
-    const request = this.#request(base, signal, body.length)
+    const request = this.#request(base, signal, content.bytes)
     let outcome = asOutcome({ reason: 'connection_lost', verdict: 'wait' })
     const timer = setTimeout(() => {
       request.destroy()
@@ -115,7 +112,7 @@ export class HttpExporter implements Sender {
     })
     // `close` always follows, and after a whole answer it changes nothing.
     request.on('close', () => resolve({ outcome }))
-    request.end(body)
+    sendAll(request, content.pieces)
     return promise.finally(() => {
       clearTimeout(timer)
       abort.removeEventListener('abort', onAbort)

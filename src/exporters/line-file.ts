@@ -1,23 +1,38 @@
 // An append-only file of lines. A line counts when fdatasync has returned: lines that come together share one. After a
-// crash the last line may be torn; it was never acknowledged, so it is cut off when the file is opened again. A write
-// that fails half way is cut off the same way, at once.
+// crash the last line may be torn; it was never acknowledged, so it is cut off when the file is opened again. A line that
+// breaks half way is cut off the same way, at once.
+//
+// A line can be longer than memory has room for, so it is made and written in pieces. How long it will be is known at its
+// end: one that turns out not to fit into this file is cut off and written again into the next.
 import { constants } from 'node:fs'
 import { type FileHandle, open, stat } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { makeDirectory, syncDirectory } from '../base/directory.ts'
+import { mendTail } from './line-tail.ts'
+
+/** A line without its newline, made a piece at a time. */
+export interface LineWriter {
+  readonly isDone: boolean
+  /** Writes from `at` until `out` is full or nothing is left; returns where it stopped. What it throws breaks the line. */
+  fill(out: Buffer, at: number): number
+}
 
 interface Waiting {
-  readonly line: Uint8Array
+  /** Starts the line from its beginning, each time. */
+  readonly start: () => LineWriter
   resolve(): void
   reject(reason: unknown): void
 }
 
 const NEWLINE = 0x0a
-const TAIL_CHUNK_BYTES = 64 * 1024
+const BUFFER_BYTES = 256 * 1024
+
+/** What making a line threw: that line's fault, not the file's. */
+class BrokenLine extends Error {}
 
 export interface LineFileOptions {
   readonly path: string
-  /** Called before `bytes` are added to a file of `size`; true: close the file, call `rotate`, start a new one. */
+  /** Asked while `bytes` are added to a file of `size`; true: take them back, call `rotate`, start a new file. */
   readonly isFull?: (size: number, bytes: number) => boolean
   readonly rotate?: () => Promise<void>
 }
@@ -25,7 +40,13 @@ export interface LineFileOptions {
 export class LineFile {
   readonly #options: LineFileOptions
   #file: FileHandle | undefined
+  /** On disk, bytes. */
   #size = 0
+  /** In the file, perhaps not on disk yet. */
+  #writtenSize = 0
+  readonly #buffer = Buffer.allocUnsafeSlow(BUFFER_BYTES)
+  /** In the buffer, not in the file yet. */
+  #buffered = 0
   #waiting: Waiting[] = []
   #running: Promise<void> | undefined
 
@@ -42,6 +63,8 @@ export class LineFile {
     const file = await open(this.#options.path, flags, 0o600)
     try {
       this.#size = await mendTail(file, (await file.stat()).size)
+      this.#writtenSize = this.#size
+      this.#buffered = 0
       await syncDirectory(dirname(this.#options.path))
       this.#file = file
     } catch (thrown) {
@@ -50,10 +73,10 @@ export class LineFile {
     }
   }
 
-  /** `line` ends in a newline. Resolves when it is on disk; rejects when it is not in the file. */
-  append(line: Uint8Array): Promise<void> {
+  /** Resolves when the line is on disk; rejects when it is not in the file, with what the line or the file threw. */
+  append(start: () => LineWriter): Promise<void> {
     const { promise, resolve, reject } = Promise.withResolvers<void>()
-    this.#waiting.push({ line, resolve, reject })
+    this.#waiting.push({ start, resolve, reject })
     this.#running ??= this.#run()
     return promise
   }
@@ -75,24 +98,93 @@ export class LineFile {
   }
 
   async #write(batch: readonly Waiting[]): Promise<void> {
-    let start = 0
-    while (start < batch.length) {
-      try {
-        if (start === 0) await this.#letGoOfMoved()
-        if (!this.#file) await this.open()
-        await this.#makeRoom(batch[start].line.length)
-        const count = this.#fitting(batch, start)
-        await this.#append(batch.slice(start, start + count).map(({ line }) => line))
-        for (const { resolve } of batch.slice(start, start + count)) resolve()
-        start += count
-      } catch (thrown) {
-        for (const { reject } of batch.slice(start)) reject(thrown)
-        return
+    let unsettled: Waiting[] = []
+    let next = 0
+    try {
+      await this.#letGoOfMoved()
+      if (!this.#file) await this.open()
+      for (; next < batch.length; next++) {
+        const waiting = batch[next]
+        try {
+          while (!(await this.#writeLine(waiting.start()))) {
+            await this.#settle(unsettled)
+            unsettled = []
+            await this.#rotate()
+          }
+          unsettled.push(waiting)
+        } catch (thrown) {
+          if (!(thrown instanceof BrokenLine)) throw thrown
+          waiting.reject(thrown.cause)
+        }
       }
+      await this.#settle(unsettled)
+    } catch (thrown) {
+      await this.#abandon()
+      for (const { reject } of [...unsettled, ...batch.slice(next)]) reject(thrown)
     }
   }
 
-  /** Somebody may move or delete the file under us; what is written after that must be found under its name. */
+  /** False, with nothing of it left in the file, when the line does not fit. */
+  async #writeLine(line: LineWriter): Promise<boolean> {
+    const { isFull, rotate } = this.#options
+    const start = this.#writtenSize + this.#buffered
+    for (let isDone = false; !isDone; ) {
+      try {
+        // One byte stays free for the newline.
+        this.#buffered = line.fill(this.#buffer.subarray(0, BUFFER_BYTES - 1), this.#buffered)
+        isDone = line.isDone
+      } catch (cause) {
+        await this.#cut(start)
+        throw new BrokenLine('the line could not be made', { cause })
+      }
+      if (isDone) this.#buffer[this.#buffered++] = NEWLINE
+      if (rotate && start > 0 && isFull?.(start, this.#writtenSize + this.#buffered - start)) {
+        await this.#cut(start)
+        return false
+      }
+      if (!isDone) await this.#flush()
+    }
+    return true
+  }
+
+  /** Takes back what stands from `start` on. */
+  async #cut(start: number): Promise<void> {
+    if (start >= this.#writtenSize) {
+      this.#buffered = start - this.#writtenSize
+      return
+    }
+    this.#buffered = 0
+    await this.#opened().truncate(start)
+    this.#writtenSize = start
+  }
+
+  async #flush(): Promise<void> {
+    const file = this.#opened()
+    // A short write is legal; what is missing goes again from where it stopped.
+    for (let from = 0; from < this.#buffered; ) {
+      from += (await file.write(this.#buffer, from, this.#buffered - from)).bytesWritten
+    }
+    this.#writtenSize += this.#buffered
+    this.#buffered = 0
+  }
+
+  async #settle(written: readonly Waiting[]): Promise<void> {
+    if (written.length === 0) return
+    await this.#flush()
+    await this.#opened().datasync()
+    this.#size = this.#writtenSize
+    for (const { resolve } of written) resolve()
+  }
+
+  /** The file failed: what is not on disk is taken back. Reopening mends the tail should that fail as well. */
+  async #abandon(): Promise<void> {
+    const file = this.#file
+    this.#file = undefined
+    await file?.truncate(this.#size).catch(() => undefined)
+    await file?.close().catch(() => undefined)
+  }
+
+  /** Somebody may move, delete or empty the file under us; what is written after that must be found under its name. */
   async #letGoOfMoved(): Promise<void> {
     const file = this.#file
     if (!file) return
@@ -100,90 +192,23 @@ export class LineFile {
       file.stat({ bigint: true }),
       stat(this.#options.path, { bigint: true }).catch(() => undefined),
     ])
-    if (named && named.ino === ours.ino && named.dev === ours.dev) return
+    const isNamed = named?.ino === ours.ino && named.dev === ours.dev
+    if (isNamed && ours.size === BigInt(this.#size)) return
     this.#file = undefined
     await file.close()
     await makeDirectory(dirname(this.#options.path))
   }
 
-  /** Lines from `start` that go into the file as it is; at least one. */
-  #fitting(batch: readonly Waiting[], start: number): number {
-    let count = 1
-    let bytes = batch[start].line.length
-    while (start + count < batch.length) {
-      const next = batch[start + count].line.length
-      if (this.#options.isFull?.(this.#size + bytes, next)) break
-      bytes += next
-      count++
-    }
-    return count
-  }
-
-  async #makeRoom(bytes: number): Promise<void> {
-    const { isFull, rotate } = this.#options
-    if (!rotate || this.#size === 0 || !isFull?.(this.#size, bytes)) return
+  async #rotate(): Promise<void> {
     const file = this.#file
     this.#file = undefined
     await file?.close()
-    await rotate()
+    await this.#options.rotate?.()
     await this.open()
   }
 
-  async #append(lines: readonly Uint8Array[]): Promise<void> {
-    const file = this.#file
-    if (!file) throw new Error('the file is closed')
-    const bytes = lines.reduce((sum, line) => sum + line.length, 0)
-    try {
-      let written = (await file.writev(lines)).bytesWritten
-      // A short write is legal; what is missing goes again from where it stopped.
-      while (written < bytes) written += (await file.write(Buffer.concat(lines), written)).bytesWritten
-      await file.datasync()
-      this.#size += bytes
-    } catch (thrown) {
-      // Reopening mends the tail should this fail as well.
-      this.#file = undefined
-      await file.truncate(this.#size).catch(() => undefined)
-      await file.close().catch(() => undefined)
-      throw thrown
-    }
-  }
-}
-
-/** Cuts a torn last line off. A last line that is whole JSON and lacks only its newline is somebody's, and is kept. */
-async function mendTail(file: FileHandle, size: number): Promise<number> {
-  if (size === 0) return 0
-  const end = await lastNewline(file, size)
-  if (end === size) return size
-  const tail = Buffer.alloc(size - end)
-  await file.read(tail, 0, tail.length, end)
-  if (isJson(tail)) {
-    await file.write('\n')
-    await file.datasync()
-    return size + 1
-  }
-  await file.truncate(end)
-  await file.datasync()
-  return end
-}
-
-/** Position after the last newline, 0 when there is none. */
-async function lastNewline(file: FileHandle, size: number): Promise<number> {
-  const chunk = Buffer.alloc(TAIL_CHUNK_BYTES)
-  for (let end = size; end > 0; ) {
-    const start = Math.max(0, end - chunk.length)
-    const { bytesRead } = await file.read(chunk, 0, end - start, start)
-    const at = chunk.subarray(0, bytesRead).lastIndexOf(NEWLINE)
-    if (at >= 0) return start + at + 1
-    end = start
-  }
-  return 0
-}
-
-function isJson(bytes: Buffer): boolean {
-  try {
-    JSON.parse(bytes.toString('utf8'))
-    return true
-  } catch {
-    return false
+  #opened(): FileHandle {
+    if (!this.#file) throw new Error('the file is closed')
+    return this.#file
   }
 }

@@ -51,6 +51,7 @@ async function isWholeObject(file: FileHandle, start: number, end: number): Prom
     if (bytesRead === 0) return false
     for (let i = 0; i < bytesRead; i++) {
       const byte = piece[i]
+      if (depth === 0 && position + i > start && isBlank(byte)) continue
       if (depth === 0 && (position + i > start || byte !== OPEN)) return false
       if (isEscaped) isEscaped = false
       else if (isInText) {
@@ -64,3 +65,5 @@ async function isWholeObject(file: FileHandle, start: number, end: number): Prom
   }
   return depth === 0
 }
+
+const isBlank = (byte: number): boolean => byte === 0x20 || byte === 0x09 || byte === 0x0d

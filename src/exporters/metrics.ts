@@ -10,8 +10,6 @@ export interface ExporterMetrics {
   needsMending(exporter: string, reason: string): void
   /** Items that will never reach the next hop. */
   dropped(exporter: string, reason: string, itemCount: number): void
-  /** Dropped items that the dead-letter file had no room for. */
-  notKept(exporter: string, itemCount: number): void
 }
 
 /** What the queue gauges show, bytes. */
@@ -53,12 +51,6 @@ export function exporterMetrics(
     labelNames: ['exporter', 'reason'],
     registers,
   })
-  const notKept = new Counter({
-    name: 'betrace_dead_letter_discarded_items_total',
-    help: 'Dropped items that the dead-letter file had no room for',
-    labelNames: ['exporter'],
-    registers,
-  })
   if (levels) queueGauges(registry, exporters, levels)
   for (const exporter of exporters)
     for (const counter of [...sent.values(), ...failed.values()]) counter.inc({ exporter }, 0)
@@ -67,7 +59,6 @@ export function exporterMetrics(
     sendFailed: (exporter, signal, itemCount) => failed.get(signal)?.inc({ exporter }, itemCount),
     needsMending: (exporter, reason) => needsMending.inc({ exporter, reason }),
     dropped: (exporter, reason, itemCount) => dropped.inc({ exporter, reason }, itemCount),
-    notKept: (exporter, itemCount) => notKept.inc({ exporter }, itemCount),
   }
 }
 

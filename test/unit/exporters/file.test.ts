@@ -13,10 +13,12 @@ import {
 import { join } from 'node:path'
 import { PassThrough } from 'node:stream'
 import { describe, expect, onTestFinished, test } from 'vitest'
+import { makeTraces } from '../../../bench/payload.ts'
 import { DeadLetter } from '../../../src/exporters/dead-letter.ts'
 import { DebugExporter } from '../../../src/exporters/debug.ts'
 import { FileExporter } from '../../../src/exporters/file.ts'
 import type { FileExporterOptions } from '../../../src/exporters/options.ts'
+import { protobufToJson } from '../../../src/wire/json.ts'
 import { requestOf, stoppedClock, testFolder } from './folder.ts'
 import { neverAborted } from './peers.ts'
 
@@ -85,6 +87,32 @@ describe('the file exporter', () => {
       await again.close()
       expect(lines(path).map(spanName), `${kept} bytes kept`).toEqual(['a', 'c'])
     }
+  })
+
+  test('writes lines of any length whole, with what comes at the same time, and what verify reads', async () => {
+    const path = join(testFolder(), 'out.jsonl')
+    const made = new FileExporter('file/out', { path }, stoppedClock())
+    await made.start()
+    const bodies = [1, 700, 3, 900, 1].map((spans, seed) => makeTraces({ spans, seed }))
+    const outcomes = await Promise.all(bodies.map((body) => made.send('traces', body, neverAborted)))
+    expect(outcomes.every(({ kind }) => kind === 'ok')).toBe(true)
+    expect(lines(path)).toEqual(bodies.map((body) => protobufToJson(body, 'traces')))
+    await made.close()
+  })
+
+  test('takes a request that breaks half way out again, and nothing else with it', async () => {
+    const path = join(testFolder(), 'out.jsonl')
+    const made = new FileExporter('file/out', { path }, stoppedClock())
+    await made.start()
+    const whole = makeTraces({ spans: 1, seed: 1 })
+    const group = makeTraces({ spans: 900, seed: 2 })
+    const broken = Buffer.concat([group, Buffer.of(0x0a, 0x02, 0x12, 0x7f)])
+    const bodies = [whole, broken, whole, broken]
+    const outcomes = await Promise.all(bodies.map((body) => made.send('traces', body, neverAborted)))
+    expect(outcomes.map(({ kind }) => kind)).toEqual(['ok', 'refused', 'ok', 'refused'])
+    const line = protobufToJson(whole, 'traces')
+    expect(readFileSync(path, 'utf8')).toBe(`${line}\n${line}\n`)
+    await made.close()
   })
 
   test('keeps a last line that lacks only its newline', async () => {
@@ -186,7 +214,7 @@ describe('the dead letter', () => {
     const directory = testFolder()
     const letter = new DeadLetter({ directory })
     await letter.start()
-    expect(await letter.keep(entry(9, 10), 'otlp_grpc/next', 'internal', 1_000)).toBe(true)
+    await letter.keep(entry(9, 10), 'otlp_grpc/next', 'internal', 1_000)
     await letter.close()
     const [line] = lines(letter.path)
     expect(JSON.parse(line)).toEqual({
@@ -202,14 +230,48 @@ describe('the dead letter', () => {
     expect(statSync(letter.path).mode & 0o777).toBe(0o600)
   })
 
-  test('keeps the oldest when it is full, also when all come at once', async () => {
+  const keepAll = (letter: DeadLetter, sequences: readonly number[], bytes = 1_000) =>
+    Promise.all(
+      sequences.map((sequence) =>
+        letter.keep(entry(sequence, bytes), 'x', 'y', 0).then(
+          () => 'kept',
+          ({ code }) => code,
+        ),
+      ),
+    )
+
+  test('takes no more when it is full, also when all come at once, and says how much waits', async () => {
     const letter = new DeadLetter({ directory: testFolder(), bytesMax: 5_000 })
     await letter.start()
-    const kept = await Promise.all(
-      [1, 2, 3, 4, 5].map((sequence) => letter.keep(entry(sequence, 1_000), 'x', 'y', 0)),
-    )
-    expect(kept).toEqual([true, true, true, false, false])
+    const kept = await keepAll(letter, [1, 2, 3, 4, 5])
+    expect(kept).toEqual(['kept', 'kept', 'kept', 'STORE_FAILED', 'STORE_FAILED'])
     expect(statSync(letter.path).size).toBeLessThanOrEqual(5_000)
+    expect(letter.levels).toEqual({ bytesUsed: statSync(letter.path).size, bytesMax: 5_000, waitingItems: 4 })
+    await letter.close()
+  })
+
+  test.each([
+    ['moved away', (path: string) => renameSync(path, `${path}.1`)],
+    ['deleted', (path: string) => rmSync(path)],
+    ['emptied', (path: string) => truncateSync(path, 0)],
+  ])('has room again when the file was %s', async (_how, act) => {
+    const letter = new DeadLetter({ directory: testFolder(), bytesMax: 5_000 })
+    await letter.start()
+    await keepAll(letter, [1, 2, 3])
+    expect(await keepAll(letter, [4])).toEqual(['STORE_FAILED'])
+    act(letter.path)
+    expect(await keepAll(letter, [4])).toEqual(['kept'])
+    expect(letter.levels.waitingItems).toBe(0)
+    expect(lines(letter.path).map((line) => JSON.parse(line).sequence)).toEqual([4])
+    await letter.close()
+  })
+
+  test('takes one that is larger than its bound when it is alone, so that none waits for ever', async () => {
+    const letter = new DeadLetter({ directory: testFolder(), bytesMax: 5_000 })
+    await letter.start()
+    expect(await keepAll(letter, [1], 1_000_001)).toEqual(['kept'])
+    expect(await keepAll(letter, [2], 1)).toEqual(['STORE_FAILED'])
+    expect(Buffer.from(JSON.parse(lines(letter.path)[0]).body, 'base64')).toEqual(Buffer.alloc(1_000_001, 5))
     await letter.close()
   })
 })
@@ -228,5 +290,22 @@ describe('the debug exporter', () => {
     expect(text.startsWith(`traces: 1 resources, 1 spans, ${body.length} bytes\n`)).toBe(true)
     expect(text.includes('a span')).toBe(verbosity !== 'basic')
     expect(text.split('\n').length - 1).toBeGreaterThanOrEqual(Math.min(count, 10))
+  })
+
+  test.each([
+    ['normal', undefined],
+    ['detailed', 2],
+  ] as const)('%s prints all of a large request, and requests do not mix', async (verbosity, indent) => {
+    const output = new PassThrough()
+    const text = output.toArray()
+    const made = new DebugExporter('debug', { verbosity }, output)
+    const bodies = [1, 2, 3].map((seed) => makeTraces({ spans: 100, seed }))
+    await Promise.all(bodies.map((body) => made.send('traces', body, neverAborted)))
+    output.end()
+    const expected = bodies.map(
+      (body) =>
+        `traces: 1 resources, 100 spans, ${body.length} bytes\n${JSON.stringify(JSON.parse(protobufToJson(body, 'traces')), undefined, indent)}\n`,
+    )
+    expect(Buffer.concat(await text).toString()).toBe(expected.join(''))
   })
 })
