@@ -3,6 +3,7 @@
 import type { Clock } from '../base/clock.ts'
 import { asSidecarError, type SidecarError } from '../base/errors.ts'
 import type { Logger, Registry } from '../base/telemetry.ts'
+import type { DeadLetterLevels } from '../exporters/dead-letter.ts'
 import type { ExporterHealth } from '../exporters/health.ts'
 import { openSecretOf } from '../keys/data/tenant-secret.ts'
 import type { Keys } from '../keys/keys.ts'
@@ -104,6 +105,7 @@ export interface ProbedParts {
   readonly rotation?: Pick<Rotation, 'rotateAll' | 'state'> | undefined
   readonly store: Store | undefined
   readonly exporterHealth: () => readonly ExporterHealth[]
+  readonly deadLetters: () => DeadLetterLevels | undefined
   readonly isAccepting: () => boolean
   readonly clock: Clock
   readonly cacheSizeMax: number
@@ -130,6 +132,7 @@ export function createProbes(
         ...(exclude.includes('kms') ? [] : [await parts.kms.check()]),
         { name: 'receivers', isUp: parts.isAccepting() },
         ...exporterChecks(parts.exporterHealth()),
+        ...deadLetterChecks(parts.deadLetters()),
         ...queueChecks(parts.store),
       ],
     },
@@ -170,6 +173,16 @@ function exporterChecks(exporters: readonly ExporterHealth[]): HealthCheck[] {
       ? { status: 'operational' }
       : { status: needsMending ? 'needs_mending' : 'retrying', error: lastError ?? 'unknown' },
   }))
+}
+
+// What is given up and has no room waits in the queue, which fills; traffic goes elsewhere before it has to be refused.
+function deadLetterChecks(levels: DeadLetterLevels | undefined): HealthCheck[] {
+  if (!levels) return []
+  const { bytesUsed, bytesMax, waitingItems } = levels
+  const data = { bytes_used: bytesUsed, bytes_max: bytesMax, waiting_items: waitingItems }
+  if (waitingItems === 0) return [{ name: 'dead letters', isUp: true, data }]
+  const error = 'the dead-letter file is full: move it away'
+  return [{ name: 'dead letters', isUp: false, data: { ...data, error, error_type: 'STORE_FAILED' } }]
 }
 
 function queueChecks(store: Store | undefined): HealthCheck[] {

@@ -12,6 +12,7 @@ export function readStorage(storage: Section): StorageConfig {
   if (directory === '') storage.problem('directory', 'must not be empty')
   const queueBytesMax = storage.size('queue_bytes_max', '1024MiB', MIB)
   const evidenceBytesMax = storage.size('evidence_bytes_max', '8192MiB', MIB)
+  const deadLetterBytesMax = storage.size('dead_letter_bytes_max', '256MiB', MIB)
   const announcementsMax = storage.integer('announcements_max', 200_000, 1_000, 10_000_000)
   const isAckWritten = storage.has('ack')
   const enabled = storage.boolean('enabled', true)
@@ -19,7 +20,7 @@ export function readStorage(storage: Section): StorageConfig {
   if (!enabled && isAckWritten && ack !== 'exported') {
     storage.problem('ack', 'needs storage.enabled: true; without storage only exported can be promised')
   }
-  return { directory, queueBytesMax, evidenceBytesMax, announcementsMax, ack, enabled }
+  return { directory, queueBytesMax, evidenceBytesMax, deadLetterBytesMax, announcementsMax, ack, enabled }
 }
 
 /** `service:`. */

@@ -174,6 +174,7 @@ export interface StorageConfig {
   readonly directory: string
   readonly queueBytesMax: number
   readonly evidenceBytesMax: number
+  readonly deadLetterBytesMax: number
   /** Announced data keys that the key store keeps. */
   readonly announcementsMax: number
   /** Always `exported` when storage is off. */

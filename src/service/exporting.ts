@@ -3,7 +3,12 @@
 import type { Clock } from '../base/clock.ts'
 import type { Telemetry } from '../base/telemetry.ts'
 import type { ExporterConfig, SidecarConfig } from '../config/schema.ts'
-import { DeadLetter, type DrainedEntry } from '../exporters/dead-letter.ts'
+import {
+  DeadLetter,
+  type DeadLetterLevels,
+  type DrainedEntry,
+  deadLetterGauges,
+} from '../exporters/dead-letter.ts'
 import { DebugExporter } from '../exporters/debug.ts'
 import { DirectExport } from '../exporters/direct.ts'
 import { Drain } from '../exporters/drain.ts'
@@ -23,6 +28,8 @@ export interface Exporting {
   /** Sends what it can until the queue is empty or `graceMs` have passed. True when nothing is left. */
   stop(graceMs: number): Promise<boolean>
   health(): ExporterHealth[]
+  /** `undefined` without a store, where nothing is given up. */
+  deadLetters(): DeadLetterLevels | undefined
 }
 
 export interface ExportingSurroundings extends Telemetry {
@@ -66,7 +73,9 @@ export function createQueuedExporting(
   const { clock, log, registry } = around
   const senders = createSenders(config, clock)
   const metrics = exporterMetrics(registry, [...senders.keys()], store)
-  const deadLetter = new DeadLetter({ directory: config.storage.directory })
+  const { directory, deadLetterBytesMax } = config.storage
+  const deadLetter = new DeadLetter({ directory, bytesMax: deadLetterBytesMax })
+  deadLetterGauges(registry, () => deadLetter.levels)
   const drains = [...signalsByExporter(config)].map(([id, signals]) => {
     const exporter = config.exporters.get(id)!
     const isOtlp = exporter.type === 'otlp_grpc' || exporter.type === 'otlp_http'
@@ -97,6 +106,7 @@ export function createQueuedExporting(
       return isEmpty
     },
     health: () => drains.map((drain) => drain.health()),
+    deadLetters: () => deadLetter.levels,
   }
 }
 
@@ -122,6 +132,7 @@ export function createDirectExporting(
       return true
     },
     health: () => direct.health(),
+    deadLetters: () => undefined,
     send: (signal, body, itemCount) => direct.send(signal, body, itemCount),
   }
 }

@@ -177,6 +177,7 @@ async function assemble(
     acceptAudit: evidence && pipeline.acceptFrom(() => undefined),
     store,
     exporterHealth: () => exporting.health(),
+    deadLetters: () => exporting.deadLetters(),
     isAccepting: () => state.isAccepting,
     startedAtMs,
   })
@@ -213,6 +214,7 @@ type AdminParts = Pick<
   | 'store'
   | 'acceptAudit'
   | 'exporterHealth'
+  | 'deadLetters'
   | 'isAccepting'
   | 'startedAtMs'
 >

@@ -87,6 +87,7 @@ test('the defaults are the promised numbers', async () => {
     directory: './data',
     queueBytesMax: 2 ** 30,
     evidenceBytesMax: 2 ** 33,
+    deadLetterBytesMax: 2 ** 28,
     announcementsMax: 200_000,
     ack: 'durable',
     enabled: true,

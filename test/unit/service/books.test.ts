@@ -1,5 +1,5 @@
 import { once } from 'node:events'
-import { mkdtempSync, readFileSync } from 'node:fs'
+import { existsSync, mkdtempSync, readFileSync, renameSync, statSync } from 'node:fs'
 import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
@@ -145,6 +145,56 @@ describe('accepted = exported + queued + rejected + dropped', () => {
       Kind.TOMBSTONE,
       Kind.SHUTDOWN,
     ])
+  })
+
+  test('when the dead letters are full: nothing is dropped, readiness and then OK end, and both come back', async () => {
+    const sidecar = await start(nextHop(400), [
+      'storage.dead_letter_bytes_max=1MiB',
+      'service.limits.shutdown_timeout=300ms',
+      'storage.queue_bytes_max=1MiB',
+      'service.limits.wait_max=100ms',
+      'receivers.otlp.protocols.grpc.max_recv_msg_size_mib=1',
+      'receivers.otlp.protocols.http.max_request_body_size_mib=1',
+    ])
+    const of = (name: string) => sidecar.metric(`betrace_items_${name}`, 'signal="traces"')
+    const isReady = async () => (await sidecar.get('/q/health/ready?exclude=queue')).status === 200
+    let okCount = 0
+    let isRefused = false
+    for (let seed = 0; seed < 400 && !isRefused; seed++) {
+      const { status } = await sendTraces(sidecar, seed)
+      if (status === 200) okCount++
+      else {
+        expect(status).toBe(503)
+        isRefused = true
+      }
+    }
+    expect(isRefused, 'refused in the end').toBe(true)
+    await sidecar.until('not ready', async () => !(await isReady()))
+    await expectBooksToBalance(sidecar, 'traces')
+    const path = join(sidecar.folder, 'data', 'dead-letter.jsonl')
+    const itemsIn = (file: string) => readFileSync(file, 'utf8').trim().split('\n').length * SPANS
+    expect(await of('dropped_total')).toBe(itemsIn(path))
+    expect(await sidecar.metric('betrace_dead_letter_waiting_items')).toBeGreaterThan(0)
+    expect(await sidecar.metric('betrace_dead_letter_bytes')).toBe(statSync(path).size)
+    expect(statSync(path).size).toBeLessThanOrEqual(1024 * 1024)
+    // Once is not enough: what waits in the queue is more than one file holds.
+    let movedItems = 0
+    for (let files = 0; (await of('dropped_total')) < okCount * SPANS; ) {
+      await sidecar.until(
+        'all kept, or full again',
+        async () =>
+          (await of('dropped_total')) === okCount * SPANS ||
+          (await sidecar.metric('betrace_dead_letter_waiting_items')) > 0,
+      )
+      if ((await sidecar.metric('betrace_dead_letter_waiting_items')) === 0) break
+      movedItems += itemsIn(path)
+      renameSync(path, `${path}.${++files}`)
+      await sidecar.until('a new file', () => existsSync(path))
+    }
+    expect(movedItems + itemsIn(path)).toBe(okCount * SPANS)
+    expect(await isReady()).toBe(true)
+    await expectBooksToBalance(sidecar, 'traces')
+    expect((await sendTraces(sidecar)).status).toBe(200)
   })
 
   test('when the queue is full: refused retryably with a hint, and nothing that was said OK to is lost', async () => {
