@@ -21,46 +21,70 @@ import type { AdminProbes, HealthCheck, KmsStatus, PublicKeyView, Summary } from
 
 /** Probes of the key service cost money: at most one call a minute, whoever asks and however often. */
 const KMS_PROBE_MS = 60_000
+/** What failed is asked again sooner: a balancer that was told "down" sends nothing that would find out. */
+const KMS_RETRY_MS = 10_000
 const KMS_PROBE_TIMEOUT_MS = 5_000
 const QUEUE_FULL_SHARE = 0.98
 
 export class KmsProbe {
   readonly #keys: Keys
   readonly #clock: Clock
+  readonly #defaultTenant: string
   #checkedAtMs = Number.NEGATIVE_INFINITY
+  #retriedAtMs = Number.NEGATIVE_INFINITY
   #running: Promise<HealthCheck> | undefined
+  #retrying: Promise<void> | undefined
   #latest: HealthCheck | undefined
   #failure: SidecarError | undefined
 
-  constructor(keys: Keys, clock: Clock) {
+  constructor(keys: Keys, clock: Clock, defaultTenant: string) {
     this.#keys = keys
     this.#clock = clock
+    this.#defaultTenant = defaultTenant
   }
 
   /** A failure is forgotten, so that the next check asks again: somebody has just seen the service work, or mended it. */
   recheck(): void {
     if (this.#latest?.isUp === false) this.#checkedAtMs = Number.NEGATIVE_INFINITY
+    this.#retriedAtMs = Number.NEGATIVE_INFINITY
   }
 
   /**
-   * What the last question said of the master key, corrected by what requests have learnt since: keys that come say that
-   * a hiccup is over, and a key that can be described but not used by anybody is no working key.
+   * What the last question said of the master key, corrected by what requests would get now: keys that come say that a
+   * hiccup is over, and a key that can be described but not used by anybody is no working key.
    */
   async check(): Promise<HealthCheck> {
-    const asked = await this.#asked()
+    const [asked] = await Promise.all([this.#asked(), this.#retried()])
     const { provider, unserved, lastKeyMs } = this.#keys.status()
-    if (this.#failure === undefined) return unserved ? down(provider, unserved) : asked
-    const isOver = this.#failure.isRetryable && lastKeyMs > this.#checkedAtMs
+    const isOver = this.#failure?.isRetryable === true && lastKeyMs > this.#checkedAtMs
+    if (this.#failure !== undefined && !isOver) return asked
+    if (unserved !== undefined) return down(provider, unserved)
     return isOver ? { name: 'kms', isUp: true, data: { provider, status: 'operational' } } : asked
   }
 
   async #asked(): Promise<HealthCheck> {
-    const isFresh = this.#clock.monotonicMs() - this.#checkedAtMs < KMS_PROBE_MS
+    const ageMsMax = this.#latest?.isUp === false ? KMS_RETRY_MS : KMS_PROBE_MS
+    const isFresh = this.#clock.monotonicMs() - this.#checkedAtMs < ageMsMax
     if (isFresh && this.#latest) return this.#latest
     this.#running ??= this.#ask().finally(() => {
       this.#running = undefined
     })
     return this.#running
+  }
+
+  /** The kind of call that keeps everybody from keys is made again: that the master key can be described says nothing of it. */
+  async #retried(): Promise<void> {
+    const nowMs = this.#clock.monotonicMs()
+    if (this.#retrying === undefined) {
+      if (this.#keys.status().unserved === undefined || nowMs - this.#retriedAtMs < KMS_RETRY_MS) return
+      this.#retriedAtMs = nowMs
+      this.#retrying = this.#keys
+        .retryUnserved(this.#defaultTenant, AbortSignal.timeout(KMS_PROBE_TIMEOUT_MS))
+        .finally(() => {
+          this.#retrying = undefined
+        })
+    }
+    await this.#retrying
   }
 
   async #ask(): Promise<HealthCheck> {

@@ -159,6 +159,17 @@ export class KeyCache<V> {
     return [...this.#entries.keys()]
   }
 
+  /** Whether somebody would be served now, were the next load to fail: for want of an answer (`isOutage`), or by a refusal. */
+  isServing(isOutage: boolean): boolean {
+    const nowMs = this.#options.clock.monotonicMs()
+    for (const entry of this.#entries.values()) {
+      if (this.#servesInOutage(entry, nowMs)) return true
+      const isInGrace = isOutage && entry.failed === 'not' && nowMs < entry.staleUntilMs
+      if (isInGrace && this.#options.isSpent?.(entry.value) !== true) return true
+    }
+    return false
+  }
+
   /** The values at hand, in no order, without counting as uses. */
   values(): Iterable<V> {
     return [...this.#entries.values()].map(({ value }) => value)

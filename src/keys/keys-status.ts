@@ -2,6 +2,7 @@
 import type { KmsClass, KmsError } from '../kms/kms.ts'
 import type { MeteredKms } from '../kms/metered-kms.ts'
 import type { KeysMetrics, KeyType } from './metrics.ts'
+import { type IsServing, unservedCalls } from './unserved.ts'
 
 export interface KeyTypeStatus {
   readonly size: number
@@ -29,7 +30,7 @@ export interface KeysStatus {
   readonly lastError: KmsFailure | undefined
   /** The last failed call got no answer, or was told to come later. A refusal is an answer. */
   readonly isUnreachable: boolean
-  /** What keeps every tenant from its keys; `undefined` where some are served, or nothing failed. */
+  /** What keeps every tenant from its keys now; `undefined` where some would be served, or nothing failed. */
   readonly unserved: KmsError | undefined
   /** On the monotonic clock: when the key service last gave a key. */
   readonly lastKeyMs: number
@@ -42,10 +43,12 @@ export interface StatusParts {
   readonly metrics: KeysMetrics
   readonly sizeOf: (type: KeyType) => number
   readonly sizeMax: number
+  readonly isServing: IsServing
   readonly corruptRecords: readonly string[]
 }
 
-export function keysStatus({ kms, metrics, sizeOf, sizeMax, corruptRecords }: StatusParts): KeysStatus {
+export function keysStatus(parts: StatusParts): KeysStatus {
+  const { kms, metrics, sizeOf, sizeMax, isServing, corruptRecords } = parts
   const ofType = (type: KeyType): KeyTypeStatus => {
     const { hits, misses, hitRatio, evictions } = metrics.byType[type]
     return { size: sizeOf(type), sizeMax, hits, misses, hitRatio, capacityEvictions: evictions }
@@ -67,18 +70,8 @@ export function keysStatus({ kms, metrics, sizeOf, sizeMax, corruptRecords }: St
       atMs: failure.atMs,
     },
     isUnreachable: failure?.error.isRetryable === true,
-    unserved: unserved(kms, sizeOf),
+    unserved: unservedCalls(kms.history, isServing)[0]?.error,
     lastKeyMs: kms.history.lastKeyMs,
     corruptRecords,
   }
-}
-
-/**
- * While a cached key of a kind serves somebody, a failure for that kind is somebody's, not everybody's; and so is always one
- * of a tenant's own master key.
- */
-function unserved({ history }: MeteredKms, sizeOf: (type: KeyType) => number): KmsError | undefined {
-  const encryption = sizeOf('encryption') === 0 ? history.lastFor('pii') : undefined
-  const signing = sizeOf('signing') === 0 ? history.lastFor('signing') : undefined
-  return (encryption ?? signing)?.error
 }

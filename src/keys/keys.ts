@@ -28,6 +28,7 @@ import { PublicKeys } from './signing/public-keys.ts'
 import type { TenantKeyAge } from './signing/signing-ages.ts'
 import { loadSigningKey, type SigningKey } from './signing/signing-keys.ts'
 import { asUnavailable } from './unavailable.ts'
+import { type IsServing, repeatCall, unservedCalls } from './unserved.ts'
 
 export { KEYS_DEFAULTS, type KeysOptions, type KeysParts } from './keys-options.ts'
 
@@ -40,6 +41,7 @@ export class Keys {
   readonly #options: KeysOptions
   readonly #metrics: KeysMetrics
   readonly #kms: MeteredKms
+  readonly #stored: StoredKeyParts
   readonly #encryption: KeyCache<SealingKey>
   readonly #pseudonym: KeyCache<PseudonymKey>
   readonly #signing: KeyCache<SigningKey>
@@ -59,6 +61,7 @@ export class Keys {
     this.#metrics = createKeysMetrics(parts.registry, (type) => this.#sizeOf(type))
     this.#kms = new MeteredKms({ ...parts, requestMsMax: options.requestMsMax })
     const stored: StoredKeyParts = { kms: this.#kms, store: parts.store, clock: parts.clock }
+    this.#stored = stored
     const { dataKeyUsesMax: usesMax, dataKeyBytesMax: bytesMax } = options
     this.#shelf = new AnnouncementShelf({
       ...parts,
@@ -219,8 +222,18 @@ export class Keys {
       metrics: this.#metrics,
       sizeOf: (type) => this.#sizeOf(type),
       sizeMax: this.#options.sizeMax,
+      isServing: this.#isServing,
       corruptRecords: this.#corruptRecords.names,
     })
+  }
+
+  /**
+   * Makes the failed calls again that keep every tenant from its keys, for the tenants that they were for or else for this
+   * one. For the readiness check, which must not ask often. Never rejects: `status` says what stands.
+   */
+  async retryUnserved(otherTenant: string, signal: AbortSignal): Promise<void> {
+    const calls = unservedCalls(this.#kms.history, this.#isServing)
+    await Promise.all(calls.map((call) => repeatCall(this.#stored, call, otherTenant, signal)))
   }
 
   /** Asks the key service about the master key; for the readiness check, which must not ask more than once a minute. */
@@ -248,6 +261,9 @@ export class Keys {
       onEvict: (cause) => this.#metrics.byType[type].evicted(cause),
     }
   }
+
+  readonly #isServing: IsServing = (key, isOutage) =>
+    key === 'encryption' ? this.#encryption.isServing(isOutage) : this.#signing.isServing(isOutage)
 
   #sizeOf(type: KeyType): number {
     const caches = {

@@ -11,6 +11,8 @@ export interface CallKind {
 }
 
 export interface FailedCall extends CallKind {
+  /** For whom. */
+  readonly tenant: string | undefined
   readonly error: KmsError
   /** Milliseconds since the epoch. */
   readonly atMs: number
@@ -27,9 +29,11 @@ export class CallHistory {
     return [...this.#failed.values()].at(-1)
   }
 
-  /** The newest failure that stands of calls for one purpose, under the master key that is everybody's. */
-  lastFor(purpose: KeyPurpose): FailedCall | undefined {
-    return [...this.#failed.values()].findLast((call) => call.purpose === purpose && !call.isOfOne)
+  /** The newest failure that stands of calls for these purposes, under the master key that is everybody's. */
+  lastFor(purposes: readonly KeyPurpose[]): FailedCall | undefined {
+    return [...this.#failed.values()].findLast(
+      ({ purpose, isOfOne }) => !isOfOne && purpose !== undefined && purposes.includes(purpose),
+    )
   }
 
   failed(call: FailedCall): void {

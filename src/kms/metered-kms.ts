@@ -158,7 +158,8 @@ export class MeteredKms implements Kms {
       log.debug({ operation, error: error.kmsClass }, error.logText)
       return error
     }
-    this.history.failed({ ...this.#kindOf(operation, context), error, atMs: clock.nowMs() })
+    const kind = this.#kindOf(operation, context)
+    this.history.failed({ ...kind, tenant: context?.tenantId, error, atMs: clock.nowMs() })
     this.#metrics.error(operation, error.kmsClass)
     log.error({ operation, error: error.kmsClass, runbook: error.runbook }, error.logText)
     return error

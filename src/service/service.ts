@@ -169,7 +169,7 @@ async function assemble(
   closers.push(() => receiving.close(0))
 
   const state = { isAccepting: false }
-  const kmsProbe = new KmsProbe(keys, clock)
+  const kmsProbe = new KmsProbe(keys, clock, config.tenants.default)
   const admin = openAdmin(config, keyring, {
     ...around,
     kms: kmsProbe,

@@ -6,7 +6,7 @@ const generate: CallKind = { operation: 'generate_data_key', purpose: 'pii', isO
 const decrypt: CallKind = { operation: 'decrypt', purpose: 'pii', isOfOne: false }
 
 const failed = (history: CallHistory, kind: CallKind, kmsClass: KmsClass, atMs = 0): void =>
-  history.failed({ ...kind, error: new KmsError(kmsClass, kind.operation, 'no'), atMs })
+  history.failed({ ...kind, tenant: 'acme', error: new KmsError(kmsClass, kind.operation, 'no'), atMs })
 
 test('the newest failure is the one told last, also after the clock was set back', () => {
   const history = new CallHistory()
@@ -16,7 +16,7 @@ test('the newest failure is the one told last, also after the clock was set back
   failed(history, generate, 'access_denied', 1_500)
   expect(history.last?.error.kmsClass).toBe('access_denied')
   failed(history, decrypt, 'network', 500)
-  expect(history.lastFor('pii')?.error.kmsClass).toBe('network')
+  expect(history.lastFor(['pii'])?.error.kmsClass).toBe('network')
 })
 
 test('a refusal of the common key stands until it is used again, not until a key of a tenant alone is', () => {
@@ -25,7 +25,7 @@ test('a refusal of the common key stands until it is used again, not until a key
   failed(history, generate, 'key_disabled')
   failed(history, ofOne, 'access_denied')
   expect(history.last?.error.kmsClass).toBe('access_denied')
-  expect(history.lastFor('pii')?.error.kmsClass).toBe('key_disabled')
+  expect(history.lastFor(['pii'])?.error.kmsClass).toBe('key_disabled')
   history.succeeded(ofOne, 1)
   expect(history.last?.error.kmsClass).toBe('key_disabled')
   failed(history, ofOne, 'access_denied')

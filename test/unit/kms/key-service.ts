@@ -41,6 +41,8 @@ export class DoorKms implements Kms {
   /** So many more calls fail; absent: all. */
   failuresLeft: number | undefined
   isEnabled = true
+  /** One tenant whose calls are refused, as a policy by encryption context refuses them. */
+  refused: { readonly tenant: string; readonly kmsClass: KmsError['kmsClass'] } | undefined
   /** When set, every call waits for it first. */
   gate: Promise<void> | undefined
 
@@ -93,6 +95,8 @@ export class DoorKms implements Kms {
   async #pass(operation: string, context?: KmsContext): Promise<void> {
     this.calls.push(context === undefined ? { operation } : { operation, context })
     await this.gate
+    if (this.refused !== undefined && context?.tenantId === this.refused.tenant)
+      throw new KmsError(this.refused.kmsClass, operation, 'told to refuse a tenant')
     const isFailing = this.failing === undefined || this.failing === operation
     if (this.failure === undefined || !isFailing || this.failuresLeft === 0) return
     if (this.failuresLeft !== undefined) this.failuresLeft--
