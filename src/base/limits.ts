@@ -64,7 +64,7 @@ export const TENANT_ID_BYTES_MAX = 128
 export const TENANT_LABELS_MAX = 50
 /** How long SIGTERM may take before the process gives up flushing and leaves the rest to the queue on disk, ms. */
 export const SHUTDOWN_MS_MAX = 25_000
-/** A data key is replaced after so many sealed values (contract §3). GCM with a counter nonce allows far more. */
+/** A data key is replaced after so many sealed values. GCM with a counter nonce allows far more. */
 export const DATA_KEY_USES_MAX = 2 ** 28
 /** … and after so many plaintext bytes. */
 export const DATA_KEY_BYTES_MAX = 2 ** 36
