@@ -20,6 +20,8 @@ export interface SpanCheck {
   /** The statement whose signature was good; absent for hmac-sha256 and before that point. */
   readonly statement?: Statement
   readonly index?: number
+  /** The span itself was not compared: its audit path stands elsewhere. */
+  readonly isPathElsewhere?: boolean
 }
 
 /** A key as a verifier has it. What it is for comes from the key, never from the span. */
@@ -105,7 +107,8 @@ export class SpanChecker {
     if (failure !== undefined) return { ...failure, ...idOf(keyId) }
     if (statement === undefined || form === undefined) return badProof('no statement')
     const found = { ...idOf(keyId), statement, index: proof.index }
-    if (proof.path === undefined) return { ...badProof('audit path is in the ledger'), ...found }
+    if (proof.path === undefined)
+      return { ...badProof('audit path is in the ledger'), isPathElsewhere: true, ...found }
     const leaf = this.#leaf(form, span)
     const root = rootFromPath(leaf, proof.index, statement.leafCount ?? 0, proof.path)
     if (root === undefined) return { ...badProof('path does not fit index and leaf count'), ...found }

@@ -72,7 +72,6 @@ export interface KeyFacts {
 }
 
 const MISSING_RANGES_MAX = 100
-const PATH_IN_LEDGER = 'audit path is in the ledger'
 
 interface SeenBatch {
   readonly statement: Statement
@@ -146,7 +145,7 @@ export class Verifier {
     this.work.look(this.#checker.bytesLookedAt - before)
     const isMissingSignature = checked.verdict === 'unsigned' && this.#selection?.selects(span) === true
     if (isMissingSignature) this.#missingSignatureCount++
-    if (checked.verdict === 'bad_proof' && checked.reason === PATH_IN_LEDGER) this.#undecidedCount++
+    if (checked.isPathElsewhere) this.#undecidedCount++
     if (checked.verdict === 'valid' && checked.statement !== undefined) {
       this.#see(checked.statement, checked.index ?? 0)
     }
