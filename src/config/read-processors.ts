@@ -68,12 +68,19 @@ function readSigning(signing: Section): SigningConfig {
     type: 'signing',
     select: readSelect(signing),
     algorithm: signing.choice('algorithm', ['ed25519-merkle-v1', 'hmac-sha256'], DEFAULT_POLICY.algorithm),
-    proof: signing.choice('proof', ['inline', 'ledger'], DEFAULT_POLICY.proof),
+    proof: readProof(signing),
     resourceAttributes: signing.textList('resource_attributes', DEFAULT_POLICY.resourceAttributes),
     mutable: signing.textList('mutable', DEFAULT_POLICY.mutable),
     trustedKeysFile: signing.text('trusted_keys_file', '') || undefined,
     heartbeatIntervalMs: signing.duration('heartbeat_interval', '0s', 0),
   }
+}
+
+function readProof(signing: Section): SigningConfig['proof'] {
+  const proof = signing.choice('proof', ['inline', 'ledger'], DEFAULT_POLICY.proof)
+  if (proof === 'ledger')
+    signing.problem('proof', 'must be inline: this version keeps no ledger to look paths up in')
+  return proof
 }
 
 function readSelect(signing: Section): SigningConfig['select'] {
