@@ -3,13 +3,13 @@
 // while it stays in the cache, and within a budget, since everybody may ask.
 
 import { asSidecarError, SidecarError } from '../../base/errors.ts'
+import { TokenBucket } from '../../base/token-bucket.ts'
 import type { VerifyingKey } from '../../evidence/check.ts'
 import { macKeyOf } from '../../evidence/mac-key.ts'
 import { KeyCache } from '../cache.ts'
 import type { KeysOptions } from '../keys-options.ts'
 import { decodeKeyRecord, KeyRecordError } from '../records/key-record.ts'
 import type { StoredKeyParts } from '../records/stored-key.ts'
-import { CheckBudget } from '../trust/check-budget.ts'
 import { openSigningKey } from './signing-keys.ts'
 
 /** A burst for an audit over many tenants and years, then what checks one after the other need. */
@@ -25,7 +25,7 @@ export interface MacKeysParts extends StoredKeyParts {
 
 export class MacKeys {
   readonly #parts: MacKeysParts
-  readonly #budget: CheckBudget
+  readonly #budget: TokenBucket
   readonly #opened: KeyCache<VerifyingKey>
   #stored: Promise<ReadonlyMap<string, string>> | undefined
 
@@ -34,7 +34,7 @@ export class MacKeys {
     options: Pick<KeysOptions, 'sizeMax' | 'privateKeyTtlMs' | 'staleGraceMs' | 'loadMsMax' | 'failureMsMax'>,
   ) {
     this.#parts = parts
-    this.#budget = new CheckBudget(parts.clock, OPENED_MAX, OPENED_PER_SECOND)
+    this.#budget = new TokenBucket(parts.clock, OPENED_MAX, OPENED_PER_SECOND)
     this.#opened = new KeyCache({
       ...options,
       ttlMs: options.privateKeyTtlMs,

@@ -9,6 +9,7 @@ import { LRUCache } from 'lru-cache'
 import { settledOrAborted } from '../../base/abort.ts'
 import type { Clock } from '../../base/clock.ts'
 import { asSidecarError, SidecarError } from '../../base/errors.ts'
+import { TokenBucket } from '../../base/token-bucket.ts'
 import { ANNOUNCEMENT_KEY_PREFIX, isAnnouncement, parseAnnouncement } from '../../formats/announcement.ts'
 import { isTenantId } from '../../formats/tenant-id.ts'
 import { type Kms, KmsError } from '../../kms/kms.ts'
@@ -16,7 +17,6 @@ import type { Signal } from '../../wire/otlp.ts'
 import { OpeningKey } from '../data/opening-key.ts'
 import type { KeyStore } from '../records/keystore.ts'
 import { type FoundAnnouncement, findAnnouncements } from './announcement-search.ts'
-import { CheckBudget } from './check-budget.ts'
 
 const VERDICTS_MAX = 10_000
 /** A "no" that is about rights is asked again: the key may have been granted since. One that is about bytes stays. */
@@ -61,7 +61,7 @@ interface Verdict {
 
 export class AnnouncementTrust {
   readonly #parts: TrustParts
-  readonly #budget: CheckBudget
+  readonly #budget: TokenBucket
   // Only what the key service was asked for: forgeries are free to make, and would push the verdicts of others out.
   // By a hash of attribute key and text: a kid is a short hash, and two texts could be made to share it.
   readonly #verdicts = new LRUCache<string, Verdict>({ max: VERDICTS_MAX })
@@ -71,7 +71,7 @@ export class AnnouncementTrust {
 
   constructor(parts: TrustParts) {
     this.#parts = parts
-    this.#budget = new CheckBudget(parts.clock, CHECKS_MAX, CHECKS_PER_SECOND)
+    this.#budget = new TokenBucket(parts.clock, CHECKS_MAX, CHECKS_PER_SECOND)
   }
 
   /** For redaction. False for what is not our own and was not judged by `learn`. */

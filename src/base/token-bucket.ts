@@ -1,7 +1,7 @@
-import type { Clock } from '../../base/clock.ts'
+import type { Clock } from './clock.ts'
 
 /** So many at once, and so many a second after that. */
-export class CheckBudget {
+export class TokenBucket {
   readonly #clock: Clock
   readonly #countMax: number
   readonly #perSecond: number
