@@ -2,6 +2,7 @@
 import { type KeyObject, sign } from 'node:crypto'
 import {
   decodeSignedStatement,
+  decodeStatement,
   encodeSignedStatement,
   encodeStatement,
   type Kind,
@@ -50,12 +51,21 @@ export class Chain {
   #previous: Uint8Array
   #last: StatementRecord | undefined
 
-  /** `tip` is the tenant's last SignedStatement of an earlier boot. Throws MALFORMED when it cannot be read. */
+  /**
+   * `tip` is the tenant's last SignedStatement: of an earlier boot, or of this one where the stream ended and goes on.
+   * Throws MALFORMED when it cannot be read.
+   */
   constructor(signer: Signer, tenant: string, tip: Uint8Array | undefined) {
     this.#signer = signer
     this.tenant = tenant
-    this.#previous =
-      tip === undefined ? new Uint8Array(0) : statementHash(decodeSignedStatement(tip).statement)
+    if (tip === undefined) {
+      this.#previous = new Uint8Array(0)
+      return
+    }
+    const { statement } = decodeSignedStatement(tip)
+    this.#previous = statementHash(statement)
+    const { bootId, number } = decodeStatement(statement)
+    if (Buffer.compare(bootId, signer.bootId) === 0) this.#number = number + 1
   }
 
   get isBooted(): boolean {

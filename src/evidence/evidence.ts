@@ -1,5 +1,6 @@
 // What the pipeline holds: signs the selected spans of a request, and the statements that no spans go with.
 import { SidecarError } from '../base/errors.ts'
+import { TENANTS_MAX } from '../base/limits.ts'
 import { splice } from '../wire/splice.ts'
 import type { Chain, ChainedStatement, SigningKey, StatementRecord } from './chain.ts'
 import { type KeyLookup, SpanChecker } from './check.ts'
@@ -24,6 +25,8 @@ export interface EvidenceOptions {
   readonly instanceId: string
   /** 16 bytes, new for each start; UUID version 7, so that boots are stored in order. */
   readonly bootId: Uint8Array
+  /** Tenants that this process serves. */
+  readonly tenantsMax?: number
   /** Keys whose signatures on incoming spans are left alone. Absent: every incoming signature is removed. */
   readonly knownKeys?: KeyLookup
 }
@@ -62,11 +65,11 @@ export class Evidence {
 
   /** Throws CONFIG when the boot id has not 16 bytes. */
   constructor(options: EvidenceOptions, tips: Tips, metrics?: EvidenceMetrics) {
-    const { instanceId, bootId, knownKeys } = options
+    const { instanceId, bootId, knownKeys, tenantsMax = TENANTS_MAX } = options
     if (bootId.length !== 16) throw new SidecarError('CONFIG', 'boot id must have 16 bytes')
     this.policy = new Policy(options.policy)
     this.#bootId = bootId
-    this.#streams = new Streams({ instanceId, bootId, policyId: this.policy.id }, tips)
+    this.#streams = new Streams({ instanceId, bootId, policyId: this.policy.id }, tips, tenantsMax)
     this.#metrics = metrics
     const checker = knownKeys === undefined ? undefined : new SpanChecker(knownKeys, this.policy.rules)
     this.#spans = new SelectedSpans(this.policy, checker)
@@ -132,10 +135,12 @@ export class Evidence {
     nowNs: bigint,
   ): Emitted {
     const byTenant = Map.groupBy(refs, (ref) => ref.tenant)
-    return this.#streams.emit([...byTenant.keys()], keys, nowNs, (chain, key, statements) => {
+    const emitted = this.#streams.emit([...byTenant.keys()], keys, nowNs, (chain, key, statements) => {
       for (const ref of byTenant.get(chain.tenant) ?? [])
         statements.push(tombstoneFor(chain, ref, REASONS[reason], key, nowNs).record)
     })
+    this.#streams.used(byTenant.keys(), nowNs)
+    return emitted
   }
 
   /** An empty statement for every stream, so that silence and loss differ. */
@@ -145,11 +150,29 @@ export class Evidence {
     })
   }
 
+  /** Whether a tenant has a stream. */
+  isActive(tenant: string): boolean {
+    return this.#streams.has(tenant)
+  }
+
+  /** At most so many tenants that have had nothing to sign since then, and whose statements are all in the store. */
+  idleTenants(sinceNs: bigint, countMax: number): string[] {
+    return this.#streams.idleTenants(sinceNs, countMax)
+  }
+
+  /** The last statement of streams until their tenants come back. When it is durable, `forget` the tenants. */
+  end(tenants: readonly string[], keys: ReadonlyMap<string, SigningKey>, nowNs: bigint): Emitted {
+    return this.#streams.end(tenants, keys, nowNs)
+  }
+
+  /** Lets go of streams that ended and have signed nothing since. What `tips` reads is where they go on. */
+  forget(tenants: readonly string[]): void {
+    this.#streams.forget(tenants)
+  }
+
   /** The last statement of every stream. Nothing can be signed afterwards. */
   shutdown(keys: ReadonlyMap<string, SigningKey>, nowNs: bigint): Emitted {
-    const emitted = this.#streams.emit(this.tenants, keys, nowNs, (chain, key, statements) => {
-      statements.push(chain.append({ kind: Kind.SHUTDOWN }, key, nowNs).record)
-    })
+    const emitted = this.#streams.end(this.tenants, keys, nowNs)
     this.#isShut = true
     return emitted
   }
@@ -199,6 +222,7 @@ export class Evidence {
       records.push(chained.record)
       refs.push({ tenant: chain.tenant, bootId: this.#bootId, number: chained.number, leafCount })
     })
+    this.#streams.used(tenants, nowNs)
     for (const record of emitted.statements) statements.push(record)
     return count
   }

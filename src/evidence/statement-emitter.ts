@@ -1,7 +1,9 @@
 // Statements that no request brings along: the tombstone of what was given up, heartbeats, the last word at shutdown.
 // Each reaches the store before anybody acts on it.
+import { forEachAtOnce } from '../base/at-once.ts'
 import type { Clock } from '../base/clock.ts'
 import { loggable } from '../base/errors.ts'
+import { TENANT_IDLE_MS } from '../base/limits.ts'
 import type { Logger } from '../base/telemetry.ts'
 import type { Emitted, Evidence, GiveUpReason, SigningKey, StatementRecord } from './evidence.ts'
 import { decodeRefs } from './refs.ts'
@@ -21,11 +23,16 @@ export interface StatementEmitterParts {
 }
 
 const KEY_LOAD_MS_MAX = 5_000
+const KEY_LOADS_AT_ONCE_MAX = 16
 const FLUSH_INTERVAL_MS = 1_000
+/** How often idle streams are looked for, and how many of them end at a time. */
+const IDLE_INTERVAL_MS = 30_000
+const IDLE_COUNT_MAX = 1_024
 
 export class StatementEmitter {
   readonly #parts: StatementEmitterParts
   readonly #flushTimer: NodeJS.Timeout
+  readonly #idleTimer: NodeJS.Timeout
   #heartbeatTimer: NodeJS.Timeout | undefined
   #isFlushing = false
   #isWaiting = false
@@ -33,6 +40,7 @@ export class StatementEmitter {
   constructor(parts: StatementEmitterParts) {
     this.#parts = parts
     this.#flushTimer = setInterval(() => void this.#flush(), FLUSH_INTERVAL_MS).unref()
+    this.#idleTimer = setInterval(() => void this.endIdle(), IDLE_INTERVAL_MS).unref()
   }
 
   startHeartbeats(intervalMs: number): void {
@@ -65,12 +73,27 @@ export class StatementEmitter {
   async shutdown(): Promise<void> {
     clearInterval(this.#heartbeatTimer)
     clearInterval(this.#flushTimer)
+    clearInterval(this.#idleTimer)
     const { evidence, clock, log } = this.#parts
     try {
       const keys = await this.#keysOf(evidence.tenants)
       await this.#commit(evidence.shutdown(keys, clock.nowNs()))
     } catch (thrown) {
       log.warn(loggable(thrown), 'shutdown statement was not recorded')
+    }
+  }
+
+  /** Ends the streams of tenants that have had nothing to sign for long, and forgets those whose end is durable. */
+  async endIdle(): Promise<void> {
+    const { evidence, clock, log } = this.#parts
+    const sinceNs = clock.nowNs() - BigInt(TENANT_IDLE_MS) * 1_000_000n
+    const idle = evidence.idleTenants(sinceNs, IDLE_COUNT_MAX)
+    if (idle.length === 0) return
+    try {
+      await this.#commit(evidence.end(idle, await this.#keysOf(idle), clock.nowNs()))
+      evidence.forget(idle)
+    } catch (thrown) {
+      log.warn(loggable(thrown), 'the end of idle streams was not recorded')
     }
   }
 
@@ -96,15 +119,13 @@ export class StatementEmitter {
     const { keys, log } = this.#parts
     const abort = AbortSignal.timeout(KEY_LOAD_MS_MAX)
     const found = new Map<string, SigningKey>()
-    await Promise.all(
-      tenants.map(async (tenant) => {
-        try {
-          found.set(tenant, keys.signingKey(tenant) ?? (await keys.loadSigningKey(tenant, abort)))
-        } catch (thrown) {
-          log.warn(loggable(thrown), 'no signing key for a statement')
-        }
-      }),
-    )
+    await forEachAtOnce(tenants, KEY_LOADS_AT_ONCE_MAX, async (tenant) => {
+      try {
+        found.set(tenant, keys.signingKey(tenant) ?? (await keys.loadSigningKey(tenant, abort)))
+      } catch (thrown) {
+        log.warn(loggable(thrown), 'no signing key for a statement')
+      }
+    })
     return found
   }
 

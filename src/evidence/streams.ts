@@ -11,8 +11,10 @@
 //
 // A store that fails for hours must not fill memory: beyond PENDING_STATEMENTS_MAX signing is refused retryably, but
 // for one request every PROBE_NS, which carries everything that waits and so finds out whether the store has healed.
+//
+// A tenant that falls silent does not hold a stream for ever: it ends with a SHUTDOWN, and once that is in the store the
+// stream is forgotten. Should the tenant come back, the stored tip says where it goes on.
 import { SidecarError } from '../base/errors.ts'
-import { TENANTS_MAX } from '../base/limits.ts'
 import {
   Chain,
   type ChainedStatement,
@@ -45,18 +47,25 @@ interface Stream {
   readonly pending: StatementRecord[]
   /** Batches among them that need a tombstone. */
   readonly refused: BatchRef[]
+  /** When it last signed a batch or a tombstone. */
+  usedAtNs: bigint
+  /** The SHUTDOWN that ended it, until it signs again. */
+  ended: StatementRecord | undefined
 }
 
 export class Streams {
   readonly #signer: Signer
   readonly #tips: Tips
+  readonly #countMax: number
   readonly #streams = new Map<string, Stream>()
   #pendingCount = 0
   #probedAtNs = 0n
 
-  constructor(signer: Signer, tips: Tips) {
+  /** `tenantsMax`: more streams than that, and those whose commits fail, are refused. */
+  constructor(signer: Signer, tips: Tips, tenantsMax: number) {
     this.#signer = signer
     this.#tips = tips
+    this.#countMax = tenantsMax + PENDING_STATEMENTS_MAX
   }
 
   get tenants(): string[] {
@@ -65,6 +74,41 @@ export class Streams {
 
   get pendingCount(): number {
     return this.#pendingCount
+  }
+
+  has(tenant: string): boolean {
+    return this.#streams.has(tenant)
+  }
+
+  /** At most so many whose stream has signed nothing since then, and nothing of which waits for the store. */
+  idleTenants(sinceNs: bigint, countMax: number): string[] {
+    const idle: string[] = []
+    for (const [tenant, { usedAtNs, pending }] of this.#streams) {
+      if (idle.length === countMax) break
+      if (usedAtNs < sinceNs && pending.length === 0) idle.push(tenant)
+    }
+    return idle
+  }
+
+  /** Ends the streams of these tenants; `forget` them when that is in the store. */
+  end(tenants: readonly string[], keys: ReadonlyMap<string, SigningKey>, nowNs: bigint): Emitted {
+    const emitted = this.emit(tenants, keys, nowNs, (chain, key, statements) => {
+      statements.push(chain.append({ kind: Kind.SHUTDOWN }, key, nowNs).record)
+    })
+    for (const tenant of tenants) {
+      const stream = this.#streams.get(tenant)
+      if (stream !== undefined && keys.has(tenant)) stream.ended = stream.chain.last
+    }
+    return emitted
+  }
+
+  /** Those whose end is the last that they signed. Its commit has succeeded, or this must not be called. */
+  forget(tenants: readonly string[]): void {
+    for (const tenant of tenants) {
+      const stream = this.#streams.get(tenant)
+      if (stream?.ended === undefined || stream.ended !== stream.chain.last) continue
+      if (stream.pending.length === 0) this.#streams.delete(tenant)
+    }
   }
 
   /** Tenants with statements to hand out again. */
@@ -157,6 +201,14 @@ export class Streams {
     return { statements, missing }
   }
 
+  /** Notes that these streams were needed, so that they are not idle. */
+  used(tenants: Iterable<string>, nowNs: bigint): void {
+    for (const tenant of tenants) {
+      const stream = this.#streams.get(tenant)
+      if (stream !== undefined) stream.usedAtNs = nowNs
+    }
+  }
+
   #settle(stream: Stream): void {
     this.#streams.set(stream.chain.tenant, stream)
     this.#pendingCount -= stream.pending.length
@@ -167,8 +219,9 @@ export class Streams {
   #streamOf(tenant: string): Stream {
     const stream = this.#streams.get(tenant)
     if (stream !== undefined) return stream
-    if (this.#streams.size >= TENANTS_MAX) throw new SidecarError('TENANT_DENIED', 'too many tenants')
-    return { chain: new Chain(this.#signer, tenant, this.#tips(tenant)), pending: [], refused: [] }
+    if (this.#streams.size >= this.#countMax) throw new SidecarError('TENANT_DENIED', 'too many tenants')
+    const chain = new Chain(this.#signer, tenant, this.#tips(tenant))
+    return { chain, pending: [], refused: [], usedAtNs: 0n, ended: undefined }
   }
 }
 

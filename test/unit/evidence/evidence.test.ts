@@ -336,6 +336,62 @@ describe('the chain of statements', () => {
     expect(hex(statementsOf(records)[1]!.tombstone!.bootId)).toBe(hex(BOOT_ID))
   })
 
+  test('a stream that is idle ends, is forgotten, and goes on without a gap when its tenant comes back', () => {
+    const store = new Map<string, Uint8Array>()
+    const evidence = newEvidence({}, store)
+    commit(store, evidence.sign(oneSpan, ['acme'], acme, NOW_NS).statements)
+    expect(evidence.idleTenants(NOW_NS, 10)).toEqual([])
+    expect(evidence.idleTenants(NOW_NS + 1n, 0)).toEqual([])
+    const idle = evidence.idleTenants(NOW_NS + 1n, 10)
+    expect(idle).toEqual(['acme'])
+    commit(store, evidence.end(idle, acme, NOW_NS + 1n).statements)
+    evidence.forget(idle)
+    expect([evidence.tenants, evidence.isActive('acme')]).toEqual([[], false])
+    commit(store, evidence.sign(oneSpan, ['acme'], acme, NOW_NS + 2n).statements)
+    commit(store, evidence.shutdown(acme, NOW_NS + 3n).statements)
+    expect(assertWhole(store).map(({ kind }) => kind)).toEqual([
+      Kind.BOOT,
+      Kind.BATCH,
+      Kind.SHUTDOWN,
+      Kind.BATCH,
+      Kind.SHUTDOWN,
+    ])
+  })
+
+  test.each<[name: string, between: (evidence: Evidence, store: Map<string, Uint8Array>) => void]>([
+    [
+      'signs while its end is on the way to the store',
+      (evidence, store) => commit(store, evidence.sign(oneSpan, ['acme'], acme, NOW_NS + 2n).statements),
+    ],
+    ['was not ended for want of its key', () => {}],
+    [
+      'has a failed commit',
+      (evidence) => evidence.failed(evidence.sign(oneSpan, ['acme'], acme, NOW_NS + 2n).statements),
+    ],
+  ])('a stream that %s is not forgotten', (name, between) => {
+    const store = new Map<string, Uint8Array>()
+    const evidence = newEvidence({}, store)
+    commit(store, evidence.sign(oneSpan, ['acme'], acme, NOW_NS).statements)
+    const keys = name.includes('want of its key') ? new Map<string, SigningKey>() : acme
+    const { statements } = evidence.end(['acme'], keys, NOW_NS + 1n)
+    between(evidence, store)
+    commit(store, statements)
+    evidence.forget(['acme'])
+    expect(evidence.tenants).toEqual(['acme'])
+    commit(store, evidence.sign(oneSpan, ['acme'], acme, NOW_NS + 3n).statements)
+    assertWhole(store)
+  })
+
+  test('a stream whose end did not reach the store is kept, and hands it out again', () => {
+    const store = new Map<string, Uint8Array>()
+    const evidence = newEvidence({}, store)
+    commit(store, evidence.sign(oneSpan, ['acme'], acme, NOW_NS).statements)
+    evidence.failed(evidence.end(['acme'], acme, NOW_NS + 1n).statements)
+    expect(evidence.idleTenants(NOW_NS + 5n, 10)).toEqual([])
+    commit(store, evidence.flush(acme, NOW_NS + 2n).statements)
+    expect(assertWhole(store).map(({ kind }) => kind)).toEqual([Kind.BOOT, Kind.BATCH, Kind.SHUTDOWN])
+  })
+
   test('a tip that cannot be read or a key that cannot sign moves nothing', () => {
     const broken = new Evidence({ instanceId: 'i', bootId: BOOT_ID }, () => Buffer.from('nonsense'))
     expect(() => broken.sign(oneSpan, ['acme'], acme, NOW_NS)).toThrow()
