@@ -56,8 +56,17 @@ export const IDLE_TIMEOUT_MS = 120_000
 export const QUEUE_BYTES_MAX = 1024 * MIB
 /** Bytes of the dead-letter file: what a person can still look through. */
 export const DEAD_LETTER_BYTES_MAX = 256 * MIB
-/** Different tenants that one process serves; each holds keys, a stream and metrics. */
+/** Different tenants that one process serves; each holds keys and a stream. */
 export const TENANTS_MAX = 10_000
+/** A tenant of which nothing was accepted for so long gives its place to another, and its stream of statements ends, ms. */
+export const TENANT_IDLE_MS = 10 * 60_000
+/** Tenants in one request. Each may cost several calls to the key service, however few bytes name it. */
+export const TENANTS_PER_REQUEST_MAX = 256
+/** Of these, how many are loaded at once. */
+export const KEY_LOADS_PER_REQUEST_MAX = 16
+/** Tenants that get their first keys: so many at once, and so many a second after that, over all requests. */
+export const NEW_TENANTS_MAX = 1_000
+export const NEW_TENANTS_PER_SECOND = 20
 /** Longest tenant id, bytes. It travels in encryption contexts, which services cap at 10 KB. */
 export const TENANT_ID_BYTES_MAX = 128
 /** Tenants that one metric may name before the rest is counted as "other". */

@@ -16,14 +16,24 @@ export class TokenBucket {
     this.#filledAtMs = clock.monotonicMs()
   }
 
-  /** False when there is none left. */
-  take(): boolean {
+  /** Takes so many, or none and says `false` when there are fewer. */
+  take(count = 1): boolean {
+    this.#fill()
+    if (this.#left < count) return false
+    this.#left -= count
+    return true
+  }
+
+  /** How long until there are so many, ms. */
+  waitMs(count: number): number {
+    this.#fill()
+    return Math.max(0, ((count - this.#left) / this.#perSecond) * 1_000)
+  }
+
+  #fill(): void {
     const nowMs = this.#clock.monotonicMs()
     const grown = ((nowMs - this.#filledAtMs) / 1_000) * this.#perSecond
     this.#left = Math.min(this.#countMax, this.#left + grown)
     this.#filledAtMs = nowMs
-    if (this.#left < 1) return false
-    this.#left--
-    return true
   }
 }

@@ -7,6 +7,7 @@ import type { PiiConfig, ProcessorConfig, SidecarConfig } from './schema.ts'
 export function processorSettings(config: SidecarConfig): {
   readonly redaction: ReadonlyMap<Signal, PiiConfig>
   readonly signing: PolicyOptions | undefined
+  readonly tenantsMax: number
 } {
   const redaction = new Map<Signal, PiiConfig>()
   for (const signal of config.service.pipelines.keys()) {
@@ -14,7 +15,8 @@ export function processorSettings(config: SidecarConfig): {
     if (pii) redaction.set(signal, pii)
   }
   const signing = processorOf(config, 'traces', 'signing')
-  return { redaction, signing: signing && { ...signing, tenantAttribute: config.tenants.resourceAttribute } }
+  const { resourceAttribute: tenantAttribute, max: tenantsMax } = config.tenants
+  return { redaction, signing: signing && { ...signing, tenantAttribute }, tenantsMax }
 }
 
 /** The pipeline's one processor of a type; the configuration was checked to have no second. */

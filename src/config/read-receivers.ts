@@ -98,6 +98,7 @@ export function readTenants(tenants: Section): TenantOptions {
     allow: tenants.textList('allow', tenantDefaults.allow),
     unknown: tenants.choice('unknown', ['deny', 'default'], tenantDefaults.unknown),
     max: tenants.integer('max', tenantDefaults.max, 1, 1_000_000),
+    maxPerRequest: tenants.integer('max_per_request', tenantDefaults.maxPerRequest, 1, 10_000),
     certificate: tenants.choice('certificate', ['none', 'cn', 'san'], tenantDefaults.certificate),
   }
   if (!isTenantId(config.default)) tenants.problem('default', `must be ${TENANT_ID_PHRASE}`)

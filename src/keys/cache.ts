@@ -15,6 +15,7 @@ import { LRUCache } from 'lru-cache'
 import { settledOrAborted } from '../base/abort.ts'
 import type { Clock } from '../base/clock.ts'
 import { asSidecarError, SidecarError } from '../base/errors.ts'
+import { TENANTS_MAX } from '../base/limits.ts'
 import { BreakerOpenError } from '../kms/breaker.ts'
 import { KmsError } from '../kms/kms.ts'
 
@@ -79,13 +80,14 @@ export class KeyCache<V> {
   readonly #options: KeyCacheOptions<V>
   readonly #entries: LRUCache<string, Entry<V>>
   readonly #flights = new Map<string, Flight<V>>()
+  /** More than there are entries: a failure that were forgotten for want of room would be asked for again at once. */
   readonly #failures: LRUCache<string, Failure>
   /** Why the entry that is being deleted leaves; lru-cache only says that it does. */
   #leaving: EvictionCause = 'flushed'
 
   constructor(options: KeyCacheOptions<V>) {
     this.#options = options
-    this.#failures = new LRUCache({ max: options.sizeMax })
+    this.#failures = new LRUCache({ max: Math.max(options.sizeMax, TENANTS_MAX) })
     this.#entries = new LRUCache({
       max: options.sizeMax,
       dispose: (_entry, _tenant, reason) => {

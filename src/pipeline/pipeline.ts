@@ -13,6 +13,7 @@ import type { ItemAccounts, OpenAccount } from './accounts.ts'
 import type { Confirmation, Delivery, NewRecord } from './delivery.ts'
 import type { PipelineMetrics } from './metrics.ts'
 import type { KeyDesk, KeyWait } from './request-keys.ts'
+import type { TenantResolver } from './tenant.ts'
 
 /** One Export call, as a receiver hands it on. */
 export interface ExportRequest {
@@ -53,6 +54,14 @@ export interface Signed {
   readonly missing: readonly string[]
 }
 
+/** Whose the items of a request are. */
+export interface RequestTenants {
+  /** The tenant of each resource group, in order. */
+  readonly groups: readonly string[]
+  /** Each tenant once. */
+  readonly different: readonly string[]
+}
+
 export interface PipelineParts {
   readonly clock: Clock
   readonly desk: KeyDesk
@@ -61,8 +70,10 @@ export interface PipelineParts {
   readonly metrics: PipelineMetrics
   /** Looks at what a request brings along from other sidecars; a promise only when the key service has to be asked. */
   readonly prepare: (request: ExportRequest, wait: KeyWait) => Promise<void> | void
-  /** The tenant of each resource group, in order. Throws TENANT_DENIED or MALFORMED. */
-  readonly tenantsOf: (request: ExportRequest) => readonly string[]
+  /** Throws TENANT_DENIED, MALFORMED, and TOO_LARGE for more tenants than a request may have. */
+  readonly tenantsOf: (request: ExportRequest) => RequestTenants
+  /** Places for tenants, taken when a request has turned out to be valid. */
+  readonly places: Pick<TenantResolver, 'enter' | 'leave' | 'mayLoad'>
   /** Spans, log records or data points. Throws MALFORMED. */
   readonly countItems: (signal: Signal, body: Uint8Array) => number
   readonly redact: (signal: Signal, body: Uint8Array, keys: readonly TenantKeys[]) => Redacted
@@ -101,20 +112,36 @@ export class Pipeline {
     onItems: (outcome: 'accepted' | 'refused', signal: Signal, itemCount: number) => void,
   ): Promise<ExportAccepted> {
     if (request.body.length === 0) return EMPTY_ACCEPTED
-    const { accounts, clock, desk, metrics } = this.#parts
+    const { accounts, clock, desk, metrics, places, tenantsOf } = this.#parts
     const { signal } = request
     const startedMs = clock.monotonicMs()
     const entry = accounts.open(signal)
+    let entered: readonly string[] = []
+    let isAccepted = false
     this.#underWayCount++
     try {
       this.#boundItems(request, entry)
-      const tenants = this.#parts.tenantsOf(request)
+      const { groups, different } = tenantsOf(request)
       const wait = desk.open(request)
       const preparing = this.#parts.prepare(request, wait)
       if (preparing) await preparing
-      const redacted = await this.#redact(request, tenants, wait, entry)
+      let redacted = this.#redact(request, groups, wait)
       const { itemCount } = redacted
-      const confirmation = itemCount > 0 ? await this.#signAndDeliver(request, tenants, redacted) : undefined
+      // From here on the items are known, also when the request is refused for want of a key.
+      entry.accepted(itemCount)
+      if (itemCount > ITEMS_PER_REQUEST_MAX) throw tooManyItems()
+      if (itemCount > 0) {
+        // All of it was read by now: what is refused as malformed has cost nobody a place, and the key service no call.
+        places.enter(different)
+        entered = different
+      }
+      while (redacted.missing.length > 0) {
+        places.mayLoad(redacted.missing.map(({ tenant }) => tenant))
+        await wait.load(redacted.missing)
+        redacted = this.#redact(request, groups, wait)
+      }
+      const confirmation = itemCount > 0 ? await this.#signAndDeliver(request, groups, redacted) : undefined
+      isAccepted = true
       entry.delivered()
       if (confirmation) await confirmation()
       onItems('accepted', signal, itemCount)
@@ -124,6 +151,7 @@ export class Pipeline {
       onItems('refused', signal, entry.rejected(error.code))
       throw error
     } finally {
+      places.leave(entered, isAccepted)
       this.#underWayCount--
       metrics.observe('request', clock.monotonicMs() - startedMs)
     }
@@ -138,24 +166,13 @@ export class Pipeline {
     throw tooManyItems()
   }
 
-  /** Redacts, fetching what keys it turns out to need. The keys at hand are looked up again after every wait. */
-  async #redact(
-    request: ExportRequest,
-    tenants: readonly string[],
-    wait: KeyWait,
-    entry: OpenAccount,
-  ): Promise<Redacted> {
+  /** With the keys that are at hand now; they are looked up again after every wait. */
+  #redact(request: ExportRequest, tenants: readonly string[], wait: KeyWait): Redacted {
     const { redact, clock, metrics } = this.#parts
-    for (let isFirst = true; ; isFirst = false) {
-      const startedMs = clock.monotonicMs()
-      const redacted = redact(request.signal, request.body, wait.tenantKeys(tenants))
-      metrics.observe('redact', clock.monotonicMs() - startedMs)
-      // From here on the items are known, also when the request is refused for want of a key.
-      if (isFirst) entry.accepted(redacted.itemCount)
-      if (redacted.itemCount > ITEMS_PER_REQUEST_MAX) throw tooManyItems()
-      if (redacted.missing.length === 0) return redacted
-      await wait.load(redacted.missing)
-    }
+    const startedMs = clock.monotonicMs()
+    const redacted = redact(request.signal, request.body, wait.tenantKeys(tenants))
+    metrics.observe('redact', clock.monotonicMs() - startedMs)
+    return redacted
   }
 
   async #signAndDeliver(
@@ -163,13 +180,14 @@ export class Pipeline {
     tenants: readonly string[],
     redacted: Redacted,
   ): Promise<Confirmation | undefined> {
-    const { desk, sign, delivery, clock, metrics } = this.#parts
+    const { desk, sign, delivery, clock, metrics, places } = this.#parts
     const wait = desk.open(request)
     for (;;) {
       await delivery.room(redacted.body.length, request)
       const startedMs = clock.monotonicMs()
       const signed = sign(request.signal, redacted.body, tenants, wait.signingKeys(tenants))
       if (signed.missing.length > 0) {
+        places.mayLoad(signed.missing)
         await wait.loadSigning(signed.missing)
         continue
       }

@@ -22,6 +22,8 @@ export interface ProcessorSettings {
   readonly redaction: ReadonlyMap<Signal, RedactionOptions>
   /** Absent: nothing is signed. */
   readonly signing: PolicyOptions | undefined
+  /** Tenants that sign at once. */
+  readonly tenantsMax: number
 }
 
 export interface Processors {
@@ -43,12 +45,12 @@ interface Hooks extends Pick<RuleSetHooks, 'isTrustedAnnouncement' | 'isTrustedP
 }
 
 export function createProcessors(
-  { redaction, signing }: ProcessorSettings,
+  { redaction, signing, tenantsMax }: ProcessorSettings,
   store: Store | undefined,
   hooks: Hooks,
   around: Around,
 ): Processors {
-  const evidence = signing && createEvidence(signing, store, hooks.knownKeys, around)
+  const evidence = signing && createEvidence(signing, tenantsMax, store, hooks.knownKeys, around)
   const ruleSets = new Map<Signal, RuleSet>()
   for (const [signal, options] of redaction) {
     const evidenceFollows = signal === 'traces' && evidence !== undefined
@@ -98,6 +100,7 @@ const NO_REFS = new Uint8Array(0)
 
 function createEvidence(
   policy: PolicyOptions,
+  tenantsMax: number,
   store: Store | undefined,
   knownKeys: KeyLookup,
   { clock, registry }: Around,
@@ -108,6 +111,7 @@ function createEvidence(
       policy,
       instanceId: store?.instanceId ?? crypto.randomUUID(),
       bootId: newBootId(clock.nowMs()),
+      tenantsMax,
       knownKeys,
     },
     (tenant) => statements?.get(tipKey(tenant)),

@@ -1,7 +1,9 @@
 // Where a request gets its keys: at once from the cache, or by waiting for the key service within its own deadline.
 // A refusal is the last resort, since some clients never retry.
+import { forEachAtOnce } from '../base/at-once.ts'
 import type { Clock } from '../base/clock.ts'
 import { asSidecarError, SidecarError } from '../base/errors.ts'
+import { KEY_LOADS_PER_REQUEST_MAX } from '../base/limits.ts'
 import type { SigningKey } from '../evidence/evidence.ts'
 import { BreakerOpenError } from '../kms/breaker.ts'
 import type { Pseudonymizer, Sealer, TenantKeys } from '../redaction/tenant-keys.ts'
@@ -95,7 +97,9 @@ export class KeyWait {
 
   /** Resolves when every missing key is at hand or the policy masks instead; rejects KEY_UNAVAILABLE at the deadline. */
   async load(missing: readonly MissingKey[]): Promise<void> {
-    await this.#whileWaiting((abort) => Promise.all(missing.map((each) => this.#loadOne(each, abort))))
+    await this.#whileWaiting((abort) =>
+      forEachAtOnce(missing, KEY_LOADS_PER_REQUEST_MAX, (each) => this.#loadOne(each, abort)),
+    )
   }
 
   async #loadOne({ tenant, key }: MissingKey, abort: AbortSignal): Promise<void> {
@@ -123,7 +127,9 @@ export class KeyWait {
       )
       this.#signing.set(tenant, key)
     }
-    await this.#whileWaiting((abort) => Promise.all(missing.map((tenant) => load(tenant, abort))))
+    await this.#whileWaiting((abort) =>
+      forEachAtOnce(missing, KEY_LOADS_PER_REQUEST_MAX, (tenant) => load(tenant, abort)),
+    )
   }
 
   async #counted<Key>(key: Parameters<KeyCache['startWait']>[0], attempts: () => Promise<Key>): Promise<Key> {

@@ -1,3 +1,4 @@
+import { SidecarError } from '../base/errors.ts'
 import { resourceStrings } from '../wire/resources.ts'
 import type { PipelineParts } from './pipeline.ts'
 import type { TenantResolver } from './tenant.ts'
@@ -7,11 +8,15 @@ import type { TenantResolver } from './tenant.ts'
  * attribute, else what the transport claims, else the default.
  */
 export function createTenantFinder(resolver: TenantResolver): PipelineParts['tenantsOf'] {
-  const { resourceAttribute, certificate } = resolver.options
+  const { resourceAttribute, certificate, maxPerRequest } = resolver.options
   const attribute = Buffer.from(resourceAttribute)
   const isTransportProof = certificate !== 'none' || attribute.length === 0
   return ({ body, tenant }) => {
-    const named = resourceStrings(body, attribute)
-    return named.map((name) => resolver.resolve(isTransportProof ? tenant : (name ?? tenant)))
+    const groups = resourceStrings(body, attribute).map((name) =>
+      resolver.resolve(isTransportProof ? tenant : (name ?? tenant)),
+    )
+    const different = new Set(groups)
+    if (different.size > maxPerRequest) throw new SidecarError('TOO_LARGE', 'too many tenants in one request')
+    return { groups, different: [...different] }
   }
 }

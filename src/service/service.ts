@@ -13,7 +13,7 @@ import type { SidecarConfig } from '../config/schema.ts'
 import type { StatementRecord } from '../evidence/chain.ts'
 import { StatementEmitter } from '../evidence/statement-emitter.ts'
 import type { Keys } from '../keys/keys.ts'
-import type { KeyRecordKind, KeyStore } from '../keys/records/keystore.ts'
+import { hasRecords, type KeyRecordKind, type KeyStore } from '../keys/records/keystore.ts'
 import { MemoryKeyStore } from '../keys/records/memory-key-store.ts'
 import type { Rotation } from '../keys/rotation/rotation.ts'
 import { ItemAccounts } from '../pipeline/accounts.ts'
@@ -152,7 +152,11 @@ async function assemble(
   closers.push(() => exporting.stop(0))
   emitter?.startHeartbeats(signing?.heartbeatIntervalMs ?? 0)
 
-  const tenants = new TenantResolver(config.tenants)
+  const tenants = new TenantResolver(config.tenants, {
+    clock,
+    hasKeys: (tenant) => hasRecords(keyStore, tenant),
+    isActive: (tenant) => evidence?.isActive(tenant) === true,
+  })
   const pipeline = new Pipeline({
     clock,
     accounts,
@@ -161,6 +165,7 @@ async function assemble(
     desk: new KeyDesk({ keys, clock, onKmsFailure: processors.onKmsFailure, startWaiting: waitingRoom() }),
     prepare: ({ signal, body }, wait) => trust.learn(signal, body, wait),
     tenantsOf: createTenantFinder(tenants),
+    places: tenants,
     countItems,
     redact: processors.redact,
     sign: processors.sign,

@@ -22,3 +22,11 @@ export interface KeyStore {
   /** Durable when it resolves, also where there was none. */
   remove(kind: KeyRecordKind, tenant: string, id: string): Promise<void>
 }
+
+/** Whether a tenant has had a key of its own before. */
+export function hasRecords(store: KeyStore, tenant: string): boolean {
+  for (const kind of ['signing', 'announcement', 'pseudonym'] as const) {
+    for (const _ of store.list(kind, tenant)) return true
+  }
+  return false
+}

@@ -1,7 +1,14 @@
 import type { PeerCertificate } from 'node:tls'
 import { describe, expect, test } from 'vitest'
+import type { Clock } from '../../../src/base/clock.ts'
 import { SidecarError } from '../../../src/base/errors.ts'
-import { type TenantOptions, TenantResolver, tenantDefaults } from '../../../src/pipeline/tenant.ts'
+import { NEW_TENANTS_MAX, NEW_TENANTS_PER_SECOND, TENANT_IDLE_MS } from '../../../src/base/limits.ts'
+import {
+  type TenantOptions,
+  TenantResolver,
+  type TenantSurroundings,
+  tenantDefaults,
+} from '../../../src/pipeline/tenant.ts'
 import { transportTenant } from '../../../src/receivers/identity.ts'
 
 const make = (options: Partial<TenantOptions> = {}): TenantResolver =>
@@ -66,23 +73,125 @@ describe('the allow list', () => {
   })
 })
 
-describe('the cap', () => {
+describe('places', () => {
+  /** A clock that stands until it is moved. */
+  function place(options: Partial<TenantOptions> = {}, surroundings: Partial<TenantSurroundings> = {}) {
+    let nowMs = 0
+    const clock: Clock = { nowMs: () => nowMs, nowNs: () => 0n, monotonicMs: () => nowMs }
+    const resolver = new TenantResolver({ ...tenantDefaults, ...options }, { clock, ...surroundings })
+    const accept = (...tenants: string[]): void => {
+      resolver.enter(tenants)
+      resolver.leave(tenants, true)
+    }
+    const pass = (ms: number): void => {
+      nowMs += ms
+    }
+    return { resolver, accept, pass }
+  }
+
   test.each([
     ['deny', 'TENANT_DENIED'],
     ['default', 'default'],
   ] as const)('with %s, one too many becomes %s and known ones still pass', (unknown, expected) => {
-    const resolver = make({ max: 3, unknown })
-    expect(resolver.resolve('a')).toBe('a')
-    expect(resolver.resolve('b')).toBe('b')
+    const { resolver, accept } = place({ max: 3, unknown })
+    accept('a', 'b')
     expect(outcome(() => resolver.resolve('c'))).toBe(expected)
     expect(resolver.resolve('a')).toBe('a')
     expect(resolver.tenantCount).toBe(3)
   })
 
-  test('refused names use up no room', () => {
-    const resolver = make({ max: 2, allow: ['a'], unknown: 'default' })
-    for (let index = 0; index < 100; index++) resolver.resolve(`stranger-${index}`)
-    expect(resolver.resolve('a')).toBe('a')
+  test('names take none, allowed or not', () => {
+    const { resolver } = place({ max: 3 })
+    for (let index = 0; index < 100; index++) resolver.resolve(`name-${index}`)
+    expect(resolver.tenantCount).toBe(1)
+    const strict = place({ max: 2, allow: ['a'], unknown: 'default' }).resolver
+    for (let index = 0; index < 100; index++) strict.resolve(`stranger-${index}`)
+    expect(strict.resolve('a')).toBe('a')
+  })
+
+  test('one under way holds its place, and gives it back when it was refused', () => {
+    const { resolver } = place({ max: 2 })
+    resolver.enter(['a'])
+    expect(outcome(() => resolver.resolve('b'))).toBe('TENANT_DENIED')
+    expect(
+      outcome(() => {
+        resolver.enter(['b'])
+        return 'entered'
+      }),
+    ).toBe('TENANT_DENIED')
+    resolver.leave(['a'], false)
+    expect(resolver.tenantCount).toBe(1)
+    expect(resolver.resolve('b')).toBe('b')
+  })
+
+  test('a tenant of two requests under way takes one place, and keeps it when either was accepted', () => {
+    for (const outcomes of [
+      [true, false],
+      [false, true],
+      [true, true],
+    ]) {
+      const { resolver } = place()
+      resolver.enter(['a'])
+      resolver.enter(['a'])
+      expect(resolver.tenantCount).toBe(2)
+      for (const isAccepted of outcomes) resolver.leave(['a'], isAccepted)
+      expect(resolver.tenantCount).toBe(2)
+    }
+  })
+
+  test('the one used longest ago is forgotten after ten minutes, when another needs its place', () => {
+    const { resolver, accept, pass } = place({ max: 3 })
+    accept('a')
+    accept('b')
+    pass(TENANT_IDLE_MS - 1)
+    accept('a')
+    expect(outcome(() => resolver.resolve('c'))).toBe('TENANT_DENIED')
+    pass(1)
+    accept('c')
+    expect(resolver.tenantCount).toBe(3)
+    expect(outcome(() => resolver.resolve('b'))).toBe('TENANT_DENIED')
+    expect([resolver.resolve('a'), resolver.resolve('c')]).toEqual(['a', 'c'])
+  })
+
+  test('one that still holds something is not forgotten', () => {
+    const active = new Set(['a'])
+    const { resolver, accept, pass } = place({ max: 2 }, { isActive: (tenant) => active.has(tenant) })
+    accept('a')
+    pass(TENANT_IDLE_MS)
+    expect(outcome(() => resolver.resolve('b'))).toBe('TENANT_DENIED')
+    active.clear()
+    accept('b')
+    expect(resolver.tenantCount).toBe(2)
+  })
+
+  test('the default tenant has one always, which it shares with nobody', () => {
+    const { resolver, accept } = place({ max: 1 })
+    accept('default')
+    expect([resolver.resolve(undefined), resolver.tenantCount]).toEqual(['default', 1])
+  })
+})
+
+describe('first keys', () => {
+  const names = (count: number, prefix: string): string[] =>
+    Array.from({ length: count }, (_, index) => `${prefix}-${index}`)
+
+  test('so many tenants get them at once, then so many a second; all of a request or none', () => {
+    let nowMs = 0
+    const clock: Clock = { nowMs: () => nowMs, nowNs: () => 0n, monotonicMs: () => nowMs }
+    const resolver = new TenantResolver(tenantDefaults, { clock, hasKeys: (tenant) => tenant === 'old' })
+    const mayLoad = (tenants: string[]): string | undefined =>
+      outcome(() => {
+        resolver.mayLoad(tenants)
+        return 'may'
+      })
+    expect(mayLoad(names(NEW_TENANTS_MAX - 10, 'a'))).toBe('may')
+    expect(mayLoad(names(11, 'b'))).toBe('OVERLOADED')
+    expect(mayLoad([...names(10, 'b'), ...names(10, 'b')])).toBe('may')
+    expect(mayLoad(['one'])).toBe('OVERLOADED')
+    expect(mayLoad(['old', 'default'])).toBe('may')
+    nowMs += 1_000
+    expect(mayLoad(names(NEW_TENANTS_PER_SECOND, 'c'))).toBe('may')
+    expect(mayLoad(['one'])).toBe('OVERLOADED')
   })
 })
 
