@@ -2,6 +2,7 @@
 // key that is needed is not at hand, nothing is done but to say so; the body cannot be used then.
 import { Edits } from '../wire/edits.ts'
 import { Place, type Signal, ValueType } from '../wire/otlp.ts'
+import { readTag } from '../wire/reader.ts'
 import { stringAttribute } from '../wire/write.ts'
 import type { KeyPath } from './key-path.ts'
 import { partialMask } from './masking.ts'
@@ -177,8 +178,8 @@ export class Editor {
       this.#miss(this.#tenant!.tenant, 'pseudonym')
       return
     }
-    // The sibling is the same field of the same parent. Field numbers of attributes are under 16: one byte of tag.
-    const field = this.#buf[at.fieldStart] >> 3
+    // The sibling is the same field of the same parent.
+    const field = readTag(this.#buf, at.fieldStart, at.fieldEnd) >>> 3
     const token = this.#pseudonym(outcome, pseudonymBytes(this.#buf, at.valueStart, at.valueEnd))
     this.count(outcome.rule, Effect.HASH, 1)
     this.edits.insert(at.fieldStart, stringAttribute(field, `${key}.tok`, token))

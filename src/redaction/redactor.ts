@@ -192,9 +192,10 @@ export class Redactor implements Visitor {
   ): void {
     let decided = profile.whole
     let text: Uint8Array = NOTHING
-    if (type !== ValueType.BOOL && type !== ValueType.EMPTY) {
-      const isSearched =
-        profile.patterns.length > 0 || (profile.readsNumbers && isLongNumber(type, this.#buf, start, end))
+    if (type !== ValueType.EMPTY) {
+      // What a bool says is no text, but any number can stand where its bit does.
+      const hasText = profile.patterns.length > 0 && type !== ValueType.BOOL
+      const isSearched = hasText || (profile.readsNumbers && isLongNumber(type, this.#buf, start, end))
       if (isSearched || decided !== undefined) text = decimalText(type, this.#buf, start, end)
       if (isSearched) {
         this.#found.search(profile, text, 0, text.length)
