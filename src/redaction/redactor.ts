@@ -123,6 +123,8 @@ export class Redactor implements Visitor {
     if (whole === undefined) return entry.profile.isBlind && isOneScalar
     // A text or a number may still be an earlier rule's, or a token: `scalar` asks.
     if (isOneScalar) return false
+    // What is kept is exempt from later rules alone: earlier ones have what they fit in it.
+    if (whole.effect === Effect.KEEP) return false
     this.editor.value(whole, { place, valueStart, valueEnd, text: NOTHING, fieldStart, fieldEnd: end }, path)
     return true
   }
@@ -248,13 +250,14 @@ export class Redactor implements Visitor {
     keyStart: number,
     keyEnd: number,
   ): boolean {
-    if (this.#found.isTooMuch(profile, keyEnd - keyStart)) {
+    const isTooMuch = this.#found.isTooMuch(profile, keyEnd - keyStart)
+    if (!isTooMuch) this.#found.search(profile, this.#buf, keyStart, keyEnd)
+    if (isTooMuch || this.#found.matches.isOverflown) {
       const outcome = this.#countOverBudget()
       this.editor.overBudget(outcome, Place.SPAN_ATTRIBUTE, keyStart, keyEnd)
       this.#path.rename(utf8(outcome.mask, 0, outcome.mask.length))
       return false
     }
-    this.#found.search(profile, this.#buf, keyStart, keyEnd)
     const parts = this.#found.parts
     this.#found.resolve(profile)
     for (let i = 0; i < parts.count; i++) {
