@@ -44,6 +44,7 @@ export function readKms(kms: Section, env: Environment): KmsConfig {
     tenantKeyMapping,
     replicas: kms.textList('replicas', []),
     pseudonymKeyFile: kms.optionalText('pseudonym_key_file'),
+    rewrapFrom: kms.textList('rewrap_from', []),
     request: kms.section('request', readRequest),
     cache: kms.section('cache', readCache),
     rotation: kms.section('rotation', readRotation),

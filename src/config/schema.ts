@@ -62,6 +62,8 @@ export interface KmsConfig {
   readonly replicas: readonly string[]
   /** Wrapped pseudonym keys that replicas share, as `betrace keys share-pseudonyms` writes them. */
   readonly pseudonymKeyFile: string | undefined
+  /** Files whose `kms` section still opens the stored keys, for a rewrap by the running sidecar. */
+  readonly rewrapFrom: readonly string[]
   readonly request: KmsRequestConfig
   readonly cache: KmsCacheConfig
   readonly rotation: RotationConfig

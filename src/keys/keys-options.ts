@@ -3,7 +3,7 @@ import { DATA_KEY_BYTES_MAX, DATA_KEY_USES_MAX } from '../base/limits.ts'
 import type { Logger, Registry } from '../base/telemetry.ts'
 import type { Kms } from '../kms/kms.ts'
 import type { GivenPseudonymKeys } from './data/pseudonym-file.ts'
-import type { KeyStore } from './records/keystore.ts'
+import type { RunningKeyStore } from './operations/key-operations.ts'
 
 export interface KeysOptions {
   readonly privateKeyTtlMs: number
@@ -56,10 +56,12 @@ export const KEYS_DEFAULTS: Omit<KeysOptions, 'dataClasses'> = {
 
 export interface KeysParts {
   readonly kms: Kms
-  readonly store: KeyStore
+  readonly store: RunningKeyStore
   readonly clock: Clock
   readonly log: Logger
   readonly registry: Registry
+  /** The key service that still opens the stored keys, for rewrapping; absent: the configured one does. */
+  readonly openFormerKms?: () => Promise<Kms | undefined>
   /** For jitter only; `Math.random` when absent. */
   readonly random?: () => number
 }

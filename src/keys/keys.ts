@@ -12,6 +12,7 @@ import type { Sealer, SealingKey } from './data/sealing-key.ts'
 import type { KeysOptions, KeysParts } from './keys-options.ts'
 import { type KeysStatus, keysStatus } from './keys-status.ts'
 import { createKeysMetrics, type KeysMetrics, type KeyType } from './metrics.ts'
+import { KeyOperations } from './operations/key-operations.ts'
 import { AnnouncementShelf } from './records/announcement-retention.ts'
 import { CorruptRecords } from './records/corrupt-records.ts'
 import { KeyRecordError } from './records/key-record.ts'
@@ -24,6 +25,7 @@ import {
   type RotationStatus,
   TenantRotator,
 } from './rotation/tenant-rotator.ts'
+import { TenantTurns } from './rotation/tenant-turns.ts'
 import { PublicKeys } from './signing/public-keys.ts'
 import type { TenantKeyAge } from './signing/signing-ages.ts'
 import { loadSigningKey, type SigningKey } from './signing/signing-keys.ts'
@@ -50,6 +52,8 @@ export class Keys {
   readonly #shelf: AnnouncementShelf
   readonly #corruptRecords: CorruptRecords
   readonly #purgeTimer: NodeJS.Timeout
+  /** What an operator ends, destroys or moves. */
+  readonly operations: KeyOperations
   #dataClasses: readonly string[]
   readonly #closing = new AbortController()
 
@@ -100,6 +104,7 @@ export class Keys {
       metrics: this.#metrics.byType.public,
       onCorrupt: (error) => this.#corruptRecords.note(error),
     })
+    const turns = new TenantTurns()
     this.#rotator = new TenantRotator({
       ...parts,
       stored,
@@ -110,7 +115,16 @@ export class Keys {
       encryption: this.#encryption,
       pseudonym: this.#pseudonym,
       public: this.#public,
+      turns,
       onCorrupt: (error) => this.#corruptRecords.note(error),
+    })
+    this.operations = new KeyOperations({
+      ...parts,
+      kms: this.#kms,
+      turns,
+      forget: (tenant) => this.#forgetEnded(tenant),
+      openFormerKms: parts.openFormerKms,
+      closing: this.#closing.signal,
     })
     this.#purgeTimer = setInterval(() => this.purge(), PURGE_INTERVAL_MS).unref()
   }
@@ -245,6 +259,7 @@ export class Keys {
   async close(): Promise<void> {
     this.#closing.abort()
     clearInterval(this.#purgeTimer)
+    await this.operations.settled()
     this.flush()
     await this.#parts.kms.close()
   }
@@ -264,6 +279,12 @@ export class Keys {
 
   readonly #isServing: IsServing = (key, isOutage) =>
     key === 'encryption' ? this.#encryption.isServing(isOutage) : this.#signing.isServing(isOutage)
+
+  /** Records of the tenant ended or are gone. A load under way still answers its callers, and is not kept. */
+  #forgetEnded(tenant: string): void {
+    this.flush(tenant)
+    this.#rotator.noteLoaded(tenant)
+  }
 
   #sizeOf(type: KeyType): number {
     const caches = {

@@ -18,6 +18,7 @@ import type { BreakerKms } from '../kms/breaker-kms.ts'
 import { createProcessors, type Processors } from '../pipeline/processors.ts'
 import type { Store } from '../store/store.ts'
 import type { Closers } from './closers.ts'
+import { openFormerKms } from './former-kms.ts'
 import { createRotation, keysOptions } from './key-options.ts'
 import { guardKms, meterKms, openKms } from './kms.ts'
 
@@ -71,7 +72,17 @@ export async function openKeyring(
   const processors = createProcessors(settings, store, hooks, around)
   const { signedSince } = processors
   const options = await keysOptions(config, processors)
-  const keys = new Keys({ kms, store: keyStore, clock, log, registry }, options)
+  const keys = new Keys(
+    {
+      kms,
+      store: keyStore,
+      clock,
+      log,
+      registry,
+      openFormerKms: () => openFormerKms(config.kms.rewrapFrom, env, log),
+    },
+    options,
+  )
   closers.push(() => keys.close())
   const own = ownKeys(keys, signedSince)
   const rotation = createRotation(config, keys, around)

@@ -4,12 +4,14 @@ import { join } from 'node:path'
 import { SidecarError } from '../base/errors.ts'
 import { processorOf } from '../config/pipeline-processors.ts'
 import type { ExporterConfig, SidecarConfig } from '../config/schema.ts'
+import { formatProblem } from '../config/tree.ts'
 import { loadClientTls } from '../exporters/client-tls.ts'
 import { checkFileTarget } from '../exporters/file.ts'
 import { trustedKeys } from '../keys/signing/verifying-keys.ts'
 import { readCaFile } from '../kms/ca-file.ts'
 import { loadSecureContext } from '../receivers/tls.ts'
 import { signalsByExporter } from './exporting.ts'
+import { loadFormerKms } from './former-kms.ts'
 import { readPseudonymKeys } from './key-options.ts'
 import { startingReceivers } from './receiving.ts'
 
@@ -37,7 +39,18 @@ export async function checkStart(
       problems.push(thrown)
     }
   }
+  warnings.push(...(await rewrapWarnings(config, env)))
   return { problems, warnings }
+}
+
+/** A start does not read these files; a rewrap by the running sidecar does, and then it is late to find out. */
+async function rewrapWarnings(
+  { kms }: SidecarConfig,
+  env: Readonly<Record<string, string | undefined>>,
+): Promise<string[]> {
+  if (kms.rewrapFrom.length === 0) return []
+  const { problems } = await loadFormerKms(kms.rewrapFrom, env, process.cwd())
+  return problems.map((problem) => `kms.rewrap_from: ${formatProblem(problem)}`)
 }
 
 async function kmsChecks(

@@ -19,12 +19,13 @@ import { type Clock, systemClock } from '../../base/clock.ts'
 import { syncDirectory } from '../../base/directory.ts'
 import { SidecarError } from '../../base/errors.ts'
 import { silentTelemetry } from '../../base/telemetry.ts'
-import { type KmsSettings, loadKmsSettings } from '../../config/load.ts'
+import type { KmsSettings } from '../../config/load.ts'
 import type { SidecarConfig } from '../../config/schema.ts'
 import type { ErasableKeyStore } from '../../keys/operations/shred.ts'
 import type { KeyRecordKind } from '../../keys/records/keystore.ts'
 import type { Kms } from '../../kms/kms.ts'
 import { MeteredKms } from '../../kms/metered-kms.ts'
+import { loadFormerKms } from '../../service/former-kms.ts'
 import { openKms, requestMsMax } from '../../service/kms.ts'
 import { type Environment, openEnvironment } from '../../store/environment.ts'
 import { storeKeyStore } from '../../store/key-store.ts'
@@ -68,29 +69,14 @@ export async function openConfiguredKms(config: KmsSettings, io: CommandIo, crea
   })
 }
 
-/**
- * The key service of an earlier configuration: files in layers as with --config, of which `kms` is enough, or properties by
- * their ending; `undefined` for no file. What the environment sets is meant for the configuration of today, so here it only
- * fills in `${env:…}`. Rejects CONFIG.
- */
+/** The key service of an earlier configuration, see `loadFormerKms`; `undefined` for no file. Rejects CONFIG. */
 export async function openFormerKms(paths: readonly string[], io: CommandIo): Promise<Kms | undefined> {
   if (paths.length === 0) return undefined
-  const properties = paths.filter(isProperties)
-  const files = paths.filter((path) => !isProperties(path))
-  const loaded = await loadKmsSettings({
-    files,
-    properties,
-    sets: [],
-    env: io.env,
-    cwd: io.cwd,
-    isEnvironmentForReferences: true,
-  })
+  const loaded = await loadFormerKms(paths, io.env, io.cwd)
   if (loaded.config !== undefined) return openConfiguredKms(loaded.config, io)
   reportFindings(loaded, io)
   throw new SidecarError('CONFIG', '--from: the configuration has problems')
 }
-
-const isProperties = (path: string): boolean => path.endsWith('.properties')
 
 /** Records for writing, without the key service, which may be gone. Rejects CONFIG; STORE_LOCKED while a sidecar runs on the folder. */
 export async function openWritableRecords(

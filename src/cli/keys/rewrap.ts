@@ -10,7 +10,8 @@ const OLD_KEY =
   'Announcements in exported telemetry still name the old master key: keep it while values must open away from this key store.'
 
 export async function rewrapKeys(keys: WritableKeys, args: KeysArguments, io: KeysIo): Promise<number> {
-  const from = await openFormerKms(args.fromConfigs, io)
+  const { rewrapFrom } = keys.config.kms
+  const from = await openFormerKms(args.fromConfigs.length > 0 ? args.fromConfigs : rewrapFrom, io)
   const interruption = interrupted()
   try {
     const report = await rewrapAll(

@@ -11,6 +11,7 @@ import { type Kms, KmsError, type WrappedKey } from '../../kms/kms.ts'
 import { decodeKeyRecord, encodeKeyRecord, KeyRecordError } from '../records/key-record.ts'
 import type { KeyRecordKind, KeyStore } from '../records/keystore.ts'
 import { contextOf } from '../records/stored-key.ts'
+import type { TenantTurns } from '../rotation/tenant-turns.ts'
 
 export interface RewrapParts {
   /** Where the keys are wrapped by now; `to` as well, when it still opens them. */
@@ -18,6 +19,8 @@ export interface RewrapParts {
   readonly to: Kms
   readonly store: KeyStore
   readonly clock: Clock
+  /** Where others work on the records meanwhile. */
+  readonly turns?: TenantTurns
   readonly onProgress?: (progress: RewrapProgress) => void
 }
 
@@ -79,7 +82,9 @@ export async function rewrapAll(parts: RewrapParts, signal: AbortSignal): Promis
   const work = async (): Promise<void> => {
     for (const item of waiting) {
       if (signal.aborted) return
-      const outcome = await rewrapOne(parts, item, targets, toTheEnd).catch((thrown: unknown) => {
+      const rewrap = (): ReturnType<typeof rewrapOne> => rewrapOne(parts, item, targets, toTheEnd)
+      const turn = parts.turns?.take(item.tenant, rewrap) ?? rewrap()
+      const outcome = await turn.catch((thrown: unknown) => {
         noteFailure(failures, item, asSidecarError(thrown))
         return 'failed' as const
       })

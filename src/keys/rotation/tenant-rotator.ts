@@ -16,6 +16,7 @@ import type { PublicKeys } from '../signing/public-keys.ts'
 import { SigningAges, type TenantKeyAge } from '../signing/signing-ages.ts'
 import { rotateSigningKey, type SigningKey } from '../signing/signing-keys.ts'
 import { createRotationMetrics, type RotationMetrics } from './rotation-metrics.ts'
+import type { TenantTurns } from './tenant-turns.ts'
 
 /** Goes into the log, and nowhere else. */
 export type RotationReason = 'scheduled' | 'requested' | 'policy'
@@ -54,6 +55,7 @@ export interface TenantRotatorParts extends Pick<KeysParts, 'clock' | 'log' | 'r
   readonly encryption: KeyCache<SealingKey>
   readonly pseudonym: KeyCache<PseudonymKey>
   readonly public: PublicKeys
+  readonly turns: TenantTurns
   readonly onCorrupt: (error: KeyRecordError) => void
 }
 
@@ -126,10 +128,10 @@ export class TenantRotator {
   }
 
   #start(tenant: string, reason: RotationReason, options: RotateOptions): Promise<RotatedKeys> {
-    const signal = AbortSignal.timeout(this.#parts.rotateMsMax)
-    const rotation = this.#counted(tenant, reason, signal, options).finally(() =>
-      this.#running.delete(tenant),
-    )
+    const { turns, rotateMsMax } = this.#parts
+    const rotation = turns
+      .take(tenant, () => this.#counted(tenant, reason, AbortSignal.timeout(rotateMsMax), options))
+      .finally(() => this.#running.delete(tenant))
     rotation.catch(() => undefined) // whoever started it may have gone; it was counted and logged
     this.#running.set(tenant, rotation)
     return rotation
