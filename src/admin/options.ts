@@ -3,6 +3,7 @@ import type { Clock } from '../base/clock.ts'
 import type { Logger, Registry } from '../base/telemetry.ts'
 import type { RotationScope } from '../keys/rotation/rotation-run.ts'
 import type { KmsClass } from '../kms/kms.ts'
+import type { KeyOperationsControl } from './keys.ts'
 import type { KmsValidation } from './kms-validation.ts'
 import type { RevealControl } from './reveal.ts'
 
@@ -166,6 +167,8 @@ export interface AdminProbes {
   readonly kmsControl: KmsControl
   /** Absent: the rotation calls answer 501. */
   readonly rotation?: RotationControl | undefined
+  /** Absent: there are no calls that end or move keys. */
+  readonly keyOperations?: KeyOperationsControl | undefined
   /** Absent: opening values over HTTP answers 501, as where no signature would witness it. */
   readonly reveal?: RevealControl | undefined
   /** `undefined`: no such tenant. */

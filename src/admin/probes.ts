@@ -117,6 +117,8 @@ export interface ProbedParts {
   readonly kms: KmsProbe
   readonly guardedKms: BreakerKms
   readonly keyStore: KeyStore
+  /** The master key that the configuration gives to this tenant alone. */
+  readonly ownMasterKey: (tenant: string) => string | undefined
   /** Whose signing key a validation retrieves. */
   readonly defaultTenant: string
   /** One call to the key service. */
@@ -141,7 +143,15 @@ export function createProbes(
   parts: ProbedParts,
 ): Pick<
   AdminProbes,
-  'clock' | 'health' | 'kmsControl' | 'kmsStatus' | 'publicKeys' | 'reveal' | 'rotation' | 'summary'
+  | 'clock'
+  | 'health'
+  | 'keyOperations'
+  | 'kmsControl'
+  | 'kmsStatus'
+  | 'publicKeys'
+  | 'reveal'
+  | 'rotation'
+  | 'summary'
 > {
   const { keys, guardedKms: kms, acceptAudit, clock, keyStore } = parts
   // What an operator starts is counted and logged like every other call.
@@ -163,6 +173,7 @@ export function createProbes(
     clock,
     kmsControl: createKmsControl({ ...parts, kms: metered, onWorking: () => parts.kms.recheck() }),
     kmsStatus: () => kmsStatus(parts),
+    keyOperations: { operations: keys.operations, ownMasterKey: parts.ownMasterKey },
     rotation: parts.rotation && createRotationControl(parts.rotation, parts),
     reveal:
       acceptAudit &&

@@ -9,6 +9,7 @@ import { asSidecarError, ERRORS, SidecarError } from '../base/errors.ts'
 import { IDLE_TIMEOUT_MS } from '../base/limits.ts'
 import { addCompliance } from './compliance.ts'
 import { addHealth } from './health.ts'
+import { addKeys } from './keys.ts'
 import { addKms } from './kms.ts'
 import { addMetrics } from './metrics.ts'
 import { ADMIN_DEFAULTS, type AdminOptions, type AdminProbes } from './options.ts'
@@ -65,6 +66,7 @@ export function createAdmin(options: AdminOptions, probes: AdminProbes): Fastify
   addHealth(app, probes.health, options.probeMsMax ?? ADMIN_DEFAULTS.probeMsMax)
   addMetrics(app, probes.registry)
   addKms(app, options.token, probes)
+  if (probes.keyOperations) addKeys(app, options.token, probes.keyOperations, probes.log)
   addReveal(app, options.revealToken, probes.reveal)
   addCompliance(app, probes.publicKeys, probes.verifySpan)
   addPages(app, probes)

@@ -236,6 +236,7 @@ function openAdmin(
     guardedKms: kms,
     keyStore,
     rotation,
+    ownMasterKey: (tenant) => config.kms.tenantKeyMapping.get(tenant),
     defaultTenant: config.tenants.default,
     requestMsMax: requestMsMax(config.kms.request),
     cacheSizeMax: config.kms.cache.sizeMax,
