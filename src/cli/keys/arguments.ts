@@ -10,6 +10,7 @@ export const KEYS_USAGE = `Usage: betrace keys list [--tenant T] [--json]
        betrace keys retire --tenant T
        betrace keys rewrap [--from OLD_CONFIG]…
        betrace keys shred --tenant T
+       betrace keys {revoke|retire|shred|rewrap} … --admin URL
        betrace keys share-pseudonyms [--shared]
                     [--keep FILE [--from OLD] [--renew --tenant T]]
 
@@ -37,6 +38,9 @@ Writing, with the sidecar stopped:
   shred                destroy the tenant's secret: what was sealed with it
                        can never be read again
 Options:
+  --admin URL          have the running sidecar do it, with $ADMIN_TOKEN
+                       (revoke, retire, shred, rewrap; that one opens what
+                       kms.rewrap_from names)
   --yes                do not ask (revoke, retire, shred, rotate --pseudonym);
                        needed where there is no terminal to ask on
 ${CONFIG_OPTIONS_HELP}Exit codes: 0 good, 1 failed or a record is damaged, 2 cannot tell, 3 usage.
@@ -63,6 +67,8 @@ export interface KeysArguments {
   readonly isShared: boolean
   readonly isRenewal: boolean
   readonly isConfirmed: boolean
+  /** The running sidecar that is to do it. */
+  readonly adminUrl: string | undefined
   /** `--config`, `--set` and `--properties`, as they were given. */
   readonly configArgv: readonly string[]
   /** An earlier file of shared pseudonym keys. */
@@ -71,7 +77,7 @@ export interface KeysArguments {
   readonly fromConfigs: readonly string[]
 }
 
-type Flag = 'tenant' | 'json' | 'all' | 'pseudonym' | 'shared' | 'renew' | 'keep' | 'yes' | 'from'
+type Flag = 'admin' | 'tenant' | 'json' | 'all' | 'pseudonym' | 'shared' | 'renew' | 'keep' | 'yes' | 'from'
 
 /** What each action takes beside the options of the configuration. */
 const TAKES: Readonly<Record<KeysAction, { readonly keyId: boolean; readonly flags: readonly Flag[] }>> = {
@@ -79,14 +85,15 @@ const TAKES: Readonly<Record<KeysAction, { readonly keyId: boolean; readonly fla
   show: { keyId: true, flags: ['tenant', 'json'] },
   export: { keyId: false, flags: ['tenant', 'json'] },
   rotate: { keyId: false, flags: ['tenant', 'all', 'pseudonym', 'yes'] },
-  revoke: { keyId: true, flags: ['tenant', 'yes'] },
-  retire: { keyId: false, flags: ['tenant', 'yes'] },
-  rewrap: { keyId: false, flags: ['from'] },
-  shred: { keyId: false, flags: ['tenant', 'yes'] },
+  revoke: { keyId: true, flags: ['tenant', 'yes', 'admin'] },
+  retire: { keyId: false, flags: ['tenant', 'yes', 'admin'] },
+  rewrap: { keyId: false, flags: ['from', 'admin'] },
+  shred: { keyId: false, flags: ['tenant', 'yes', 'admin'] },
   'share-pseudonyms': { keyId: false, flags: ['tenant', 'shared', 'renew', 'keep', 'from'] },
 }
 
 const FLAGS: readonly Flag[] = [
+  'admin',
   'tenant',
   'json',
   'all',
@@ -111,6 +118,8 @@ export function readKeysArguments(argv: readonly string[]): KeysArguments | stri
     return takes.keyId ? `${action} takes one key id` : `${action} takes options only`
   const misplaced = FLAGS.find((flag) => values[flag] !== undefined && !takes.flags.includes(flag))
   if (misplaced !== undefined) return `${action} does not take --${misplaced}`
+  if (values.admin !== undefined && values.from !== undefined)
+    return '--admin takes no --from: kms.rewrap_from of the sidecar names the files'
   const needsTenant =
     ['revoke', 'retire', 'shred'].includes(action) || values.pseudonym === true || values.renew === true
   if (needsTenant && values.tenant === undefined) return `${action} needs --tenant here`
@@ -128,6 +137,7 @@ export function readKeysArguments(argv: readonly string[]): KeysArguments | stri
     isShared: values.shared === true,
     isRenewal: values.renew === true,
     isConfirmed: values.yes === true,
+    adminUrl: values.admin,
     configArgv: configArgvOf(values),
     keepFile: values.keep,
     fromConfigs: values.from ?? [],
@@ -146,6 +156,7 @@ function parse(argv: readonly string[]) {
         shared: { type: 'boolean' },
         renew: { type: 'boolean' },
         yes: { type: 'boolean', short: 'y' },
+        admin: { type: 'string' },
         from: { type: 'string', multiple: true },
         keep: { type: 'string' },
         ...CONFIG_OPTIONS,

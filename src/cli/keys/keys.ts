@@ -13,6 +13,7 @@ import {
   type WritableKeys,
   type WritableRecords,
 } from './access.ts'
+import { callAdmin } from './admin-call.ts'
 import { KEYS_USAGE, type KeysAction, type KeysArguments, readKeysArguments } from './arguments.ts'
 import { retireKey, revokeKey } from './end.ts'
 import type { KeysIo } from './output.ts'
@@ -55,6 +56,7 @@ export async function keys(
   const surroundings: KeysIo = { ...io, env: io.env ?? process.env, cwd: io.cwd ?? process.cwd() }
   const [writing, ending] = [WRITING[args.action], ENDING[args.action]]
   try {
+    if (args.adminUrl !== undefined) return await callAdmin(args, surroundings)
     if (writing !== undefined) return await write(writing, args, surroundings)
     if (ending !== undefined) return await end(ending, args, surroundings)
     if (args.action === 'share-pseudonyms') return await share(args, surroundings)
@@ -108,7 +110,9 @@ function lockedText(action: KeysAction): string {
   const way =
     action === 'rotate'
       ? 'stop it first, or have it rotate by itself: POST /api/admin/kms/rotate-all-keys'
-      : 'stop it first'
+      : action === 'share-pseudonyms'
+        ? 'stop it first'
+        : 'stop it first, or have it do this by itself: --admin URL'
   return `a running sidecar holds the storage directory; ${way}`
 }
 

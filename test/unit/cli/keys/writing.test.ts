@@ -91,7 +91,7 @@ describe('keys rotate', () => {
         expect(await folder.command(argv)).toEqual({
           code: 1,
           out: '',
-          err: 'betrace keys: a running sidecar holds the storage directory; stop it first\n',
+          err: 'betrace keys: a running sidecar holds the storage directory; stop it first, or have it do this by itself: --admin URL\n',
         })
       expect((await folder.command(['list'])).code).toBe(0)
     })
