@@ -4,7 +4,6 @@ import { SidecarError } from '../base/errors.ts'
 import type { Telemetry } from '../base/telemetry.ts'
 import type { Environment } from '../config/environment.ts'
 import { type LoadedKmsSettings, loadKmsSettings } from '../config/load.ts'
-import { KMS_PROVIDERS } from '../config/read-kms.ts'
 import { formatProblem } from '../config/tree.ts'
 import type { Kms } from '../kms/kms.ts'
 import { openKms } from './kms.ts'
@@ -25,7 +24,6 @@ export function loadFormerKms(
     env,
     cwd,
     isEnvironmentForReferences: true,
-    kmsProviders: KMS_PROVIDERS,
   })
 }
 
