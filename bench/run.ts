@@ -1,7 +1,7 @@
 // The bench: wire engine, key cache, and the sidecar end to end. Prints tables, writes bench/out/bench.json and exits 1
 // where a target is missed.
 //
-//   npm run bench                the README's table, about twelve minutes
+//   npm run bench                the tables of docs/performance.md, about twelve minutes
 //   npm run bench -- --quick     ratios only, under two minutes, for every change
 //   npm run bench -- --long      also ten minutes at a fixed rate, to see whether memory stays flat
 

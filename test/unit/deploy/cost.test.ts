@@ -33,7 +33,7 @@ describe('cost', () => {
     }
   })
 
-  test("the runbook's example and the README's measurement agree with it", () => {
+  test("the runbook's example and the measurement of docs/performance.md agree with it", () => {
     const runbook = text('docs/runbooks/kms-cache-hit-rate-low.md').replaceAll('\n', ' ')
     const perHour = callsPerHour(100, 1)
     const perMonth = perHour * hoursPerMonth
@@ -42,7 +42,10 @@ describe('cost', () => {
       `100 tenants, 1 sidecar: ${rounded(perHour)} an hour, ${rounded(perMonth)} a month, ${dollars(perMonth)} at`,
     )
     // The bench counts no probes.
-    const measured = number(/calls an hour, 100 tenants; at ten times the rate \| (\d+);/, text('README.md'))
+    const measured = number(
+      /calls an hour, 100 tenants; at ten times the rate \| (\d+);/,
+      text('docs/performance.md'),
+    )
     expect(measured / (perHour - probesPerHour)).toBeCloseTo(1, 1)
   })
 
