@@ -57,6 +57,6 @@ EXPOSE 4317 4318 8080
 HEALTHCHECK --interval=10s --timeout=3s --start-period=10s --retries=3 \
   CMD ["node", "-e", "fetch('http://127.0.0.1:8080/q/health/live').then((r) => process.exit(r.ok ? 0 : 1), () => process.exit(1))"]
 STOPSIGNAL SIGTERM
-ENTRYPOINT ["node", "--max-semi-space-size=4", "--min-semi-space-size=4", "/app/dist/main.js"]
+ENTRYPOINT ["node", "--max-semi-space-size=4", "--min-semi-space-size=4", "--disable-sigusr1", "/app/dist/main.js"]
 # In a container others must reach the ports; put TLS or a bearer token on them where the network is not yours alone.
 CMD ["run"]

@@ -30,6 +30,7 @@ async function handOver(node) {
   const { spawn } = await import('node:child_process')
   const child = spawn(node, [path.join(source, 'launch.js')].concat(process.argv.slice(2)), {
     stdio: 'inherit',
+    env: Object.assign({}, process.env, { [LAUNCHER]: String(process.pid) }),
   })
   // A service manager signals this process and means the other one. Ctrl-C reaches both through the terminal; without
   // a listener here it would end this one first and leave the other without its parent.
@@ -47,28 +48,45 @@ async function handOver(node) {
   })
 }
 
+// Whoever ends the process that he started means the sidecar. A kill -9 reaches only this launcher and can be passed on by
+// nobody, so the other looks whether its parent is still the one that started it. It then stops as after SIGTERM, with what
+// it holds in order. Not by a pipe: starting anew in its own place closes all but the standard three.
+const LAUNCHER = 'BETRACE_LAUNCHER_PID'
+const LOOK_MS = 250
+
+function endWithLauncher() {
+  const launcher = Number(process.env[LAUNCHER])
+  delete process.env[LAUNCHER]
+  if (!launcher) return
+  const timer = setInterval(() => {
+    if (process.ppid === launcher) return
+    clearInterval(timer)
+    process.stderr.write('betrace: the process that started this one is gone; stopping\n')
+    process.kill(process.pid, 'SIGTERM')
+  }, LOOK_MS)
+  timer.unref()
+}
+
 // The sidecar's bytes live outside V8's heap, and a young generation of V8's own choosing lets dead ones pile up: at
 // 5,000 spans/s, 285 MB resident instead of 179, and 154 with one malloc arena, for the same CPU. Both can only be said
 // before the process starts, so it starts once more in its own place (same pid), where the platform can do that.
-// The lower bound spares a start the collections while the young generation grows.
-const LEAN_FLAGS = ['--max-semi-space-size=4', '--min-semi-space-size=4']
+// The lower bound spares a start the collections while the young generation grows. The third is no matter of memory: on
+// SIGUSR1 Node opens an inspector, and whoever reaches that reads keys and plain text.
+const LEAN_FLAGS = ['--max-semi-space-size=4', '--min-semi-space-size=4', '--disable-sigusr1']
 
 function isSidecar(args) {
   if (args.length === 0 || args[0] === 'run') return true
   return args[0][0] === '-' && ['--help', '-h', '--version', '-V'].indexOf(args[0]) < 0
 }
 
-function isLean() {
-  return (
-    process.execArgv
-      .concat(process.env.NODE_OPTIONS || '')
-      .join(' ')
-      .indexOf('semi-space') >= 0
-  )
+// What was given by hand stays as it is.
+function missingFlags() {
+  const given = process.execArgv.concat(process.env.NODE_OPTIONS || '').join(' ')
+  return LEAN_FLAGS.filter((flag) => given.indexOf(flag.indexOf('semi-space') >= 0 ? 'semi-space' : flag) < 0)
 }
 
 function startLean() {
-  const args = [process.execPath].concat(LEAN_FLAGS, process.execArgv, process.argv.slice(1))
+  const args = [process.execPath].concat(missingFlags(), process.execArgv, process.argv.slice(1))
   process.execve(process.execPath, args, Object.assign({ MALLOC_ARENA_MAX: '1' }, process.env))
 }
 
@@ -101,8 +119,13 @@ function start(file) {
   })
 }
 
+// For this process, and wherever it is not started anew: a listener of ours takes the place of Node's.
+if (process.platform !== 'win32') process.on('SIGUSR1', () => {})
+
 if (isRecent(process.versions.node)) {
-  if (typeof process.execve === 'function' && isSidecar(process.argv.slice(2)) && !isLean()) startLean()
+  if (typeof process.execve === 'function' && isSidecar(process.argv.slice(2)) && missingFlags().length > 0)
+    startLean()
+  endWithLauncher()
   start(isCheckout ? inCheckout : path.join(root, 'dist', 'main.js'))
 } else if (bundledNode()) {
   handOver(bundledNode())
@@ -112,6 +135,6 @@ if (isRecent(process.versions.node)) {
       NEEDED.join('.') +
       ' or later; this is ' +
       process.versions.node +
-      (isCheckout ? '. npm ci brings one along' : ''),
+      (isCheckout && process.platform === 'linux' ? '. npm ci brings one along' : ''),
   )
 }

@@ -1,6 +1,6 @@
 import type { FastifyInstance } from 'fastify'
 import { SidecarError } from '../base/errors.ts'
-import type { BoundAddress } from '../receivers/listener.ts'
+import { type BoundAddress, listenFailure } from '../receivers/listener.ts'
 
 /** Rejects CONFIG with one line that names the setting. */
 export async function listenAdmin(
@@ -10,9 +10,11 @@ export async function listenAdmin(
   try {
     await admin.listen({ host: endpoint.host, port: endpoint.port })
   } catch (cause) {
+    // Listening fails with nothing else.
+    const reason = listenFailure(cause as NodeJS.ErrnoException, endpoint.port)
     throw new SidecarError(
       'CONFIG',
-      `service.admin.endpoint: ${endpoint.host}:${endpoint.port} cannot be listened on`,
+      `service.admin.endpoint: cannot listen on ${endpoint.host}:${endpoint.port}: ${reason}`,
       { cause },
     )
   }

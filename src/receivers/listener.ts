@@ -1,6 +1,7 @@
 // What both transports need to open and close a listening socket, with errors that name the setting.
 import type { AddressInfo, Server, Socket } from 'node:net'
 import { SidecarError } from '../base/errors.ts'
+import { holderHint } from './port-holder.ts'
 
 /** Where a receiver listens, with the real port. `host` and `address` are the same address. */
 export interface BoundAddress {
@@ -29,7 +30,7 @@ export function listen(server: Server, endpoint: string, setting: string): Promi
       reject(
         new SidecarError(
           'CONFIG',
-          `${setting}.endpoint: cannot listen on ${endpoint}: ${reasonOf(cause.code)}`,
+          `${setting}.endpoint: cannot listen on ${endpoint}: ${listenFailure(cause, port)}`,
           { cause },
         ),
       )
@@ -44,10 +45,11 @@ export function listen(server: Server, endpoint: string, setting: string): Promi
   })
 }
 
-function reasonOf(code: string | undefined): string {
+/** Why nothing can listen there, as the end of a line for an operator. */
+export function listenFailure({ code }: NodeJS.ErrnoException, port: number): string {
   switch (code) {
     case 'EADDRINUSE':
-      return 'address is in use'
+      return holderHint(port)
     case 'EADDRNOTAVAIL':
       return 'address is not one of this host'
     case 'EACCES':

@@ -41,6 +41,7 @@ beforeAll(() => {
   checkout = make('checkout')
   const main = `const where: string = 'sources'
 if (process.argv[2] === 'wait') { process.on('SIGTERM', () => process.exit(7)); console.log('waiting'); setInterval(() => {}, 1000) }
+else if (process.argv[2] === 'stop' || process.argv[2] === 'run') { process.on('SIGTERM', () => { console.log('stopped'); process.exit(0) }); console.log(process.pid); setInterval(() => {}, 1000) }
 else if (process.argv[2] === 'die') process.kill(process.pid, 'SIGKILL')
 else { console.log(where, process.versions.node.split('.')[0], process.argv.slice(2).join(' ')); process.exitCode = 5 }
 `
@@ -122,6 +123,64 @@ onOldHost(
     expect(await once(child, 'exit')).toEqual([7, null])
   },
 )
+
+onOldHost(
+  'a launcher that is killed takes what it started along, in order [needs a Node before 22 on the host]',
+  async () => {
+    const child = spawn(OLD_NODE!, [join(checkout, 'src/launch.js'), 'stop'], {
+      stdio: ['ignore', 'pipe', 'pipe'],
+    })
+    let out = ''
+    let err = ''
+    child.stdout.on('data', (chunk) => (out += chunk))
+    child.stderr.on('data', (chunk) => (err += chunk))
+    await once(child.stdout, 'data')
+    const sidecar = Number(out)
+    expect(sidecar).not.toBe(child.pid)
+    child.kill('SIGKILL')
+    // Closed when nobody writes to it any more: the launcher is gone, and so is the sidecar.
+    await once(child, 'close')
+    expect(out).toContain('stopped')
+    expect(err).toBe('betrace: the process that started this one is gone; stopping\n')
+  },
+)
+
+onOldHost(
+  'a launcher whose own parent is gone goes on, and so does the sidecar [needs a Node before 22 on the host]',
+  async () => {
+    // As a daemon is started: a shell that ends at once, and a session of its own.
+    const launcher = join(checkout, 'src/launch.js')
+    const script = `setsid ${OLD_NODE} ${launcher} stop </dev/null & sleep 0.2`
+    const child = spawn('/bin/sh', ['-c', script], { stdio: ['ignore', 'pipe', 'inherit'] })
+    let out = ''
+    child.stdout.on('data', (chunk) => (out += chunk))
+    await Promise.all([once(child, 'exit'), once(child.stdout, 'data')])
+    const sidecar = Number(out)
+    await new Promise((resolve) => setTimeout(resolve, 1_000))
+    expect(() => process.kill(sidecar, 0)).not.toThrow()
+    process.kill(sidecar, 'SIGTERM')
+    await once(child, 'close')
+    expect(out).toContain('stopped')
+  },
+)
+
+test('SIGUSR1 opens no inspector, neither in the launcher nor in what it starts', async () => {
+  for (const node of [process.execPath, ...(OLD_NODE === undefined ? [] : [OLD_NODE])]) {
+    for (const command of ['run', 'stop']) {
+      const child = spawn(node, [join(checkout, 'src/launch.js'), command], {
+        stdio: ['ignore', 'pipe', 'pipe'],
+      })
+      let err = ''
+      child.stderr.on('data', (chunk) => (err += chunk))
+      const [sidecar] = await once(child.stdout, 'data')
+      for (const pid of [child.pid!, Number(sidecar)]) process.kill(pid, 'SIGUSR1')
+      await new Promise((resolve) => setTimeout(resolve, 300))
+      child.kill('SIGTERM')
+      await once(child, 'close')
+      expect(err).not.toContain('ebugger')
+    }
+  }
+})
 
 onOldHost(
   'an old Node without a newer one at hand names the version it needs [needs a Node before 22 on the host]',

@@ -1,3 +1,5 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { createServer } from 'node:net'
 import { describe, expect, test } from 'vitest'
 import { SidecarError } from '../../../src/base/errors.ts'
@@ -5,6 +7,7 @@ import { GrpcReceiver } from '../../../src/receivers/grpc.ts'
 import { grpcReceiverDefaults } from '../../../src/receivers/grpc-options.ts'
 import { HttpReceiver, httpReceiverDefaults } from '../../../src/receivers/http.ts'
 import { parseEndpoint } from '../../../src/receivers/listener.ts'
+import { portHolders } from '../../../src/receivers/port-holder.ts'
 import { grpcClient, OK, post, refused, send, startReceivers, traceBytes, until } from './harness.ts'
 
 const HEALTH_CHECK = '/grpc.health.v1.Health/Check'
@@ -34,12 +37,35 @@ describe('start', () => {
       ['grpc', new GrpcReceiver({ ...grpcReceiverDefaults, endpoint }, harness.context)],
     ] as const
     for (const [name, receiver] of receivers) {
-      const message = `receivers.otlp.protocols.${name}.endpoint: cannot listen on ${endpoint}: address is in use`
+      const message = `receivers.otlp.protocols.${name}.endpoint: cannot listen on ${endpoint}: address is in use by this process itself`
       await expect(receiver.start()).rejects.toMatchObject({ code: 'CONFIG', message })
       await receiver.close()
     }
     taken.close()
   })
+
+  test.runIf(process.platform === 'linux').each(['127.0.0.1', '::'])(
+    'an address in use on %s by another process names it, and how to end it [needs /proc]',
+    async (host) => {
+      const script = `require('net').createServer().listen(0, '${host}', function () { console.log(this.address().port) })`
+      const holder = spawn(process.execPath, ['-e', script], { stdio: ['ignore', 'pipe', 'inherit'] })
+      try {
+        const port = Number((await once(holder.stdout, 'data'))[0])
+        await using harness = await startReceivers()
+        const receiver = new HttpReceiver(
+          { ...httpReceiverDefaults, endpoint: `127.0.0.1:${port}` },
+          harness.context,
+        )
+        await expect(receiver.start()).rejects.toThrow(
+          `address is in use by process ${holder.pid}; kill ${holder.pid} ends it in order`,
+        )
+        expect(portHolders(port)).toEqual([holder.pid])
+        await receiver.close()
+      } finally {
+        holder.kill('SIGKILL')
+      }
+    },
+  )
 
   test.each([
     ['127.0.0.1:4317', '127.0.0.1', 4317],
