@@ -1,10 +1,16 @@
 import type { FastifyInstance } from 'fastify'
+import type { Clock } from '../base/clock.ts'
 import { SidecarError } from '../base/errors.ts'
+import { VERIFY_BYTES_MAX } from '../base/limits.ts'
+import { TokenBucket } from '../base/token-bucket.ts'
 import { isTenantId } from '../formats/tenant-id.ts'
 import type { AdminProbes, PublicKeyView } from './options.ts'
 
-// Each holds a body and checks signatures on the one thread that also serves requests.
+// Anybody may ask, and each question checks signatures on the one thread that also serves requests. Whoever has more to
+// check has the command, which needs nobody.
 const VERIFICATIONS_MAX = 4
+const VERIFICATIONS_BURST = 60
+const VERIFICATIONS_PER_SECOND = 10
 
 /**
  * What a stranger needs to check evidence: public keys, and a verdict on spans. Open to everybody, as both only say
@@ -14,7 +20,10 @@ export function addCompliance(
   app: FastifyInstance,
   publicKeys: AdminProbes['publicKeys'],
   verifySpan: AdminProbes['verifySpan'],
+  clock: Clock,
 ): void {
+  const bodyLimit = Math.min(app.initialConfig.bodyLimit ?? VERIFY_BYTES_MAX, VERIFY_BYTES_MAX)
+  const budget = new TokenBucket(clock, VERIFICATIONS_BURST, VERIFICATIONS_PER_SECOND)
   app.register(async (open) => {
     // The verifier takes the bytes as they came: a JSON parser in between would change numbers it cannot hold.
     open.removeAllContentTypeParsers()
@@ -30,7 +39,7 @@ export function addCompliance(
     })
 
     let verificationCount = 0
-    open.post('/api/compliance/verify/span', async (request) => {
+    open.post('/api/compliance/verify/span', { bodyLimit }, async (request) => {
       if (!Buffer.isBuffer(request.body) || request.body.length === 0) {
         throw new SidecarError('MALFORMED', 'an otlp/json trace request is needed')
       }
@@ -38,8 +47,8 @@ export function addCompliance(
       request.raw.once('close', () => {
         if (request.raw.readableAborted) abort.abort()
       })
-      if (verificationCount >= VERIFICATIONS_MAX) {
-        throw new SidecarError('OVERLOADED', 'too many verifications at once', { retryAfterMs: 1_000 })
+      if (verificationCount >= VERIFICATIONS_MAX || !budget.take()) {
+        throw new SidecarError('OVERLOADED', 'too many verifications', { retryAfterMs: 1_000 })
       }
       verificationCount++
       try {

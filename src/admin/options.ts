@@ -12,6 +12,10 @@ export interface AdminOptions {
   readonly token: { reveal(): string } | undefined
   /** Bearer token of `POST /api/admin/reveal` alone, a role of its own; the admin token does not open values. */
   readonly revealToken?: { reveal(): string } | undefined
+  /** Where it listens; decides which hosts a request may name. */
+  readonly endpoint?: { readonly host: string }
+  /** Further names by which it may be asked, see `createHostCheck`. */
+  readonly allowedHosts?: readonly string[]
   /** Largest request body, bytes. */
   readonly bodyBytesMax?: number
   /** How long a health check may take before it counts as down, ms. */

@@ -7,6 +7,7 @@ import fastify, {
 } from 'fastify'
 import { asSidecarError, ERRORS, SidecarError } from '../base/errors.ts'
 import { IDLE_TIMEOUT_MS } from '../base/limits.ts'
+import { createHostCheck } from '../receivers/host-check.ts'
 import { addCompliance } from './compliance.ts'
 import { addHealth } from './health.ts'
 import { addKeys } from './keys.ts'
@@ -46,11 +47,13 @@ export function createAdmin(options: AdminOptions, probes: AdminProbes): Fastify
     onConstructorPoisoning: 'error',
     frameworkErrors: (error, _request, reply) => void sendError(reply, fromFastify(error)),
   })
+  const isOurHost = createHostCheck(options.endpoint?.host, options.allowedHosts ?? [])
   const routes = new RouteTable()
   app.addHook('onRoute', ({ method, url }) => routes.add(method, url))
-  app.addHook('onRequest', (_request, reply, done) => {
+  app.addHook('onRequest', (request, reply, done) => {
     for (const [name, value] of HEADERS) reply.header(name, value)
-    done()
+    if (isOurHost(request.headers.host)) done()
+    else void sendError(reply, MISDIRECTED)
   })
   app.setErrorHandler((thrown, _request, reply) => {
     const failure = isFastifyError(thrown) ? fromFastify(thrown) : fromSidecar(asSidecarError(thrown))
@@ -68,7 +71,7 @@ export function createAdmin(options: AdminOptions, probes: AdminProbes): Fastify
   addKms(app, options.token, probes)
   if (probes.keyOperations) addKeys(app, options.token, probes.keyOperations, probes.log)
   addReveal(app, options.revealToken, probes.reveal)
-  addCompliance(app, probes.publicKeys, probes.verifySpan)
+  addCompliance(app, probes.publicKeys, probes.verifySpan, probes.clock)
   addPages(app, probes)
   return app
 }
@@ -81,6 +84,13 @@ interface Failure {
   readonly http: number
   readonly code: string
   readonly message: string
+}
+
+/** RFC 9110 §15.5.20: the request was meant for another server. */
+const MISDIRECTED: Failure = {
+  http: 421,
+  code: 'MISDIRECTED',
+  message: 'host is not a name of this sidecar; service.allowed_hosts lists further ones',
 }
 
 function sendError(reply: FastifyReply, { http, code, message }: Failure): FastifyReply {

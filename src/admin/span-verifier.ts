@@ -1,8 +1,11 @@
+import { SidecarError } from '../base/errors.ts'
+import { VERIFY_SPANS_MAX } from '../base/limits.ts'
 import type { KeyLookup } from '../evidence/check.ts'
 import type { PolicyOptions } from '../evidence/policy.ts'
 import type { Coverage } from '../evidence/statement.ts'
 import { Verifier } from '../evidence/verify.ts'
 import type { MacKeys } from '../keys/signing/mac-keys.ts'
+import { countItems } from '../wire/item-count.ts'
 import { jsonToProtobuf } from '../wire/json.ts'
 import type { AdminProbes } from './options.ts'
 
@@ -26,6 +29,8 @@ export function createSpanVerifier(parts: SpanVerifierParts): AdminProbes['verif
   }
   return async (json, abort) => {
     const body = jsonToProtobuf(json, 'traces')
+    if (countItems('traces', body) > VERIFY_SPANS_MAX)
+      throw new SidecarError('TOO_LARGE', `more than ${VERIFY_SPANS_MAX} spans to verify`)
     // Public keys are all at hand: one that is not known or not trusted is no question for the key service.
     const missing = new Set<string>()
     const first = verify(body, (keyId, tenant, algorithm) => {

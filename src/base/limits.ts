@@ -41,6 +41,9 @@ export const WAITING_REQUESTS_MAX = 4096
 export const REQUEST_WAIT_MS_MAX = 8_000
 /** Nesting of AnyValue inside AnyValue. Messages deeper than 100 are refused first, as protobuf runtimes do; OTLP needs three levels. */
 export const VALUE_DEPTH_MAX = 64
+/** One question to the open verify endpoint: bytes as sent, and spans. Its answer needs no token, so it gets little. */
+export const VERIFY_BYTES_MAX = MIB
+export const VERIFY_SPANS_MAX = 1_000
 /** Largest answer that we read from a next hop, bytes. OTLP 1.11 caps responses at 4 MiB. */
 export const RESPONSE_BYTES_MAX = 4 * MIB
 /** Connections and concurrent streams, per receiver. */

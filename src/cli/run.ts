@@ -1,5 +1,6 @@
 // `betrace run`: the sidecar itself, from its configuration to the last flushed byte.
 import { once } from 'node:events'
+import inspector from 'node:inspector'
 import { createTelemetry } from '../base/telemetry.ts'
 import { Service } from '../service/service.ts'
 import { loadFromArguments, reportFindings } from './config-options.ts'
@@ -13,6 +14,10 @@ export async function run(argv: string[], io: CommandIo): Promise<number> {
   if (config === undefined) return ExitCode.FAILED
 
   const telemetry = await createTelemetry(config.service.telemetry.logs)
+  if (inspector.url() !== undefined)
+    telemetry.log.warn(
+      'An inspector is open: whoever reaches it reads keys and plain text. Leave out --inspect',
+    )
   const stopping = firstSignal()
   const service = await Service.start(config, { ...telemetry, env: io.env })
   const signal = await stopping

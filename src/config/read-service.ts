@@ -27,6 +27,7 @@ export function readStorage(storage: Section): StorageConfig {
 export function readService(service: Section): ServiceConfig {
   return {
     pipelines: service.section('pipelines', readPipelines),
+    allowedHosts: readAllowedHosts(service),
     admin: service.section('admin', (admin) => ({
       endpoint: admin.endpoint('endpoint', '127.0.0.1:8080'),
       token: admin.secret('token'),
@@ -44,6 +45,15 @@ export function readService(service: Section): ServiceConfig {
       })),
     })),
   }
+}
+
+const HOST_PATTERN = /^(?:\*|(?:\*\.)?[a-z0-9_-]+(?:\.[a-z0-9_-]+)*|[0-9a-f:]+)$/i
+
+function readAllowedHosts(service: Section): readonly string[] {
+  const hosts = service.textList('allowed_hosts', [])
+  if (!hosts.every((host) => HOST_PATTERN.test(host)))
+    service.problem('allowed_hosts', 'must hold host names without a port, *.suffix or *')
+  return hosts
 }
 
 function readPipelines(pipelines: Section): ReadonlyMap<Signal, PipelineConfig> {

@@ -231,6 +231,8 @@ export interface DebugExporterConfig {
 
 export interface ServiceConfig {
   readonly pipelines: ReadonlyMap<Signal, PipelineConfig>
+  /** Names, `*.suffix` or `*`, beside those that are always ours. */
+  readonly allowedHosts: readonly string[]
   readonly admin: AdminConfig
   readonly limits: LimitsConfig
   readonly telemetry: { readonly logs: LogsConfig }

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { createSecureContext, type SecureContext, type SecureContextOptions } from 'node:tls'
 import { SidecarError } from '../base/errors.ts'
+import { TLS_SUITES } from '../base/tls-suites.ts'
 import type { ClientTlsOptions } from './options.ts'
 
 export interface ClientTls {
@@ -10,7 +11,7 @@ export interface ClientTls {
 
 /** Reads and checks the files. Throws CONFIG: one line that names the setting, never what a file holds. */
 export function loadClientTls(options: ClientTlsOptions | undefined, setting: string): ClientTls {
-  const material: SecureContextOptions = { minVersion: 'TLSv1.2' }
+  const material: SecureContextOptions = { minVersion: 'TLSv1.2', ciphers: TLS_SUITES }
   if (options?.caFile) material.ca = readPem(options.caFile, `${setting}.ca_file`)
   if (options?.certFile) material.cert = readPem(options.certFile, `${setting}.cert_file`)
   if (options?.keyFile) material.key = readPem(options.keyFile, `${setting}.key_file`)

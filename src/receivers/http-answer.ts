@@ -69,6 +69,14 @@ export class HttpAnswer {
     return 'METHOD_NOT_ALLOWED'
   }
 
+  /** RFC 9110 §15.5.20: the request was meant for another server. */
+  misdirected(): string {
+    const media = mediaTypeOf(this.#request.headers['content-type'])
+    const message = 'host is not a name of this sidecar; service.allowed_hosts lists further ones'
+    this.#status(421, media, {}, GrpcCode.PERMISSION_DENIED, message)
+    return 'MISDIRECTED'
+  }
+
   unsupportedMediaType(): string {
     const types = `${CONTENT_TYPE.protobuf}, ${CONTENT_TYPE.json}`
     const message = `content type must be ${CONTENT_TYPE.protobuf} or ${CONTENT_TYPE.json}`

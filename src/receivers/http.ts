@@ -22,6 +22,7 @@ import type { Lease } from './admission.ts'
 import { Arrivals } from './arrivals.ts'
 import { type Authenticate, type AuthOptions, authDefaults, createAuthenticate } from './auth.ts'
 import { type Encoding, parseEncoding, readBody } from './body.ts'
+import { createHostCheck, type HostCheck } from './host-check.ts'
 import { HttpAnswer, mediaTypeOf } from './http-answer.ts'
 import { transportTenant } from './identity.ts'
 import { type BoundAddress, CLOSE_GRACE_MS, listen, parseEndpoint, UnderWay } from './listener.ts'
@@ -35,6 +36,8 @@ export interface HttpReceiverOptions {
   readonly maxRequestBodySizeBytes: number
   readonly tls: TlsServerOptions | undefined
   readonly auth: AuthOptions
+  /** Further names by which we may be asked, see `createHostCheck`. */
+  readonly allowedHosts: readonly string[]
   readonly connectionsMax: number
   readonly headersTimeoutMs: number
   readonly bodyTimeoutMs: number
@@ -50,6 +53,7 @@ export const httpReceiverDefaults: HttpReceiverOptions = {
   maxRequestBodySizeBytes: REQUEST_BYTES_MAX,
   tls: undefined,
   auth: authDefaults,
+  allowedHosts: [],
   connectionsMax: CONNECTIONS_MAX,
   headersTimeoutMs: HEADERS_TIMEOUT_MS,
   bodyTimeoutMs: BODY_TIMEOUT_MS,
@@ -75,6 +79,7 @@ export class HttpReceiver implements Receiver {
   readonly #server: Server
   readonly #underWay = new UnderWay()
   readonly #arrivals: Arrivals
+  readonly #isOurHost: HostCheck
   #tlsWatch: TlsWatch | undefined
   #isStopping = false
 
@@ -82,7 +87,8 @@ export class HttpReceiver implements Receiver {
   constructor(options: HttpReceiverOptions, context: ReceiverContext) {
     this.#options = options
     this.#context = context
-    parseEndpoint(options.endpoint, SETTING)
+    const { host } = parseEndpoint(options.endpoint, SETTING)
+    this.#isOurHost = options.tls ? () => true : createHostCheck(host, options.allowedHosts)
     this.#authenticate = createAuthenticate(options.auth)
     const { admission, clock } = context
     this.#arrivals = new Arrivals(options, clock, () => admission.waitingCount > 0)
@@ -132,9 +138,11 @@ export class HttpReceiver implements Receiver {
     if (this.#isStopping || isExpecting) response.shouldKeepAlive = false
     this.#underWay.begin()
     try {
-      const code = signal
-        ? await this.#export(request, response, answer, signal, startMs, isExpecting)
-        : answer.notFound()
+      const code = !this.#isOurHost(request.headers.host)
+        ? answer.misdirected()
+        : signal
+          ? await this.#export(request, response, answer, signal, startMs, isExpecting)
+          : answer.notFound()
       const seconds = (this.#context.clock.monotonicMs() - startMs) / 1_000
       this.#context.metrics.recordRequest('http', signal ?? 'none', code, seconds)
     } catch (error) {

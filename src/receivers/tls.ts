@@ -6,6 +6,7 @@ import { createSecureContext, type SecureContextOptions, type Server, type TlsOp
 import { SidecarError } from '../base/errors.ts'
 import { HEADERS_TIMEOUT_MS } from '../base/limits.ts'
 import type { Logger } from '../base/telemetry.ts'
+import { TLS_SUITES } from '../base/tls-suites.ts'
 
 export interface TlsServerOptions {
   /** PEM: our certificate, then its chain. */
@@ -33,7 +34,12 @@ export function loadSecureContext(options: TlsServerOptions, setting: string): S
   if (!certificate.checkPrivateKey(privateKey)) {
     throw new SidecarError('CONFIG', `${setting}.key_file: is not the key of cert_file`)
   }
-  const context: SecureContextOptions = { cert, key, minVersion: options.minVersion ?? 'TLSv1.2' }
+  const context: SecureContextOptions = {
+    cert,
+    key,
+    minVersion: options.minVersion ?? 'TLSv1.2',
+    ciphers: TLS_SUITES,
+  }
   if (options.clientCaFile !== undefined) {
     const ca = readPem(options.clientCaFile, `${setting}.client_ca_file`)
     check(`${setting}.client_ca_file: holds no certificate`, () => new X509Certificate(ca))

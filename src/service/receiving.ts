@@ -53,7 +53,7 @@ export function createReceiving(
   const receivers: (readonly [Transport, Receiver])[] = []
   for (const { grpc, http } of startingReceivers(config)) {
     if (grpc) receivers.push(['grpc', createGrpc(grpc, limits.waitMsMax, contextFor('grpc'))])
-    if (http) receivers.push(['http', createHttp(http, limits.waitMsMax, contextFor('http'))])
+    if (http) receivers.push(['http', createHttp(http, config.service, contextFor('http'))])
   }
   return {
     async start() {
@@ -83,14 +83,19 @@ function createGrpc(config: GrpcReceiverConfig, waitMsMax: number, context: Rece
   return new GrpcReceiver(options, context)
 }
 
-function createHttp(config: HttpReceiverConfig, waitMsMax: number, context: ReceiverContext): Receiver {
+function createHttp(
+  config: HttpReceiverConfig,
+  { limits, allowedHosts }: SidecarConfig['service'],
+  context: ReceiverContext,
+): Receiver {
   const options = {
     ...httpReceiverDefaults,
     endpoint: endpointText(config.endpoint),
     maxRequestBodySizeBytes: config.requestBytesMax,
     tls: tlsOptions(config.tls),
     auth: { bearerToken: config.bearerToken?.reveal() },
-    waitMsMax,
+    allowedHosts,
+    waitMsMax: limits.waitMsMax,
   }
   return new HttpReceiver(options, context)
 }

@@ -249,7 +249,10 @@ function openAdmin(
     expected: processorOf(config, 'traces', 'signing')?.select,
     coverage: processors.evidence?.policy.coverage,
   })
-  return createAdmin(config.service.admin, { ...probes, log, registry, verifySpan })
+  return createAdmin(
+    { ...config.service.admin, allowedHosts: config.service.allowedHosts },
+    { ...probes, log, registry, verifySpan },
+  )
 }
 
 function logAddresses({ receivers, admin }: Addresses, log: Telemetry['log']): void {

@@ -5,6 +5,7 @@ import { Agent as HttpsAgent, request as requestHttps } from 'node:https'
 import type { Socket } from 'node:net'
 import { TLSSocket } from 'node:tls'
 import { http } from '../../base/node-http.ts'
+import { TLS_SUITES } from '../../base/tls-suites.ts'
 import { KmsError } from '../kms.ts'
 import type { VaultAnswer } from './answer.ts'
 import { tidy } from './errors.ts'
@@ -134,7 +135,7 @@ export class VaultHttp {
   #newAgent(tls: VaultTls): HttpAgent {
     const settings = { keepAlive: true, maxSockets: SOCKETS_MAX, timeout: IDLE_MS }
     return this.#options.address.protocol === 'https:'
-      ? new HttpsAgent({ ...settings, ...tls, minVersion: 'TLSv1.2' })
+      ? new HttpsAgent({ ...settings, ...tls, minVersion: 'TLSv1.2', ciphers: TLS_SUITES })
       : new http.Agent(settings)
   }
 

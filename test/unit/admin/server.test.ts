@@ -1,7 +1,10 @@
 import { once } from 'node:events'
 import { connect } from 'node:net'
 import { expect, test } from 'vitest'
+import { createSpanVerifier } from '../../../src/admin/span-verifier.ts'
+import type { Clock } from '../../../src/base/clock.ts'
 import { SidecarError } from '../../../src/base/errors.ts'
+import { VERIFY_BYTES_MAX, VERIFY_SPANS_MAX } from '../../../src/base/limits.ts'
 import { admin, TOKEN } from './fixture.ts'
 
 const STATUS = '/api/admin/kms/status'
@@ -136,6 +139,58 @@ test('a fifth verification at once is told to come back, and later ones are serv
   await expect.poll(() => waiting.length).toBe(1)
   waiting[0]!()
   expect((await again).statusCode).toBe(200)
+})
+
+test('verifications are few a second, whoever asks, and small', async () => {
+  let nowMs = 0
+  const clock: Clock = { nowMs: () => nowMs, nowNs: () => 0n, monotonicMs: () => nowMs }
+  const server = admin({ clock, verifySpan: async () => ({ verdict: 'valid' }) })
+  const post = async (payload = '{}') =>
+    (
+      await server.inject({
+        method: 'POST',
+        url: '/api/compliance/verify/span',
+        headers: { 'content-type': 'application/json' },
+        payload,
+      })
+    ).statusCode
+  expect(await post(`"${'x'.repeat(VERIFY_BYTES_MAX)}"`)).toBe(413)
+  for (let at = 0; at < 60; at++) expect(await post()).toBe(200)
+  expect(await post()).toBe(503)
+  nowMs += 100
+  expect([await post(), await post()]).toEqual([200, 503])
+})
+
+test('a span verifier refuses more spans than it may look at, before it looks at one', async () => {
+  const keys = (): never => {
+    throw new Error('a key was looked for')
+  }
+  const macKeys = { load: async () => new Map() }
+  const verify = createSpanVerifier({ keys, macKeys, expected: 'all', coverage: undefined })
+  const request = (count: number) =>
+    Buffer.from(
+      JSON.stringify({
+        resourceSpans: [{ scopeSpans: [{ spans: Array.from({ length: count }, () => ({})) }] }],
+      }),
+    )
+  const abort = new AbortController().signal
+  await expect(verify(request(VERIFY_SPANS_MAX + 1), abort)).rejects.toMatchObject({ code: 'TOO_LARGE' })
+})
+
+test.each([
+  ['localhost:8080', undefined, 200],
+  ['127.0.0.1', undefined, 200],
+  ['rebound.example.com', undefined, 421],
+  ['rebound.example.com:8080', { endpoint: { host: '0.0.0.0' } }, 421],
+  ['10.1.2.3:8080', { endpoint: { host: '127.0.0.1' } }, 421],
+  ['10.1.2.3:8080', { endpoint: { host: '0.0.0.0' } }, 200],
+  ['rebound.example.com', { allowedHosts: ['rebound.example.com'] }, 200],
+] as const)('a page that is asked as %s with %j is answered %i', async (host, options, status) => {
+  for (const url of ['/q/health/live', '/q/metrics', '/nowhere']) {
+    const answer = await admin({}, options).inject({ url, headers: { host } })
+    expect(answer.statusCode === 404 ? 200 : answer.statusCode).toBe(status)
+    if (status === 421) expect(answer.json().error.code).toBe('MISDIRECTED')
+  }
 })
 
 test.each([

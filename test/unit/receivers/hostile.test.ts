@@ -49,7 +49,7 @@ function talk(port: number, ...pieces: (string | Uint8Array)[]): { socket: Socke
   return { socket, closed: new Promise((resolve) => socket.on('close', () => resolve(seen))) }
 }
 
-const HEAD = `POST /v1/traces HTTP/1.1\r\nHost: x\r\nContent-Type: ${PROTOBUF}\r\n`
+const HEAD = `POST /v1/traces HTTP/1.1\r\nHost: localhost\r\nContent-Type: ${PROTOBUF}\r\n`
 const TIGHT = { headersTimeoutMs: 200, bodyTimeoutMs: 200, idleTimeoutMs: 400 }
 
 describe('slow senders', () => {

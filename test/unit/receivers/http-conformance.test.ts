@@ -240,7 +240,7 @@ describe('size: MUST be 413, before and after decompression', () => {
 
   test('a declared size is refused before a byte of the body is sent', async () => {
     const answer = await raw(
-      `POST /v1/traces HTTP/1.1\r\nHost: x\r\nContent-Type: ${PROTOBUF}\r\nContent-Length: ${LIMIT + 1}\r\n\r\n`,
+      `POST /v1/traces HTTP/1.1\r\nHost: localhost\r\nContent-Type: ${PROTOBUF}\r\nContent-Length: ${LIMIT + 1}\r\n\r\n`,
     )
     expect(answer).toMatch(/^HTTP\/1\.1 413 /)
   })
@@ -248,7 +248,7 @@ describe('size: MUST be 413, before and after decompression', () => {
 
 describe('Expect: 100-continue', () => {
   const head = (length: number): string =>
-    `POST /v1/traces HTTP/1.1\r\nHost: x\r\nContent-Type: ${PROTOBUF}\r\nContent-Length: ${length}\r\nExpect: 100-continue\r\n\r\n`
+    `POST /v1/traces HTTP/1.1\r\nHost: localhost\r\nContent-Type: ${PROTOBUF}\r\nContent-Length: ${length}\r\nExpect: 100-continue\r\n\r\n`
 
   test('is answered 100, then 200', async () => {
     const body = traceBytes(10)
@@ -267,7 +267,7 @@ describe('Expect: 100-continue', () => {
 
 test('a connection is kept: one socket carries answers and refusals one after the other', async () => {
   const request = (type: string, body: string): string =>
-    `POST /v1/traces HTTP/1.1\r\nHost: x\r\nContent-Type: ${type}\r\nContent-Length: ${body.length}\r\n\r\n${body}`
+    `POST /v1/traces HTTP/1.1\r\nHost: localhost\r\nContent-Type: ${type}\r\nContent-Length: ${body.length}\r\n\r\n${body}`
   const answer = await raw(
     request('text/plain', 'hello') + request(PROTOBUF, '') + request(JSON_TYPE, '{}'),
     () => undefined,

@@ -139,6 +139,23 @@ describe('files', () => {
   })
 })
 
+describe('cipher suites', () => {
+  test.each([
+    ['ECDHE-RSA-AES128-GCM-SHA256', true],
+    ['ECDHE-RSA-CHACHA20-POLY1305', true],
+    ['ECDHE-RSA-AES128-SHA256', false],
+    ['ECDHE-RSA-AES256-SHA', false],
+    ['AES128-GCM-SHA256', false],
+    ['AES256-SHA', false],
+  ])('of TLS 1.2, %s is offered: %s', async (suite, isTaken) => {
+    await using harness = await startReceivers(both(SERVER))
+    const only = { maxVersion: 'TLSv1.2', ciphers: `${suite}:@SECLEVEL=0` }
+    const ecdsa = { ...only, ciphers: `${suite.replace('-RSA-', '-ECDSA-')}:@SECLEVEL=0` }
+    for (const port of [harness.httpPort, harness.grpcPort])
+      expect((await handshake(port, only)) || (await handshake(port, ecdsa))).toBe(isTaken)
+  })
+})
+
 function handshake(port: number, options: object): Promise<boolean> {
   return new Promise((resolve) => {
     const ciphers = 'DEFAULT@SECLEVEL=0'
