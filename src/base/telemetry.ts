@@ -46,7 +46,7 @@ async function createLogger(options: TelemetryOptions): Promise<Logger> {
       destination: destination ?? 2,
       sync: true,
       colorize: destination === undefined && process.stderr.isTTY === true,
-      ignore: 'time,level',
+      ignore: ['time', 'level', ...PRINTED_FIRST].join(','),
       singleLine: true,
       // `error` is the class of an error here, one word of the line.
       errorLikeObjectKeys: ['err'],
@@ -54,6 +54,9 @@ async function createLogger(options: TelemetryOptions): Promise<Logger> {
     }),
   )
 }
+
+/** Fields that pino-pretty puts before the time, in brackets; here they stand after the message. */
+const PRINTED_FIRST = ['name', 'pid', 'hostname', 'caller']
 
 const LEVEL_COLOURS: ReadonlyMap<unknown, 'yellow' | 'red'> = new Map([
   ['WARN', 'yellow'],
@@ -67,7 +70,9 @@ const consoleLine: MessageFormatFunc = (line, messageKey, _label, { colors }) =>
   const colour = LEVEL_COLOURS.get(line.level)
   const level = colour === undefined ? line.level : colors[colour](String(line.level))
   const message = line[messageKey]
-  return [line.time, level, ...(message === undefined ? [] : [withoutControls(String(message))])].join(' ')
+  const words = message === undefined ? [] : [String(message)]
+  for (const name of PRINTED_FIRST) if (name in line) words.push(`${name}=${line[name]}`)
+  return [line.time, level, ...words.map(withoutControls)].join(' ')
 }
 
 // A message repeats what a key service answered; a terminal would obey control characters in it.

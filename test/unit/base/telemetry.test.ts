@@ -28,6 +28,19 @@ test('on a console a line is time, level and message, which a runbook finds with
   expect(lines[3]).toMatch(new RegExp(`^${time} DEBUG \\{"span":1\\}$`))
 })
 
+test('a console line begins with its time whatever its fields are called', async () => {
+  const time = String.raw`\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z`
+  // The printer of console lines would put some of these before the message, in brackets.
+  for (const field of ['name', 'pid', 'hostname', 'caller', 'v', 'type', 'stack', 'state_before']) {
+    const [line, ...more] = await linesOf('console', (log) =>
+      log.error({ [field]: 'kms-signing-key', state: 'open' }, 'Circuit breaker is open'),
+    )
+    expect(more).toEqual([])
+    expect(line, field).toMatch(new RegExp(`^${time} ERROR Circuit breaker is open .*"state":"open"`))
+    expect(line).toContain('kms-signing-key')
+  }
+})
+
 test('as JSON the level is the same word, and the time can be read', async () => {
   const [line] = await linesOf('json', (log) => log.warn({ a: 1 }, 'Stopping'))
   expect(JSON.parse(line!)).toEqual({
