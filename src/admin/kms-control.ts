@@ -86,7 +86,7 @@ export function createRotationControl(
   return {
     rotateAll: ({ isForced, staggerMs }) => void rotation.rotateAll({ force: isForced, staggerMs }),
     progress: () => {
-      const { isRunning, queued, total, rotated, failed, startedMs, estimatedEndMs, ...run } =
+      const { isRunning, queued, total, rotated, failed, startedMs, estimatedEndMs, lastCheck, ...run } =
         rotation.state()
       return {
         isRunning,
@@ -96,6 +96,13 @@ export function createRotationControl(
         rotatedCount: rotated,
         failedCount: failed,
         estimatedEndMs,
+        lastCheck: lastCheck && {
+          isRunning: lastCheck.isRunning,
+          tenantCount: lastCheck.total,
+          rotatedCount: lastCheck.rotated,
+          failedCount: lastCheck.failed,
+          startedMs: lastCheck.startedMs,
+        },
       }
     },
     tenantsDue: async () =>

@@ -115,6 +115,16 @@ export interface RotationProgress {
   readonly failedCount: number
   /** Milliseconds since the epoch; `undefined` when nothing runs. */
   readonly estimatedEndMs: number | undefined
+  /** The last check that came by itself, which is not what was asked for; `undefined`: there was none. */
+  readonly lastCheck: RotationCheck | undefined
+}
+
+export interface RotationCheck {
+  readonly isRunning: boolean
+  readonly tenantCount: number
+  readonly rotatedCount: number
+  readonly failedCount: number
+  readonly startedMs: number | undefined
 }
 
 export interface RotationControl {

@@ -1,7 +1,7 @@
 import type { FastifyInstance } from 'fastify'
 import { SidecarError } from '../base/errors.ts'
 import type { RotationScope } from '../keys/rotation/rotation-run.ts'
-import type { RotationControl, RotationProgress } from './options.ts'
+import type { RotationCheck, RotationControl, RotationProgress } from './options.ts'
 
 const STAGGER_MS_MAX = 60_000
 const STAGGER_MS_DEFAULT = 100
@@ -73,9 +73,23 @@ function progressAnswer(progress: RotationProgress): object {
     failed: failedCount,
     remaining,
     progress_pct: percentDone(isRunning, tenantCount, remaining),
-    estimated_completion: estimatedEndMs === undefined ? null : new Date(estimatedEndMs).toISOString(),
+    estimated_completion: isoTime(estimatedEndMs),
+    last_check: progress.lastCheck ? checkAnswer(progress.lastCheck) : null,
   }
 }
+
+function checkAnswer(check: RotationCheck): object {
+  return {
+    status: check.isRunning ? 'RUNNING' : 'IDLE',
+    started: isoTime(check.startedMs),
+    total_tenants: check.tenantCount,
+    rotated: check.rotatedCount,
+    failed: check.failedCount,
+  }
+}
+
+const isoTime = (ms: number | undefined): string | null =>
+  ms === undefined ? null : new Date(ms).toISOString()
 
 /** A run that has just begun has no tenants yet, and one that found none is over at once. */
 function percentDone(isRunning: boolean, tenantCount: number, remaining: number): number {

@@ -49,8 +49,11 @@ interface RunRequest {
   readonly staggerMs: number
 }
 
+/** Of the run that somebody asked for last, or else of the last check. */
 export interface RotationState extends RotationRunStatus {
   readonly isEnabled: boolean
+  /** The checks come by themselves, and leave what a request did where whoever made it looks. */
+  readonly lastCheck: RotationRunStatus | undefined
   /** What the run that follows this one takes; `undefined`: none follows. */
   readonly queued: RotationScope | undefined
   /** Milliseconds since the epoch; `undefined` when nothing is planned. */
@@ -72,6 +75,8 @@ export class Rotation {
   readonly #random: () => number
   readonly #stopping = new AbortController()
   #run: RotationRun
+  #lastRequested: RotationRun | undefined
+  #lastCheck: RotationRun | undefined
   #next: RunRequest | undefined
   #running: Promise<void> | undefined
   #isStopping = false
@@ -113,7 +118,7 @@ export class Rotation {
    */
   async check(): Promise<RotationState> {
     await this.#begin(CHECK)
-    return this.state()
+    return this.#stateOf(this.#run)
   }
 
   /**
@@ -131,9 +136,20 @@ export class Rotation {
   }
 
   state(): RotationState {
+    // While a request waits for a check to end, the check is what its maker waits for.
+    const isWaitedFor = this.#next?.reason === 'requested'
+    return this.#stateOf(isWaitedFor ? this.#run : (this.#lastRequested ?? this.#run))
+  }
+
+  #stateOf(run: RotationRun): RotationState {
+    // A run that has begun has not counted its tenants yet.
+    const statusOf = (each: RotationRun): RotationRunStatus => ({
+      ...each.status(),
+      isRunning: this.#running !== undefined && each === this.#run,
+    })
     return {
-      ...this.#run.status(),
-      isRunning: this.#running !== undefined,
+      ...statusOf(run),
+      lastCheck: this.#lastCheck && statusOf(this.#lastCheck),
       isEnabled: this.#options.enabled,
       queued: this.#next?.scope,
       nextCheckMs: this.#nextCheckMs,
@@ -156,6 +172,8 @@ export class Rotation {
     for (let request: RunRequest | undefined = first; request !== undefined; request = this.#next) {
       this.#next = undefined
       this.#run = this.#newRun(request)
+      if (request.reason === 'requested') this.#lastRequested = this.#run
+      else this.#lastCheck = this.#run
       await this.#perform(request)
     }
   }

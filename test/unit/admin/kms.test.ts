@@ -205,6 +205,13 @@ test('rotation is started, watched and asked who is due', async () => {
       rotatedCount: 5,
       failedCount: 1,
       estimatedEndMs: Date.UTC(2026, 0, 2),
+      lastCheck: {
+        isRunning: false,
+        tenantCount: 3,
+        rotatedCount: 2,
+        failedCount: 1,
+        startedMs: Date.UTC(2026, 0, 1, 2),
+      },
     }),
     tenantsDue: async () => [
       { tenant: '__proto__', keyId: 'k1', createdMs: Date.UTC(2025, 0, 1), ageDays: 366 },
@@ -232,6 +239,13 @@ test('rotation is started, watched and asked who is due', async () => {
     remaining: 2,
     progress_pct: 75,
     estimated_completion: '2026-01-02T00:00:00.000Z',
+    last_check: {
+      status: 'IDLE',
+      started: '2026-01-01T02:00:00.000Z',
+      total_tenants: 3,
+      rotated: 2,
+      failed: 1,
+    },
   })
   const due = await server.inject({ url: '/api/admin/kms/tenants-needing-rotation', headers })
   expect(due.json()).toEqual({
@@ -266,11 +280,18 @@ test.each([
       rotatedCount: 0,
       failedCount: 0,
       estimatedEndMs: undefined,
+      lastCheck: undefined,
     }),
     tenantsDue: async () => [],
   }
   const answer = await admin({ rotation }).inject({ url: '/api/admin/kms/rotation-status', headers })
-  expect(answer.json()).toMatchObject({ status, progress_pct, queued: null, total_tenants: 0 })
+  expect(answer.json()).toMatchObject({
+    status,
+    progress_pct,
+    queued: null,
+    total_tenants: 0,
+    last_check: null,
+  })
   expect(answer.json().message).toContain(message)
 })
 

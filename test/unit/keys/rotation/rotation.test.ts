@@ -190,6 +190,45 @@ describe('the scheduler', () => {
     expect(state.rotated).toEqual(['late', 'soon'])
   })
 
+  test('a check that comes after a request leaves its outcome in the state, and has its own place there', async () => {
+    const { rotation, state } = scheduled({ late: 100, young: 10 })
+    state.ms = 1_000
+    state.failing.add('young')
+    rotation.rotateAll({ force: true })
+    await vi.advanceTimersByTimeAsync(5_000)
+    const outcome = { reason: 'requested', scope: 'all', total: 2, rotated: 1, failed: 1, isRunning: false }
+    expect(rotation.state()).toMatchObject({ ...outcome, lastCheck: undefined })
+    const checked = rotation.check()
+    expect(rotation.state()).toMatchObject({ ...outcome, lastCheck: { isRunning: true, scope: 'due' } })
+    await vi.advanceTimersByTimeAsync(5_000)
+    expect(await checked).toMatchObject({ reason: 'scheduled', scope: 'due', total: 0, failed: 0 })
+    expect(rotation.state()).toMatchObject({ ...outcome, lastCheck: { scope: 'due', total: 0 } })
+    rotation.rotateAll()
+    await vi.advanceTimersByTimeAsync(5_000)
+    expect(rotation.state()).toMatchObject({ reason: 'requested', scope: 'overdue', total: 0, rotated: 0 })
+  })
+
+  test('a request during a check is told of while it waits, and before any request the check is', async () => {
+    const { rotation, state } = scheduled({ late: 100, young: 10 })
+    state.ms = 1_000
+    const checked = rotation.check()
+    await vi.advanceTimersByTimeAsync(10)
+    expect(rotation.state()).toMatchObject({ scope: 'due', isRunning: true, total: 1 })
+    expect(rotation.rotateAll({ force: true })).toMatchObject({
+      scope: 'due',
+      isRunning: true,
+      queued: 'all',
+    })
+    await vi.advanceTimersByTimeAsync(10_000)
+    await checked
+    expect(rotation.state()).toMatchObject({
+      scope: 'all',
+      rotated: 2,
+      isRunning: false,
+      lastCheck: { rotated: 1 },
+    })
+  })
+
   test('a stagger spaces the starts of all tenants, whatever their number at once', async () => {
     const tenants = Object.fromEntries(Array.from({ length: 12 }, (_, index) => [`t${index}`, 100]))
     const { rotation, state } = scheduled(tenants)
