@@ -3,8 +3,8 @@
 // further than the longest goes; globs read each key of a path once.
 import { lowerCase } from '../detection/engine/bytes.ts'
 import { isGlob } from '../wire/attribute-glob.ts'
+import { DEPTH_MAX, type KeyPath } from './attribute-key-path.ts'
 import { GlobSet } from './glob-set.ts'
-import { DEPTH_MAX, type KeyPath } from './key-path.ts'
 
 /** What patterns have between the keys of a path. It may stand in a key too, and then fits as well. */
 const DOT = 0x2e

@@ -1,7 +1,7 @@
 // Attribute names that are ours. From outside they are not to be trusted: who could put a `betrace.key.*` there could
 // make plain text look sealed (proto/sealed-value.md §3).
 import { Place } from '../wire/otlp.ts'
-import { Reserved } from './key-cache.ts'
+import { Reserved } from './attribute-key-cache.ts'
 
 export const ANNOUNCEMENT_PREFIX = 'betrace.key.'
 const REDACTION_PREFIX = 'redaction.'

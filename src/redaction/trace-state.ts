@@ -1,8 +1,8 @@
 // Trace state is a list of `key=value` members (W3C Trace Context §3.3) that every hop must be able to parse. So a match
 // changes the whole value of its member; one that touches a member's key takes the member away.
 import { type Place, ValueType } from '../wire/otlp.ts'
+import type { KeyPath } from './attribute-key-path.ts'
 import type { Editor } from './editor.ts'
-import type { KeyPath } from './key-path.ts'
 import { Effect, type Outcome } from './outcome.ts'
 import type { Parts } from './parts.ts'
 

@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
+import { KeyPath } from '../../../src/redaction/attribute-key-path.ts'
 import { KeyMatcher } from '../../../src/redaction/key-matcher.ts'
-import { KeyPath } from '../../../src/redaction/key-path.ts'
 import { Place } from '../../../src/wire/otlp.ts'
 
 const SEED = Number(process.env.FC_SEED ?? Date.now() % 2 ** 31)

@@ -2,7 +2,7 @@
 // value is bound to. Nothing about an attribute outlives it: what was decided is cleared when the attribute ends.
 
 import { Place } from '../wire/otlp.ts'
-import type { KeyEntry } from './key-cache.ts'
+import type { KeyEntry } from './attribute-key-cache.ts'
 import { TEXT_KEY } from './surfaces.ts'
 
 /** More than the scan lets messages nest. */
