@@ -10,7 +10,7 @@ export const NO_PARENT = 0
 export const Reserved = { NO: 0, ANNOUNCEMENT: 1, REMOVED: 2, SIGNATURE: 3 } as const
 export type Reserved = (typeof Reserved)[keyof typeof Reserved]
 
-export interface KeyEntry {
+export interface AttributeKeyEntry {
   /** Of this entry and no other, from 1 on. */
   readonly id: number
   readonly place: Place
@@ -30,13 +30,19 @@ export interface KeyEntry {
   nextSlot: number
 }
 
-export class KeyCache {
-  readonly #slots = new Array<KeyEntry | undefined>(SLOTS).fill(undefined)
+export class AttributeKeyCache {
+  readonly #slots = new Array<AttributeKeyEntry | undefined>(SLOTS).fill(undefined)
 
   /** The entry that was found or kept last. */
-  #last: KeyEntry | undefined
+  #last: AttributeKeyEntry | undefined
 
-  find(place: Place, parentId: number, buf: Uint8Array, start: number, end: number): KeyEntry | undefined {
+  find(
+    place: Place,
+    parentId: number,
+    buf: Uint8Array,
+    start: number,
+    end: number,
+  ): AttributeKeyEntry | undefined {
     const last = this.#last
     const expected = last === undefined ? undefined : this.#slots[last.nextSlot]
     if (expected !== undefined && isFor(expected, place, parentId, buf, start, end)) {
@@ -48,13 +54,19 @@ export class KeyCache {
     return found
   }
 
-  #follow(entry: KeyEntry): void {
+  #follow(entry: AttributeKeyEntry): void {
     // A slot and not the entry: a chain of entries would keep those alive that were pushed out.
     if (this.#last !== undefined) this.#last.nextSlot = entry.slot
     this.#last = entry
   }
 
-  #lookUp(place: Place, parentId: number, buf: Uint8Array, start: number, end: number): KeyEntry | undefined {
+  #lookUp(
+    place: Place,
+    parentId: number,
+    buf: Uint8Array,
+    start: number,
+    end: number,
+  ): AttributeKeyEntry | undefined {
     const slot = slotOf(place, parentId, buf, start, end)
     const first = this.#slots[slot]
     if (first !== undefined && isFor(first, place, parentId, buf, start, end)) return first
@@ -62,7 +74,7 @@ export class KeyCache {
     return second !== undefined && isFor(second, place, parentId, buf, start, end) ? second : undefined
   }
 
-  keep(entry: KeyEntry): void {
+  keep(entry: AttributeKeyEntry): void {
     if (entry.key.length > KEY_BYTES_MAX || entry.isKeyPersonal) return
     const slot = slotOf(entry.place, entry.parentId, entry.key, 0, entry.key.length)
     const displaced = this.#slots[slot]
@@ -87,7 +99,7 @@ function slotOf(place: Place, parentId: number, buf: Uint8Array, start: number, 
 }
 
 function isFor(
-  entry: KeyEntry,
+  entry: AttributeKeyEntry,
   place: Place,
   parentId: number,
   buf: Uint8Array,

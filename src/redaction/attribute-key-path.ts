@@ -2,14 +2,14 @@
 // value is bound to. Nothing about an attribute outlives it: what was decided is cleared when the attribute ends.
 
 import { Place } from '../wire/otlp.ts'
-import type { KeyEntry } from './attribute-key-cache.ts'
+import type { AttributeKeyEntry } from './attribute-key-cache.ts'
 import { TEXT_KEY } from './surfaces.ts'
 
 /** More than the scan lets messages nest. */
 export const DEPTH_MAX = 128
 const NOTHING = new Int32Array(0)
 
-export class KeyPath {
+export class AttributeKeyPath {
   /** Depth of the innermost attribute around the scan's position; less than `outermost` outside. */
   depth = -1
   /** Depth of the outermost attribute around it. A log body is an AnyValue without a key: its entries begin at depth 1. */
@@ -22,7 +22,7 @@ export class KeyPath {
   readonly #starts = new Int32Array(DEPTH_MAX)
   readonly #ends = new Int32Array(DEPTH_MAX)
   /** At `depth + 1`; the first is that of no attribute. */
-  readonly #entries = new Array<KeyEntry | undefined>(DEPTH_MAX + 1).fill(undefined)
+  readonly #entries = new Array<AttributeKeyEntry | undefined>(DEPTH_MAX + 1).fill(undefined)
   readonly #renamed = new Array<string | undefined>(DEPTH_MAX).fill(undefined)
 
   constructor(buf: Uint8Array) {
@@ -62,16 +62,16 @@ export class KeyPath {
   }
 
   /** What was decided about the innermost attribute; `undefined` outside. */
-  get entry(): KeyEntry | undefined {
+  get entry(): AttributeKeyEntry | undefined {
     return this.#entries[this.depth + 1]
   }
 
-  set entry(entry: KeyEntry) {
+  set entry(entry: AttributeKeyEntry) {
     this.#entries[this.depth + 1] = entry
   }
 
   /** What was decided about the attribute around the innermost; `undefined` where that is the outermost. */
-  get parent(): KeyEntry | undefined {
+  get parent(): AttributeKeyEntry | undefined {
     return this.#entries[this.depth]
   }
 

@@ -4,7 +4,7 @@ import { Edits } from '../wire/edits.ts'
 import { Place, type Signal, ValueType } from '../wire/otlp.ts'
 import { readTag } from '../wire/reader.ts'
 import { stringAttribute } from '../wire/write.ts'
-import type { KeyPath } from './attribute-key-path.ts'
+import type { AttributeKeyPath } from './attribute-key-path.ts'
 import { partialMask } from './masking.ts'
 import { Effect, type Outcome, PSEUDONYM_BITS } from './outcome.ts'
 import { SealQueue } from './seal-queue.ts'
@@ -74,7 +74,14 @@ export class Editor {
   }
 
   /** A part of a text, [start, end). A token in it is bound to the key at the end of `path`, or to the place. */
-  part(place: Place, type: ValueType, outcome: Outcome, start: number, end: number, path: KeyPath): void {
+  part(
+    place: Place,
+    type: ValueType,
+    outcome: Outcome,
+    start: number,
+    end: number,
+    path: AttributeKeyPath,
+  ): void {
     // An entity refers to attributes by their keys, and keys are never sealed.
     const effect = this.#effectOf(outcome, place === Place.ENTITY_KEY ? Effect.HASH : Effect.ENCRYPT)
     if (effect === undefined || effect === Effect.KEEP) return
@@ -93,7 +100,7 @@ export class Editor {
   }
 
   /** A whole AnyValue. */
-  value(outcome: Outcome, at: WholeValue, path: KeyPath): void {
+  value(outcome: Outcome, at: WholeValue, path: AttributeKeyPath): void {
     const effect = this.#effectOf(outcome)
     if (effect === undefined || effect === Effect.KEEP) return
     const { valueStart, valueEnd, fieldStart, fieldEnd } = at
@@ -198,7 +205,7 @@ function maskOf(outcome: Outcome, effect: Effect, text: Uint8Array, start: numbe
   return partialMask(text, start, end, outcome.keepFirst, outcome.keepLast) ?? outcome.mask
 }
 
-function nameOf(place: Place, path: KeyPath): string {
+function nameOf(place: Place, path: AttributeKeyPath): string {
   const isText = TEXT_KEY[place] !== '' && place !== Place.LOG_BODY
   return isText ? TEXT_KEY[place] : path.name(place)
 }

@@ -3,7 +3,7 @@
 // further than the longest goes; globs read each key of a path once.
 import { lowerCase } from '../detection/engine/bytes.ts'
 import { isGlob } from '../wire/attribute-glob.ts'
-import { DEPTH_MAX, type KeyPath } from './attribute-key-path.ts'
+import { type AttributeKeyPath, DEPTH_MAX } from './attribute-key-path.ts'
 import { GlobSet } from './glob-set.ts'
 
 /** What patterns have between the keys of a path. It may stand in a key too, and then fits as well. */
@@ -46,13 +46,13 @@ export class KeyMatcher {
    * The rules that name `path`, or its end from the beginning of a key on; ascending, without repeats. `inherited` are
    * those that name what is around it.
    */
-  match(path: KeyPath, inherited: readonly number[]): readonly number[] {
+  match(path: AttributeKeyPath, inherited: readonly number[]): readonly number[] {
     const found = this.#matchGlobs(path, this.#matchExact(path))
     if (found === undefined) return inherited
     return [...new Set([...found, ...inherited])].sort((a, b) => a - b)
   }
 
-  #matchExact(path: KeyPath): number[] | undefined {
+  #matchExact(path: AttributeKeyPath): number[] | undefined {
     const { buf, outermost } = path
     const tail = this.#tail
     let found: number[] | undefined
@@ -84,7 +84,7 @@ export class KeyMatcher {
     return found
   }
 
-  #matchGlobs(path: KeyPath, found: number[] | undefined): number[] | undefined {
+  #matchGlobs(path: AttributeKeyPath, found: number[] | undefined): number[] | undefined {
     const { words } = this.#globs
     if (words === 0) return found
     // Views differ in their globs; a path is seen by one of them only, from its outermost key to its end.
@@ -99,7 +99,7 @@ export class KeyMatcher {
     return found
   }
 
-  #readKey(path: KeyPath, depth: number): void {
+  #readKey(path: AttributeKeyPath, depth: number): void {
     const globs = this.#globs
     const { buf, globStates } = path
     const at = depth * globs.words

@@ -4,8 +4,8 @@ import { strict as assert } from 'node:assert'
 import { Frame, Place, type Signal, ValueType } from '../wire/otlp.ts'
 import type { Visitor } from '../wire/scan.ts'
 import { messageField, stringAttribute } from '../wire/write.ts'
-import { type KeyEntry, Reserved } from './attribute-key-cache.ts'
-import { KeyPath } from './attribute-key-path.ts'
+import { type AttributeKeyEntry, Reserved } from './attribute-key-cache.ts'
+import { AttributeKeyPath } from './attribute-key-path.ts'
 import { Editor } from './editor.ts'
 import { Effect, type Outcome } from './outcome.ts'
 import type { Profile } from './profile.ts'
@@ -38,7 +38,7 @@ export class Redactor implements Visitor {
   #fieldEnd = 0
   #valueStart = 0
   readonly #ruleSet: RuleSet
-  readonly #path = new KeyPath(NOTHING)
+  readonly #path = new AttributeKeyPath(NOTHING)
   readonly #found: ValueSearch
 
   constructor(ruleSet: RuleSet) {
@@ -279,7 +279,13 @@ export class Redactor implements Visitor {
   }
 
   /** Returns true: nothing in a reserved attribute is searched. */
-  #reserved(entry: KeyEntry, place: Place, keyStart: number, keyEnd: number, valueEnd: number): boolean {
+  #reserved(
+    entry: AttributeKeyEntry,
+    place: Place,
+    keyStart: number,
+    keyEnd: number,
+    valueEnd: number,
+  ): boolean {
     if (entry.reserved === Reserved.SIGNATURE) return true
     if (entry.reserved === Reserved.ANNOUNCEMENT && place === Place.RESOURCE_ATTRIBUTE) {
       const value = announcementText(this.#buf, this.#valueStart, valueEnd)

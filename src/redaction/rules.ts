@@ -8,8 +8,8 @@ import { scanText } from '../detection/engine/text-scan.ts'
 import { UserPattern } from '../detection/engine/user-pattern.ts'
 import { globMatches } from '../wire/attribute-glob.ts'
 import type { Place } from '../wire/otlp.ts'
-import { KeyCache, type KeyEntry, NO_PARENT, Reserved } from './attribute-key-cache.ts'
-import type { KeyPath } from './attribute-key-path.ts'
+import { AttributeKeyCache, type AttributeKeyEntry, NO_PARENT, Reserved } from './attribute-key-cache.ts'
+import type { AttributeKeyPath } from './attribute-key-path.ts'
 import { KeyMatcher } from './key-matcher.ts'
 import type { RedactionOptions, Rule } from './options.ts'
 import { createOutcome, Effect, type Outcome } from './outcome.ts'
@@ -118,7 +118,7 @@ export class RuleView {
   readonly #hooks: Required<RuleSetHooks>
   readonly #matcher: KeyMatcher
   readonly #profiles = new Map<string, Profile>()
-  readonly #keys = new KeyCache()
+  readonly #keys = new AttributeKeyCache()
   readonly #matches = new Matches()
   #lastId = NO_PARENT
 
@@ -130,7 +130,7 @@ export class RuleView {
   }
 
   /** The decision about the innermost key of `path`. */
-  entry(place: Place, path: KeyPath): KeyEntry {
+  entry(place: Place, path: AttributeKeyPath): AttributeKeyEntry {
     const parentId = path.parent?.id ?? NO_PARENT
     const { buf, depth } = path
     return (
@@ -139,13 +139,13 @@ export class RuleView {
     )
   }
 
-  #decide(place: Place, parentId: number, path: KeyPath): KeyEntry {
+  #decide(place: Place, parentId: number, path: AttributeKeyPath): AttributeKeyEntry {
     const { buf, depth, parent } = path
     const start = path.keyStart(depth)
     const end = path.keyEnd(depth)
     const namedBy = this.#matcher.match(path, parent?.namedBy ?? [])
     const profile = this.#profile(place, namedBy)
-    const entry: KeyEntry = {
+    const entry: AttributeKeyEntry = {
       id: ++this.#lastId,
       place,
       parentId,

@@ -1,7 +1,7 @@
 // Trace state is a list of `key=value` members (W3C Trace Context §3.3) that every hop must be able to parse. So a match
 // changes the whole value of its member; one that touches a member's key takes the member away.
 import { type Place, ValueType } from '../wire/otlp.ts'
-import type { KeyPath } from './attribute-key-path.ts'
+import type { AttributeKeyPath } from './attribute-key-path.ts'
 import type { Editor } from './editor.ts'
 import { Effect, type Outcome } from './outcome.ts'
 import type { Parts } from './parts.ts'
@@ -18,7 +18,7 @@ export function editTraceState(
   end: number,
   parts: Parts,
   whole: Outcome | undefined,
-  path: KeyPath,
+  path: AttributeKeyPath,
 ): void {
   let done = start
   for (let i = 0; whole === undefined && i < parts.count; i++) {
@@ -40,7 +40,7 @@ function editMember(
   place: Place,
   outcome: Outcome,
   isKeyTouched: boolean,
-  path: KeyPath,
+  path: AttributeKeyPath,
 ): void {
   const { start, valueStart, end } = member
   if (outcome.effect === Effect.KEEP) return

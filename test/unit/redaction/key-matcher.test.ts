@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { KeyPath } from '../../../src/redaction/attribute-key-path.ts'
+import { AttributeKeyPath } from '../../../src/redaction/attribute-key-path.ts'
 import { KeyMatcher } from '../../../src/redaction/key-matcher.ts'
 import { Place } from '../../../src/wire/otlp.ts'
 
@@ -9,7 +9,7 @@ console.log(`fast-check seed ${SEED}`)
 const NOTHING = new Uint8Array(0)
 
 /** The path of `keys`, with `ask` called at each depth from the outermost on. */
-function walk(path: KeyPath, place: Place, keys: readonly string[], ask: () => void): void {
+function walk(path: AttributeKeyPath, place: Place, keys: readonly string[], ask: () => void): void {
   const first = place === Place.LOG_BODY ? 1 : 0
   path.buf = Buffer.from(keys.join(''))
   let at = 0
@@ -52,7 +52,7 @@ test('a rule names a path when one of its patterns fits it or the end of it', ()
       fc.boolean(),
       (rules, paths, asksEach) => {
         const matcher = new KeyMatcher(rules)
-        const path = new KeyPath(NOTHING)
+        const path = new AttributeKeyPath(NOTHING)
         for (const [place, keys] of paths) {
           let depth = 0
           walk(path, place, keys, () => {
@@ -73,14 +73,14 @@ test('a rule names a path when one of its patterns fits it or the end of it', ()
 
 test('what names the outer names the inner too, once and in order', () => {
   const matcher = new KeyMatcher([['x'], ['b'], ['*b']])
-  const path = new KeyPath(NOTHING)
+  const path = new AttributeKeyPath(NOTHING)
   walk(path, Place.SPAN_ATTRIBUTE, ['b'], () => expect(matcher.match(path, [0, 2, 5])).toEqual([0, 1, 2, 5]))
 })
 
 test.each([31, 32, 33, 63, 64, 65])('globs of %i characters, next to each other', (length) => {
   const text = 'k'.repeat(length)
   const matcher = new KeyMatcher([[`${text}*`], [`*${text}`], [`?${text}`]])
-  const path = new KeyPath(NOTHING)
+  const path = new AttributeKeyPath(NOTHING)
   const named = (name: string): readonly number[] => {
     let found: readonly number[] = []
     walk(path, Place.SPAN_ATTRIBUTE, [name], () => {
