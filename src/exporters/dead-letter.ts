@@ -71,7 +71,7 @@ export class DeadLetter {
       droppedAt: new Date(nowMs).toISOString(),
       body: '',
     })
-    const letter = `${signal} ${sequence} ${exporter}`
+    const letter = JSON.stringify([signal, sequence, exporter])
     const bytes = Buffer.byteLength(head) + Math.ceil(body.length / 3) * 4 + 1
     // Counted before the first wait, so that those who come together do not all see the same room.
     this.#pendingBytes += bytes
