@@ -32,6 +32,7 @@ import { Admission } from './admission.ts'
 import { Arrivals } from './arrivals.ts'
 import { type Authenticate, createAuthenticate } from './auth.ts'
 import { parseEncoding } from './body.ts'
+import { Connections } from './connections.ts'
 import { GrpcHealth, healthService } from './grpc-health.ts'
 import { Intake } from './grpc-intake.ts'
 import type { GrpcReceiverOptions } from './grpc-options.ts'
@@ -81,6 +82,10 @@ export class GrpcReceiver implements Receiver {
   readonly #injector: ConnectionInjector
   readonly #health: GrpcHealth
   readonly #underWay = new UnderWay()
+  readonly #connections: Connections
+  /** The session's own `socket` is a proxy; this is the one that came in. */
+  readonly #socketOf = new WeakMap<object, Socket>()
+  #injecting: Socket | undefined
   readonly #intakes = new WeakMap<Metadata, Intake>()
   readonly #arrivals: Arrivals
   readonly #shares = new WeakMap<object, Admission>()
@@ -101,6 +106,8 @@ export class GrpcReceiver implements Receiver {
     this.#shareBytesMax = Math.floor(admission.bytesMax * CONNECTION_SHARE)
     this.#health = new GrpcHealth(Object.values(SERVICES), options.connectionsMax)
     this.#listener = createListener(options)
+    const event = options.tls ? 'secureConnection' : 'connection'
+    this.#connections = new Connections(this.#listener, event, options.connectionsMax)
     this.#sockets = trackSockets(this.#listener)
     this.#server = createGrpcServer(options, this.#intercept)
     for (const signal of SIGNALS) {
@@ -114,10 +121,12 @@ export class GrpcReceiver implements Receiver {
     const http2Server = http2ServerOf(this.#server)
     http2Server.on('session', (session) => this.#onSession(session))
     http2Server.prependListener('stream', (stream, headers) => this.#onStream(stream, headers))
-    this.#listener.on(options.tls ? 'secureConnection' : 'connection', (socket: Socket) => {
+    this.#listener.on(event, (socket: Socket) => {
       socket.on('error', () => {})
       if (socket.destroyed) return
+      this.#injecting = socket
       this.#injector.injectConnection(socket)
+      this.#injecting = undefined
     })
   }
 
@@ -150,6 +159,7 @@ export class GrpcReceiver implements Receiver {
 
   #onSession(session: ServerHttp2Session): void {
     if (session.destroyed) return
+    if (this.#injecting) this.#socketOf.set(session, this.#injecting)
     session.settings({ initialWindowSize: this.#options.streamWindowBytes })
     session.setLocalWindowSize(4 * this.#options.streamWindowBytes)
     const timer = setTimeout(() => session.destroy(), this.#options.headersTimeoutMs).unref()
@@ -165,6 +175,7 @@ export class GrpcReceiver implements Receiver {
     const { clock, admission, metrics } = this.#context
     const startMs = clock.monotonicMs()
     const timeoutMs = grpcTimeoutMs(headers)
+    const socket = stream.session && this.#socketOf.get(stream.session)
     const intake = new Intake(stream, {
       signal,
       startMs,
@@ -175,8 +186,12 @@ export class GrpcReceiver implements Receiver {
       shareBytesMax: this.#shareBytesMax,
       arrivals: this.#arrivals,
       onEnd: (code) => metrics.recordRequest('grpc', signal, code, (clock.monotonicMs() - startMs) / 1_000),
-      onGone: () => this.#underWay.end(),
+      onGone: () => {
+        if (socket) this.#connections.end(socket)
+        this.#underWay.end()
+      },
     })
+    if (socket) this.#connections.begin(socket)
     this.#underWay.begin()
     intake.encoding = takeEncoding(headers)
     this.#arriving = { intake, stream }
@@ -256,7 +271,6 @@ function createListener(options: GrpcReceiverOptions): NetServer {
   const listener = options.tls
     ? createTlsServer(tlsServerOptions(options.tls, `${SETTING}.tls`, 'h2'))
     : createServer()
-  listener.maxConnections = options.connectionsMax
   return listener
 }
 

@@ -22,6 +22,7 @@ import type { Lease } from './admission.ts'
 import { Arrivals } from './arrivals.ts'
 import { type Authenticate, type AuthOptions, authDefaults, createAuthenticate } from './auth.ts'
 import { type Encoding, parseEncoding, readBody } from './body.ts'
+import { Connections } from './connections.ts'
 import { createHostCheck, type HostCheck } from './host-check.ts'
 import { HttpAnswer, mediaTypeOf } from './http-answer.ts'
 import { transportTenant } from './identity.ts'
@@ -80,6 +81,7 @@ export class HttpReceiver implements Receiver {
   readonly #underWay = new UnderWay()
   readonly #arrivals: Arrivals
   readonly #isOurHost: HostCheck
+  readonly #connections: Connections
   #tlsWatch: TlsWatch | undefined
   #isStopping = false
 
@@ -93,6 +95,8 @@ export class HttpReceiver implements Receiver {
     const { admission, clock } = context
     this.#arrivals = new Arrivals(options, clock, () => admission.waitingCount > 0)
     this.#server = createHttpServer(options)
+    const event = options.tls ? 'secureConnection' : 'connection'
+    this.#connections = new Connections(this.#server, event, options.connectionsMax)
     this.#server.on('request', (request, response) => void this.#serve(request, response, false))
     this.#server.on('checkContinue', (request, response) => void this.#serve(request, response, true))
   }
@@ -137,6 +141,12 @@ export class HttpReceiver implements Receiver {
     // Refused before it was told to continue, the client may or may not send its body: nothing can follow it.
     if (this.#isStopping || isExpecting) response.shouldKeepAlive = false
     this.#underWay.begin()
+    const { socket } = request
+    this.#connections.begin(socket)
+    const onGone = (): void => {
+      this.#connections.end(socket)
+      this.#underWay.end()
+    }
     try {
       const code = !this.#isOurHost(request.headers.host)
         ? answer.misdirected()
@@ -151,8 +161,8 @@ export class HttpReceiver implements Receiver {
       request.destroy()
     } finally {
       // Not before the answer has left: `close` cuts connections when nothing is under way.
-      if (response.destroyed) this.#underWay.end()
-      else response.once('close', () => this.#underWay.end())
+      if (response.destroyed) onGone()
+      else response.once('close', onGone)
     }
   }
 
@@ -249,7 +259,6 @@ function createHttpServer(options: HttpReceiverOptions): Server {
   const server = options.tls
     ? createTlsServer({ ...settings, ...tlsServerOptions(options.tls, `${SETTING}.tls`, 'http/1.1') })
     : http.createServer(settings)
-  server.maxConnections = options.connectionsMax
   // A connection on which nobody ever sends a byte has no request that could time out.
   server.setTimeout(options.idleTimeoutMs)
   return server

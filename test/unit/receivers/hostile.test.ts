@@ -258,15 +258,61 @@ describe('more than there is room for', () => {
     client.close()
   })
 
-  test('of connections is dropped, and those that stand go on', async () => {
+  test('of connections takes the place of the one that has been idle longest', async () => {
     await using harness = await startReceivers({ http: { connectionsMax: 2 }, grpc: { connectionsMax: 2 } })
     for (const port of [harness.httpPort, harness.grpcPort]) {
-      const standing = [connect(port, '127.0.0.1'), connect(port, '127.0.0.1')]
-      await Promise.all(standing.map((socket) => new Promise((resolve) => socket.on('connect', resolve))))
-      await talk(port, 'x').closed
-      expect(standing.every((socket) => !socket.destroyed)).toBe(true)
-      for (const socket of standing) socket.destroy()
+      const idle: ReturnType<typeof talk>[] = []
+      for (let at = 0; at < 3; at++) {
+        idle.push(talk(port))
+        await new Promise((resolve) => idle[at]!.socket.on('connect', resolve))
+      }
+      await idle[0]!.closed
+      expect(idle.map(({ socket }) => socket.destroyed)).toEqual([true, false, false])
+      for (const { socket } of idle) socket.destroy()
     }
+  })
+
+  test('of connections is dropped where each has a request under way, and those go on', async () => {
+    let open = (): void => {}
+    const gate = new Promise<void>((resolve) => {
+      open = resolve
+    })
+    await using harness = await startReceivers({
+      http: { connectionsMax: 2 },
+      grpc: { connectionsMax: 1 },
+      accept: async () => {
+        await gate
+        return OK
+      },
+    })
+    const client = grpcClient(harness.grpcPort)
+    const underWay = [
+      send(client, traceBytes(5)),
+      post(harness.httpPort, { body: traceBytes(5) }),
+      post(harness.httpPort, { body: traceBytes(5) }),
+    ]
+    await until(() => harness.seen.length === 3)
+    await Promise.all([talk(harness.httpPort, 'x').closed, talk(harness.grpcPort, 'x').closed])
+    open()
+    await Promise.all(underWay)
+    client.close()
+  })
+
+  test('of idle connections keeps nobody out', async () => {
+    await using harness = await startReceivers({ http: { connectionsMax: 20 }, grpc: { connectionsMax: 20 } })
+    const idle: Socket[] = []
+    for (let at = 0; at < 25; at++) {
+      for (const port of [harness.httpPort, harness.grpcPort]) {
+        const { socket } = talk(port, port === harness.grpcPort ? 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n' : '')
+        await new Promise((resolve) => socket.on('connect', resolve))
+        idle.push(socket)
+      }
+    }
+    const client = grpcClient(harness.grpcPort)
+    await send(client, traceBytes(5))
+    expect((await post(harness.httpPort, { body: traceBytes(5) })).status).toBe(200)
+    client.close()
+    for (const socket of idle) socket.destroy()
   })
 })
 
