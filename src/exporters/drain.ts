@@ -5,6 +5,7 @@ import type { Clock } from '../base/clock.ts'
 import { loggable } from '../base/errors.ts'
 import type { Logger } from '../base/telemetry.ts'
 import type { Signal } from '../wire/otlp.ts'
+import type { AttemptRecord } from './attempt-record.ts'
 import type { DeadLetter, DrainedEntry } from './dead-letter.ts'
 import { type ExporterHealth, HealthRecord } from './health.ts'
 import type { ExporterMetrics } from './metrics.ts'
@@ -25,6 +26,7 @@ export interface DrainParts {
   /** The signals whose pipelines name this exporter, each with its consumer in the store. */
   readonly consumers: ReadonlyMap<Signal, string>
   readonly deadLetter: DeadLetter
+  readonly attempts: AttemptRecord
   /** Called for what is given up, before it is acknowledged: the tombstone. Called again when it rejects. */
   readonly onDropped: (entry: DrainedEntry, reason: string) => Promise<void>
   readonly metrics: ExporterMetrics
@@ -130,10 +132,11 @@ export class Drain {
   }
 
   async #finish(entry: DrainedEntry, consumer: string): Promise<void> {
-    const { sender, source, metrics, clock } = this.#parts
+    const { sender, source, metrics, clock, attempts } = this.#parts
+    if (attempts.isCondemned(consumer, entry)) return this.#setAside(entry, consumer)
     const startedMs = clock.monotonicMs()
     for (let index = 0; !this.#abort.signal.aborted; index++) {
-      const outcome = await this.#attempt(entry)
+      const outcome = await this.#attempt(entry, consumer)
       if (!outcome) return
       if (outcome.kind === 'ok') {
         this.#count(entry, outcome)
@@ -153,16 +156,19 @@ export class Drain {
   }
 
   /** `undefined` when it was broken off. What a sender throws by mistake is a failed attempt. */
-  async #attempt(entry: DrainedEntry): Promise<SendOutcome | undefined> {
-    const { sender, log, metrics } = this.#parts
+  async #attempt(entry: DrainedEntry, consumer: string): Promise<SendOutcome | undefined> {
+    const { sender, log, metrics, attempts } = this.#parts
     const { signal } = this.#abort
+    const end = await attempts.begin(consumer, entry)
     let outcome: SendOutcome
     try {
-      outcome = await sender.send(entry.signal, entry.body, signal)
+      outcome = await sender.send(entry.signal, entry.body, signal, end)
     } catch (thrown) {
       if (signal.aborted) return undefined
       log.error({ exporter: sender.id, ...loggable(thrown) }, 'exporter failed')
       outcome = { kind: 'retry', afterMs: undefined, reason: 'internal' }
+    } finally {
+      end()
     }
     if (outcome.kind === 'ok') {
       if (this.#health.succeeded()) log.info({ exporter: sender.id }, 'exporting works again')
@@ -178,6 +184,15 @@ export class Drain {
       )
     }
     return outcome
+  }
+
+  /** The process died over it twice and is not asked to try a third time. */
+  async #setAside(entry: DrainedEntry, consumer: string): Promise<void> {
+    const { sender, source, metrics, attempts } = this.#parts
+    if (!(await this.#giveUp(entry, 'ended_process'))) return
+    metrics.setAside(sender.id, entry.itemCount)
+    source.ack(consumer, entry.sequence, true)
+    attempts.forget(consumer, entry)
   }
 
   #count(entry: DrainedEntry, outcome: Extract<SendOutcome, { kind: 'ok' }>): void {

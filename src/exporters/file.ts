@@ -47,10 +47,15 @@ export class FileExporter implements Sender {
     }
   }
 
-  async send(signal: Signal, body: Uint8Array, abort: AbortSignal): Promise<SendOutcome> {
+  async send(
+    signal: Signal,
+    body: Uint8Array,
+    abort: AbortSignal,
+    onHandedOver?: () => void,
+  ): Promise<SendOutcome> {
     abort.throwIfAborted()
     try {
-      await this.#file.append(() => new JsonWriter(body, signal))
+      await this.#file.append(() => new ToldWriter(body, signal, onHandedOver))
     } catch (thrown) {
       if (isBroken(thrown)) return { kind: 'refused', reason: 'not_json' }
       return { kind: 'retry', afterMs: undefined, reason: writeFailure(thrown) }
@@ -121,6 +126,22 @@ function backupOf(name: string, stem: string, extension: string): Backup | undef
   if (!match) return undefined
   const atMs = Date.parse(`${match[1]}T${match[2]}:${match[3]}:${match[4]}Z`)
   return Number.isNaN(atMs) ? undefined : { name, atMs, index: Number(match[5] ?? 0) }
+}
+
+/** Says when the last piece has been made; what is left then is the disk's. */
+class ToldWriter extends JsonWriter {
+  readonly #onDone: (() => void) | undefined
+
+  constructor(body: Uint8Array, signal: Signal, onDone: (() => void) | undefined) {
+    super(body, signal)
+    this.#onDone = onDone
+  }
+
+  override fill(out: Buffer, at: number): number {
+    const end = super.fill(out, at)
+    if (this.isDone) this.#onDone?.()
+    return end
+  }
 }
 
 /** Whether the body is no request; all else is the disk's. */

@@ -29,6 +29,7 @@ export function callUnary(
   isCompressed: boolean,
   timeoutMs: number,
   abort: AbortSignal,
+  onHandedOver?: () => void,
 ): Promise<GrpcReply> {
   const { promise, resolve } = Promise.withResolvers<GrpcReply>()
   const stream = session.request(headers, { endStream: false })
@@ -66,6 +67,7 @@ export function callUnary(
   const prefix = Buffer.allocUnsafe(PREFIX_BYTES)
   prefix[0] = isCompressed ? 1 : 0
   prefix.writeUInt32BE(bodyBytes, 1)
+  if (onHandedOver) stream.once('finish', onHandedOver)
   // Corked, so that prefix and content leave in one write.
   stream.cork()
   stream.write(prefix)

@@ -51,7 +51,12 @@ export class GrpcExporter implements Sender {
     this.#connection = connection
   }
 
-  async send(signal: Signal, body: Uint8Array, abort: AbortSignal): Promise<SendOutcome> {
+  async send(
+    signal: Signal,
+    body: Uint8Array,
+    abort: AbortSignal,
+    onHandedOver?: () => void,
+  ): Promise<SendOutcome> {
     abort.throwIfAborted()
     const connection = this.#connection
     if (!connection) return { kind: 'retry', afterMs: undefined, reason: 'not_started' }
@@ -67,7 +72,15 @@ export class GrpcExporter implements Sender {
     if (session.closed || session.destroyed)
       return { kind: 'retry', afterMs: undefined, reason: 'connection_lost' }
     const headers = { ...this.#headers, ':path': PATHS[signal], 'grpc-timeout': `${this.#timeoutMs}m` }
-    const reply = await callUnary(session, headers, content, this.#isCompressed, this.#timeoutMs, abort)
+    const reply = await callUnary(
+      session,
+      headers,
+      content,
+      this.#isCompressed,
+      this.#timeoutMs,
+      abort,
+      onHandedOver,
+    )
     if (reply.failure === 'timeout') connection.suspect(session)
     if (reply.failure === 'aborted') abort.throwIfAborted()
     return outcomeOf(reply)

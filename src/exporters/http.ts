@@ -68,12 +68,17 @@ export class HttpExporter implements Sender {
         : new http.Agent(keep)
   }
 
-  async send(signal: Signal, body: Uint8Array, abort: AbortSignal): Promise<SendOutcome> {
+  async send(
+    signal: Signal,
+    body: Uint8Array,
+    abort: AbortSignal,
+    onHandedOver?: () => void,
+  ): Promise<SendOutcome> {
     abort.throwIfAborted()
     if (!this.#base) return { kind: 'retry', afterMs: undefined, reason: 'not_started' }
     const content = this.#isCompressed ? await gzipped(body) : asOnePiece(body)
     abort.throwIfAborted()
-    const exchange = await this.#exchange(this.#base, signal, content, abort)
+    const exchange = await this.#exchange(this.#base, signal, content, abort, onHandedOver)
     abort.throwIfAborted()
     return 'outcome' in exchange ? exchange.outcome : outcomeOf(exchange.answer, this.#nowMs())
   }
@@ -84,7 +89,13 @@ export class HttpExporter implements Sender {
     this.#base = undefined
   }
 
-  #exchange(base: URL, signal: Signal, content: Compressed, abort: AbortSignal): Promise<Exchange> {
+  #exchange(
+    base: URL,
+    signal: Signal,
+    content: Compressed,
+    abort: AbortSignal,
+    onHandedOver?: () => void,
+  ): Promise<Exchange> {
     const { promise, resolve } = Promise.withResolvers<Exchange>()
     const request = this.#request(base, signal, content.bytes)
     let outcome = asOutcome({ reason: 'connection_lost', verdict: 'wait' })
@@ -112,6 +123,7 @@ export class HttpExporter implements Sender {
     })
     // `close` always follows, and after a whole answer it changes nothing.
     request.on('close', () => resolve({ outcome }))
+    if (onHandedOver) request.once('finish', onHandedOver)
     sendAll(request, content.pieces)
     return promise.finally(() => {
       clearTimeout(timer)

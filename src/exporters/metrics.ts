@@ -8,6 +8,8 @@ export interface ExporterMetrics {
   sendFailed(exporter: string, signal: Signal, itemCount: number): void
   /** An attempt that failed for what a person has to mend. */
   needsMending(exporter: string, reason: string): void
+  /** Items of an entry that ended the process twice. Also counted as dropped. */
+  setAside(exporter: string, itemCount: number): void
   /** Items that will never reach the next hop. */
   dropped(exporter: string, reason: string, itemCount: number): void
 }
@@ -51,6 +53,13 @@ export function exporterMetrics(
     labelNames: ['exporter', 'reason'],
     registers,
   })
+  const setAside = new Counter({
+    name: 'betrace_exporter_set_aside_items_total',
+    help: 'Items of entries that the process died over twice, kept in the dead-letter file',
+    labelNames: ['exporter'],
+    registers,
+  })
+  for (const exporter of exporters) setAside.inc({ exporter }, 0)
   if (levels) queueGauges(registry, exporters, levels)
   for (const exporter of exporters)
     for (const counter of [...sent.values(), ...failed.values()]) counter.inc({ exporter }, 0)
@@ -58,6 +67,7 @@ export function exporterMetrics(
     sent: (exporter, signal, itemCount) => sent.get(signal)?.inc({ exporter }, itemCount),
     sendFailed: (exporter, signal, itemCount) => failed.get(signal)?.inc({ exporter }, itemCount),
     needsMending: (exporter, reason) => needsMending.inc({ exporter, reason }),
+    setAside: (exporter, itemCount) => setAside.inc({ exporter }, itemCount),
     dropped: (exporter, reason, itemCount) => dropped.inc({ exporter, reason }, itemCount),
   }
 }

@@ -23,8 +23,9 @@ export interface Sender {
   readonly id: string
   start(): Promise<void>
   /** `body` is an encoded Export…ServiceRequest; it stays the caller's and must not change until the promise settles.
-   *  Settles with an outcome; rejects only on `abort`. */
-  send(signal: Signal, body: Uint8Array, abort: AbortSignal): Promise<SendOutcome>
+   *  Settles with an outcome; rejects only on `abort`. Calls `onHandedOver` when our own work is done and only the peer's
+   *  answer is waited for. */
+  send(signal: Signal, body: Uint8Array, abort: AbortSignal, onHandedOver?: () => void): Promise<SendOutcome>
   /** Flushes and closes. Safe after a failed start, and twice. */
   close(): Promise<void>
 }

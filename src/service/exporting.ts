@@ -1,8 +1,10 @@
 // Builds the next hops: one sender per exporter that a pipeline names, and either a drain from the store for each or,
 // without a store, direct export.
+import { join } from 'node:path'
 import type { Clock } from '../base/clock.ts'
 import type { Telemetry } from '../base/telemetry.ts'
 import type { ExporterConfig, SidecarConfig } from '../config/schema.ts'
+import { AttemptRecord } from '../exporters/attempt-record.ts'
 import {
   DeadLetter,
   type DeadLetterLevels,
@@ -76,6 +78,7 @@ export function createQueuedExporting(
   const { directory, deadLetterBytesMax } = config.storage
   const deadLetter = new DeadLetter({ directory, bytesMax: deadLetterBytesMax })
   deadLetterGauges(registry, () => deadLetter.levels)
+  const attempts = new AttemptRecord({ path: join(directory, 'attempts.json'), log, clock })
   const drains = [...signalsByExporter(config)].map(([id, signals]) => {
     const exporter = config.exporters.get(id)!
     const isOtlp = exporter.type === 'otlp_grpc' || exporter.type === 'otlp_http'
@@ -84,6 +87,7 @@ export function createQueuedExporting(
       sender: senders.get(id)!,
       consumers: new Map(signals.map((signal) => [signal, consumerName(signal, id)])),
       deadLetter,
+      attempts,
       onDropped,
       metrics,
       log,
@@ -96,13 +100,17 @@ export function createQueuedExporting(
     async start() {
       await deadLetter.start()
       await startAll([...senders.values()])
+      attempts.start()
       for (const drain of drains) drain.start()
+      await attempts.tried()
     },
     async stop(graceMs) {
+      attempts.stop()
       const isEmpty = await whenEmpty(store, clock.monotonicMs() + graceMs, clock)
       await Promise.all(drains.map((drain) => drain.stop(isEmpty ? graceMs : 0)))
       await Promise.all([...senders.values()].map((sender) => sender.close()))
       await deadLetter.close()
+      attempts.close()
       return isEmpty
     },
     health: () => drains.map((drain) => drain.health()),

@@ -1,8 +1,10 @@
 // Drains on a real store, with next hops that say what they are told to. Waits are real but of a millisecond.
 import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { describe, expect, onTestFinished, test } from 'vitest'
 import { systemClock } from '../../../src/base/clock.ts'
 import { Registry, silentTelemetry } from '../../../src/base/telemetry.ts'
+import { AttemptRecord } from '../../../src/exporters/attempt-record.ts'
 import { DeadLetter, type DrainedEntry } from '../../../src/exporters/dead-letter.ts'
 import { DirectExport } from '../../../src/exporters/direct.ts'
 import { Drain, type DrainParts } from '../../../src/exporters/drain.ts'
@@ -58,6 +60,9 @@ async function setUp(senders: readonly Sender[], parts: Partial<DrainParts> = {}
     senders.flatMap(({ id }) => signals.map((signal) => ({ signal, id }))),
   )
   const registry = new Registry()
+  const { log } = silentTelemetry()
+  const attempts = new AttemptRecord({ path: join(directory, 'attempts.json'), log, clock: systemClock })
+  attempts.start()
   const deadLetter = new DeadLetter({ directory })
   await deadLetter.start()
   const metrics = exporterMetrics(
@@ -73,9 +78,10 @@ async function setUp(senders: readonly Sender[], parts: Partial<DrainParts> = {}
         sender,
         consumers: new Map(signals.map((signal) => [signal, consumerName(signal, sender.id)])),
         deadLetter,
+        attempts,
         onDropped: async (entry, reason) => void dropped.push([entry, reason]),
         metrics,
-        log: silentTelemetry().log,
+        log,
         clock: systemClock,
         random: () => 0.5,
         retry: FAST,
@@ -87,6 +93,7 @@ async function setUp(senders: readonly Sender[], parts: Partial<DrainParts> = {}
   const close = async () => {
     if (!isOpen) return
     isOpen = false
+    attempts.stop()
     await Promise.all(drains.map((drain) => drain.stop(50)))
     await deadLetter.close()
     await store.close()
