@@ -40,7 +40,7 @@ export class DeadLetter {
   readonly #bytesMax: number
   readonly #file: LineFile
   readonly #waiting = new Map<string, number>()
-  #pendingBytes = 0
+  #keeping: Promise<void> = Promise.resolve()
 
   constructor(options: DeadLetterOptions) {
     this.path = join(options.directory, 'dead-letter.jsonl')
@@ -72,19 +72,20 @@ export class DeadLetter {
       body: '',
     })
     const letter = JSON.stringify([signal, sequence, exporter])
+    // One after the other, so that those who come together do not all see the same room.
+    const kept = this.#keeping.then(() => this.#keep(letter, itemCount, head, body))
+    this.#keeping = kept.catch(() => undefined)
+    return kept
+  }
+
+  async #keep(letter: string, itemCount: number, head: string, body: Uint8Array): Promise<void> {
     const bytes = Buffer.byteLength(head) + Math.ceil(body.length / 3) * 4 + 1
-    // Counted before the first wait, so that those who come together do not all see the same room.
-    this.#pendingBytes += bytes
-    try {
-      if (!(await this.#hasRoom(bytes))) {
-        this.#waiting.set(letter, itemCount)
-        throw new SidecarError('STORE_FAILED', 'the dead-letter file is full: move it away')
-      }
-      await this.#file.append(() => new LetterWriter(head, body))
-      this.#waiting.delete(letter)
-    } finally {
-      this.#pendingBytes -= bytes
+    if (!(await this.#hasRoom(bytes))) {
+      this.#waiting.set(letter, itemCount)
+      throw new SidecarError('STORE_FAILED', 'the dead-letter file is full: move it away')
     }
+    await this.#file.append(() => new LetterWriter(head, body))
+    this.#waiting.delete(letter)
   }
 
   close(): Promise<void> {
@@ -93,14 +94,11 @@ export class DeadLetter {
 
   /** A letter alone always has room, however large: there is no smaller file to make for it. */
   async #hasRoom(bytes: number): Promise<boolean> {
-    const isEmpty = this.#file.size === 0 && this.#pendingBytes === bytes
-    if (isEmpty || this.#file.size + this.#pendingBytes <= this.#bytesMax) return true
+    const fits = (size: number) => size === 0 || size + bytes <= this.#bytesMax
+    if (fits(this.#file.size)) return true
     // Somebody may have moved it away or emptied it; appending then begins a new one.
-    const size = await stat(this.path).then(
-      (found) => found.size,
-      () => 0,
-    )
-    return (size === 0 && this.#pendingBytes === bytes) || size + this.#pendingBytes <= this.#bytesMax
+    const found = await stat(this.path).catch(() => undefined)
+    return fits(found?.size ?? 0)
   }
 }
 

@@ -158,28 +158,27 @@ describe('accepted = exported + queued + rejected + dropped', () => {
     ])
     const of = (name: string) => sidecar.metric(`betrace_items_${name}`, 'signal="traces"')
     const isReady = async () => (await sidecar.get('/q/health/ready?exclude=queue')).status === 200
+    const isFull = async () => (await sidecar.metric('betrace_items_rejected_total', 'QUEUE_FULL')) > 0
     let okCount = 0
-    let isRefused = false
-    for (let seed = 0; seed < 400 && !isRefused; seed++) {
+    for (let seed = 0; seed < 600 && !(await isFull()); seed++) {
       const { status } = await sendTraces(sidecar, seed)
+      // A slow machine may refuse one for its short wait as well.
+      expect([200, 503]).toContain(status)
       if (status === 200) okCount++
-      else {
-        expect(status).toBe(503)
-        isRefused = true
-      }
     }
-    expect(isRefused, 'refused in the end').toBe(true)
+    expect(await isFull(), 'refused in the end').toBe(true)
     await sidecar.until('not ready', async () => !(await isReady()))
-    await expectBooksToBalance(sidecar, 'traces')
     const path = join(sidecar.folder, 'data', 'dead-letter.jsonl')
-    const itemsIn = (file: string) => readFileSync(file, 'utf8').trim().split('\n').length * SPANS
-    expect(await of('dropped_total')).toBe(itemsIn(path))
+    const itemsIn = (file: string) =>
+      existsSync(file) ? (readFileSync(file, 'utf8').split('\n').length - 1) * SPANS : 0
+    await sidecar.until('as many dropped as kept', async () => (await of('dropped_total')) === itemsIn(path))
+    await expectBooksToBalance(sidecar, 'traces')
     expect(await sidecar.metric('betrace_dead_letter_waiting_items')).toBeGreaterThan(0)
     expect(await sidecar.metric('betrace_dead_letter_bytes')).toBe(statSync(path).size)
     expect(statSync(path).size).toBeLessThanOrEqual(1024 * 1024)
     // Once is not enough: what waits in the queue is more than one file holds.
-    let movedItems = 0
-    for (let files = 0; (await of('dropped_total')) < okCount * SPANS; ) {
+    let files = 0
+    while ((await of('dropped_total')) < okCount * SPANS) {
       await sidecar.until(
         'all kept, or full again',
         async () =>
@@ -187,11 +186,15 @@ describe('accepted = exported + queued + rejected + dropped', () => {
           (await sidecar.metric('betrace_dead_letter_waiting_items')) > 0,
       )
       if ((await sidecar.metric('betrace_dead_letter_waiting_items')) === 0) break
-      movedItems += itemsIn(path)
       renameSync(path, `${path}.${++files}`)
-      await sidecar.until('a new file', () => existsSync(path))
+      await sidecar.until(
+        'a new file, unless nothing was left for it',
+        async () => existsSync(path) || (await of('dropped_total')) === okCount * SPANS,
+      )
     }
-    expect(movedItems + itemsIn(path)).toBe(okCount * SPANS)
+    // A file that is moved while a line is written still gets that line, so they are counted at the end.
+    const moved = Array.from({ length: files }, (_, index) => itemsIn(`${path}.${index + 1}`))
+    expect(moved.reduce((sum, items) => sum + items, itemsIn(path))).toBe(okCount * SPANS)
     expect(await isReady()).toBe(true)
     await expectBooksToBalance(sidecar, 'traces')
     expect((await sendTraces(sidecar)).status).toBe(200)
