@@ -191,7 +191,7 @@ export class AttemptRecord {
 const nothing = (): void => undefined
 
 function keyOf(consumer: string, entry: Pick<DrainedEntry, 'sequence' | 'acceptedAtMs'>): string {
-  return `${entry.sequence} ${entry.acceptedAtMs} ${consumer}`
+  return JSON.stringify([entry.sequence, entry.acceptedAtMs, consumer])
 }
 
 /** One that would not fit names nobody, rather than leave the names of the one before. */
