@@ -1,5 +1,10 @@
 import type { Environment, Write } from './environment.ts'
 
+export interface KeyedValue {
+  readonly key: Uint8Array
+  readonly value: Uint8Array
+}
+
 /** Tables that others keep records in. `meta` also holds the store's own, under keys that start with `store/`. */
 export type TableName = 'statements' | 'keys' | 'meta'
 
