@@ -14,7 +14,7 @@ export interface NewEntry {
   readonly refs: Uint8Array
 }
 
-/** A statement on its way into the store's statement table. */
+/** A statement on its way into the store. */
 export interface NewRecord {
   readonly key: Uint8Array
   readonly value: Uint8Array
@@ -41,7 +41,7 @@ export interface QueueStore {
   readonly queueBytesMax: number
   append(
     entry: NewEntry,
-    records: readonly { table: 'statements'; key: Uint8Array; value: Uint8Array }[],
+    statements: readonly NewRecord[],
   ): {
     readonly durable: Promise<number | undefined>
   }
@@ -79,9 +79,8 @@ export class StoredDelivery implements Delivery {
 
   async deliver(entry: NewEntry, statements: readonly NewRecord[]): Promise<Confirmation | undefined> {
     const { store, ack, onFailed, onLost } = this.#parts
-    const records = statements.map(({ key, value }) => ({ table: 'statements' as const, key, value }))
     try {
-      const { durable } = store.append(entry, records)
+      const { durable } = store.append(entry, statements)
       if (ack === 'enqueue') {
         durable.catch(() => {
           onFailed(statements)

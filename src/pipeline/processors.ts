@@ -105,7 +105,6 @@ function createEvidence(
   knownKeys: KeyLookup,
   { clock, registry }: Around,
 ): Evidence {
-  const statements = store?.table('statements')
   return new Evidence(
     {
       policy,
@@ -114,7 +113,7 @@ function createEvidence(
       tenantsMax,
       knownKeys,
     },
-    (tenant) => statements?.get(tipKey(tenant)),
+    (tenant) => store?.tip(tipKey(tenant)),
     new EvidenceMetrics(registry),
   )
 }

@@ -10,7 +10,6 @@ import type { Telemetry } from '../base/telemetry.ts'
 import { VERSION } from '../base/version.ts'
 import { processorOf } from '../config/pipeline-processors.ts'
 import type { SidecarConfig } from '../config/schema.ts'
-import type { StatementRecord } from '../evidence/chain.ts'
 import { StatementEmitter } from '../evidence/statement-emitter.ts'
 import type { Keys } from '../keys/keys.ts'
 import { hasRecords, type KeyRecordKind, type KeyStore } from '../keys/records/keystore.ts'
@@ -145,7 +144,7 @@ async function assemble(
       keys,
       clock,
       log,
-      append: (statements) => appendStatements(store, statements),
+      append: (statements) => store.append(undefined, statements).durable,
     })
   const { exporting, delivery } = createWayOut(config, store, accounts, emitter, processors, around)
   await exporting.start()
@@ -197,11 +196,6 @@ async function assemble(
   rotation.start()
   const parts = { store, keys, rotation, exporting, emitter, pipeline, receiving, admin }
   return new Service(parts, addresses, state, config.service.limits.shutdownMsMax, clock)
-}
-
-function appendStatements(store: Store, statements: readonly StatementRecord[]): Promise<unknown> {
-  const records = statements.map(({ key, value }) => ({ table: 'statements' as const, key, value }))
-  return store.append(undefined, records).durable
 }
 
 function openKeyStore(store: Store | undefined, log: Telemetry['log']): KeyStore {

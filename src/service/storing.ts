@@ -36,5 +36,6 @@ export async function openStore(
 function withSetting(thrown: unknown, directory: string): unknown {
   if (!(thrown instanceof SidecarError)) return thrown
   const { code, message, cause } = thrown
-  return new SidecarError(code, `storage.directory: ${directory}: ${message}`, { cause })
+  const named = code === 'STORE_CORRUPT' && cause instanceof Error ? ` (lost: ${cause.message})` : ''
+  return new SidecarError(code, `storage.directory: ${directory}: ${message}${named}`, { cause })
 }

@@ -1,7 +1,6 @@
-// The records of key management, kept in the `keys` table. Key: kind | 0 | tenant | 0 | id. A kind is a fixed word and an
+// The records of key management, kept under one key each. Key: kind | 0 | tenant | 0 | id. A kind is a fixed word and an
 // id is ours, so neither holds a zero byte; a tenant comes from outside and is refused when it does.
 import { SidecarError } from '../base/errors.ts'
-import type { Store } from './store.ts'
 import type { Table } from './table.ts'
 
 const PAGE_RECORDS = 64
@@ -18,8 +17,11 @@ export interface StoredKeys<Kind extends string> {
   remove(kind: Kind, tenant: string, id: string): Promise<void>
 }
 
-export function storeKeyStore<Kind extends string>(store: Pick<Store, 'table'>): StoredKeys<Kind> {
-  const table = store.table('keys')
+export function storeKeyStore<Kind extends string>({
+  keys: table,
+}: {
+  readonly keys: Table
+}): StoredKeys<Kind> {
   return {
     get: (kind, tenant, id) => table.get(recordKey(kind, tenant, id)),
     *list(kind, tenant) {

@@ -14,6 +14,7 @@ export interface StoreLevels {
   readonly queuedItems: number
   readonly evidenceBytesUsed: number
   readonly evidenceBytesMax: number
+  readonly damaged: number
 }
 
 export function storeMetrics(registry: Registry, levels: () => StoreLevels): StoreMetrics {
@@ -36,6 +37,11 @@ export function storeMetrics(registry: Registry, levels: () => StoreLevels): Sto
     'Bytes of signed statements that are kept; none go by themselves, and when full requests are refused',
     (now) => now.evidenceBytesMax,
   )
+  gauge(
+    'betrace_store_damaged',
+    '1 while something in the data folder cannot be read that nobody has put aside',
+    (now) => now.damaged,
+  )
   return {
     commitSeconds: new Histogram({
       name: 'betrace_store_commit_seconds',
@@ -50,12 +56,12 @@ export function storeMetrics(registry: Registry, levels: () => StoreLevels): Sto
     }),
     corruptEntries: new Counter({
       name: 'betrace_store_corrupt_entries_total',
-      help: 'Queue entries that were damaged and set aside',
+      help: 'Queue entries that the disk did not give back',
       registers,
     }),
     droppedItems: new Counter({
       name: 'betrace_store_corrupt_items_total',
-      help: 'Spans, log records and data points in queue entries that were damaged and set aside',
+      help: 'Spans, log records and data points in queue entries that the disk did not give back',
       registers,
     }),
   }

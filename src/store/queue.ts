@@ -1,26 +1,16 @@
-// The queue as its consumers see it: which entries are live, who has taken them, when one may go. Bodies are in the
-// database; the newest also stand in memory, so that a drain that keeps up never reads them back.
+// The queue as its consumers see it: which entries are live, who has taken them, when one may go. Bodies are on disk; the
+// newest also stand in memory, so that a drain that keeps up never reads them back.
 import assert from 'node:assert'
 import type { Signal } from '../wire/otlp.ts'
 import { Consumer } from './consumer.ts'
-import {
-  decodeHeader,
-  type EntryHeader,
-  encodeHeader,
-  entryBytes,
-  entryKey,
-  isBodyOf,
-  Part,
-  type QueueEntry,
-  SIGNALS,
-  sequenceOf,
-} from './entry.ts'
-import type { Environment, Write } from './environment.ts'
+import { entryBytes, type QueueEntry, SIGNALS } from './entry.ts'
+import { EntryState } from './entry-index.ts'
 import { ExportWaiters } from './export-waiters.ts'
-import type { Removal } from './group-commit.ts'
-import { cursorKey, foreignCursorWrites, newestSequence, setAsideWrites } from './queue-records.ts'
 import { QueueUsage } from './queue-usage.ts'
 import { RecentEntries } from './recent-entries.ts'
+import type { Segment } from './segment.ts'
+import type { KeyedValue } from './table.ts'
+import type { Taken } from './taken.ts'
 
 export interface ConsumerId {
   readonly signal: Signal
@@ -33,16 +23,20 @@ export function consumerName(signal: Signal, id: string): string {
 }
 
 export interface QueueOptions {
-  readonly environment: Environment
+  /** Ascending; the journal adds to them and takes the oldest away. */
+  readonly segments: readonly Segment[]
+  readonly taken: Taken
+  /** The last sequence that was given out. */
+  readonly sequence: number
   readonly consumers: readonly ConsumerId[]
   readonly readCacheBytesMax: number
-  readonly remove: (removal: Removal) => void
-  /** Something waits for the next commit that is not a removal. */
+  /** Cursors moved, or a file may go. */
   readonly wake: () => void
   readonly onRemoved: (bytes: number) => void
   /** Every consumer is done with an entry; `isRefused`: at least one of them gave it up. */
   readonly onLeave: (signal: Signal, itemCount: number, isRefused: boolean) => void
-  readonly onCorrupt: (signal: Signal, itemCount: number) => void
+  /** An entry that the disk does not give back. It is nobody's from here on, and its file stays. */
+  readonly onUnreadable: (signal: Signal, itemCount: number) => void
 }
 
 /** One signal's part of the queue. */
@@ -51,8 +45,6 @@ interface Lane {
   readonly consumers: readonly Consumer[]
   readonly recent: RecentEntries
   readonly listeners: Set<() => void>
-  /** Acknowledged by all or set aside, not yet removed on disk. */
-  readonly leaving: Set<number>
 }
 
 export class Queue {
@@ -61,20 +53,11 @@ export class Queue {
   readonly #consumers = new Map<string, Consumer>()
   readonly #dirty = new Set<Consumer>()
   readonly #exports = new ExportWaiters()
-  /** The highest sequence found when the folder was opened. */
-  readonly newestAtOpen: number
-  // Removals that a crash cut off were told by the process that was asked for them.
-  #isOpen = false
   readonly #usage = new QueueUsage()
 
   constructor(options: QueueOptions) {
     this.#options = options
-    let newest = 0
-    for (const signal of SIGNALS) newest = Math.max(newest, this.#openLane(signal))
-    this.newestAtOpen = newest
-    const writes = foreignCursorWrites(options.environment, this.#consumers)
-    if (writes.length > 0) options.remove({ writes, removed: () => undefined })
-    this.#isOpen = true
+    for (const signal of SIGNALS) this.#openLane(signal)
   }
 
   /** What the queue holds, for the bounds and the books. */
@@ -82,16 +65,9 @@ export class Queue {
     return this.#usage
   }
 
-  /** Takes room for an entry that is about to be committed and adds its writes. Returns its bytes. */
-  reserve(entry: QueueEntry, writes: Write[]): number {
-    const { signal, sequence, body } = entry
-    writes.push({
-      database: 'queue',
-      key: entryKey(Part.HEADER, signal, sequence),
-      value: encodeHeader(entry, sequence),
-    })
-    writes.push({ database: 'queue', key: entryKey(Part.BODY, signal, sequence), value: body })
-    const bytes = entryBytes(body.length, entry.refs.length)
+  /** Takes room for an entry that is about to be committed. */
+  reserve(entry: QueueEntry): number {
+    const bytes = entryBytes(entry.body.length, entry.refs.length)
     this.#usage.bytes += bytes
     return bytes
   }
@@ -111,14 +87,11 @@ export class Queue {
   next(name: string, afterSequence: number, count: number): QueueEntry[] {
     const consumer = this.#consumer(name)
     const found: QueueEntry[] = []
-    if (consumer.isBlocked) return found
-    const lane = this.#lane(consumer.signal)
-    const from = Math.max(afterSequence, consumer.cursor)
-    for (const entry of this.#live(lane, from)) {
-      if (found.length >= count) break
-      if (lane.leaving.has(entry.sequence) || consumer.isAcknowledged(entry.sequence)) continue
+    if (count <= 0) return found
+    for (const entry of this.#live(consumer, Math.max(afterSequence, consumer.cursor))) {
       consumer.handOut(entry.sequence)
       found.push(entry)
+      if (found.length >= count) break
     }
     return found
   }
@@ -129,9 +102,8 @@ export class Queue {
     if (isRefused) this.#exports.refuse(sequence)
     consumer.acknowledge(sequence)
     this.#dirty.add(consumer)
-    if (lane.leaving.has(sequence)) return
     if (lane.consumers.every((other) => other.isAcknowledged(sequence))) this.#leave(lane, sequence)
-    else this.#options.wake()
+    this.#options.wake()
   }
 
   exported(sequence: number): Promise<void> {
@@ -144,141 +116,119 @@ export class Queue {
     return () => listeners.delete(listener)
   }
 
-  /** Cursors that moved since they were last asked for. Losing them to a failed commit only repeats a few entries. */
-  cursorWrites(): Write[] {
-    const writes: Write[] = []
-    for (const consumer of this.#dirty) {
-      writes.push({ database: 'meta', key: cursorKey(consumer.name), value: consumer.encode() })
-    }
+  /** Nothing when none has moved since it was last asked, unless for `isAll`. A failed commit only repeats a few entries. */
+  cursors(isAll: boolean): KeyedValue[] {
+    if (!isAll && this.#dirty.size === 0) return []
     this.#dirty.clear()
-    return writes
+    return [...this.#consumers.values()].map((each) => ({
+      key: Buffer.from(each.name),
+      value: each.encode(),
+    }))
   }
 
   close(): void {
     this.#exports.close()
   }
 
-  /** Reads the headers of one signal, counts what is live and finishes removals that a crash cut off. */
-  #openLane(signal: Signal): number {
-    const { environment, consumers, readCacheBytesMax } = this.#options
-    const own = consumers
-      .filter((consumer) => consumer.signal === signal)
-      .map(({ id }) => {
-        const name = consumerName(signal, id)
-        return new Consumer(signal, name, environment.databases.meta.get(cursorKey(name)))
-      })
+  #openLane(signal: Signal): void {
+    const { consumers, taken, readCacheBytesMax, sequence } = this.#options
+    const names = consumers.filter((each) => each.signal === signal).map(({ id }) => consumerName(signal, id))
+    const own = names.map((name) => taken.consumer(signal, name) ?? new Consumer(signal, name))
     for (const consumer of own) this.#consumers.set(consumer.name, consumer)
-    const start = entryKey(Part.HEADER, signal, 0)
-    const end = entryKey(Part.HEADER, signal, Number.MAX_SAFE_INTEGER)
-    const { queue } = environment.databases
-    const newest = newestSequence(environment, signal)
-    const recent = new RecentEntries(newest, own.length > 0 ? readCacheBytesMax : 0)
-    const lane = {
-      signal,
-      consumers: own,
-      recent,
-      listeners: new Set<() => void>(),
-      leaving: new Set<number>(),
-    }
+    const recent = new RecentEntries(sequence, own.length > 0 ? readCacheBytesMax : 0)
+    const lane = { signal, consumers: own, recent, listeners: new Set<() => void>() }
     this.#lanes.set(signal, lane)
-    for (const { key, value } of queue.getRange({ start, end })) this.#openEntry(lane, sequenceOf(key), value)
-    return newest
+    this.#openEntries(lane)
   }
 
-  #openEntry(lane: Lane, sequence: number | undefined, record: Uint8Array): void {
-    if (sequence === undefined) return
-    const header = decodeHeader(record, lane.signal, sequence)
-    if (!header) {
-      this.#setAside(lane, sequence, undefined)
-      return
-    }
-    this.#usage.bytes += entryBytes(header.bodyBytes, header.refs.length)
-    this.#usage.countItems(lane.signal, header.itemCount)
-    const isTaken =
-      lane.consumers.length > 0 && lane.consumers.every((consumer) => consumer.isAcknowledged(sequence))
-    if (isTaken) this.#leave(lane, sequence)
-  }
-
-  /** Live entries above `from`, oldest first; what is damaged is set aside on the way. */
-  *#live(lane: Lane, from: number): Generator<QueueEntry> {
-    const { queue } = this.#options.environment.databases
-    if (from < lane.recent.floor) {
-      const start = entryKey(Part.HEADER, lane.signal, from + 1)
-      const end = entryKey(Part.HEADER, lane.signal, lane.recent.floor + 1)
-      for (const { key, value } of queue.getRange({ start, end })) {
-        const sequence = sequenceOf(key)
-        if (sequence === undefined || lane.leaving.has(sequence)) continue
-        const entry = this.#read(lane, sequence, value)
-        if (entry) yield entry
+  /** What everybody had does not come again. */
+  #openEntries({ signal, consumers }: Lane): void {
+    const { segments, taken } = this.#options
+    for (const segment of segments) {
+      const entries = segment.lanes[signal]
+      for (let i = 0; i < entries.count; i++) {
+        const sequence = entries.sequence(i)
+        const isTaken =
+          taken.has(signal, sequence) ||
+          (consumers.length > 0 && consumers.every((consumer) => consumer.isAcknowledged(sequence)))
+        if (isTaken) segment.release(signal, i)
+        else if (entries.state(i) === EntryState.LIVE) {
+          this.#usage.bytes += entries.bytes(i)
+          this.#usage.countItems(signal, entries.items(i))
+        }
       }
     }
-    yield* lane.recent.above(Math.max(from, lane.recent.floor))
   }
 
-  #read(lane: Lane, sequence: number, record: Uint8Array): QueueEntry | undefined {
-    const { signal } = lane
-    const header = decodeHeader(record, signal, sequence)
-    const body = this.#options.environment.databases.queue.get(entryKey(Part.BODY, signal, sequence))
-    if (header && isBodyOf(header, body)) {
-      const { itemCount, acceptedAtMs, refs } = header
-      return { sequence, signal, itemCount, acceptedAtMs, body, refs }
+  /** What the consumer has not acknowledged above `from`, oldest first; what cannot be read is given up on the way. */
+  *#live(consumer: Consumer, from: number): Generator<QueueEntry> {
+    const { recent } = this.#lane(consumer.signal)
+    if (from < recent.floor) yield* this.#stored(consumer, from, recent.floor)
+    for (const entry of recent.above(Math.max(from, recent.floor)))
+      if (!consumer.isAcknowledged(entry.sequence)) yield entry
+  }
+
+  *#stored(consumer: Consumer, from: number, to: number): Generator<QueueEntry> {
+    // A copy of the list, since files go and come while somebody reads.
+    for (const segment of this.#options.segments.slice(this.#segmentIndex(from + 1))) {
+      const entries = segment.lanes[consumer.signal]
+      for (let i = entries.lowerBound(from + 1); i < entries.count && entries.sequence(i) <= to; i++) {
+        if (consumer.isAcknowledged(entries.sequence(i))) continue
+        const entry = entries.state(i) === EntryState.LIVE ? segment.read(consumer.signal, i) : undefined
+        if (entry) yield entry
+        else this.#skip(consumer, segment, i)
+      }
     }
-    if (header) {
-      this.#usage.bytes -= entryBytes(header.bodyBytes, header.refs.length)
-      this.#usage.countItems(lane.signal, -header.itemCount)
-    }
-    this.#setAside(lane, sequence, header)
-    return undefined
   }
 
-  /** Moves a damaged entry, as it is, to the `corrupt` database, and counts it. */
-  #setAside(lane: Lane, sequence: number, header: EntryHeader | undefined): void {
-    const writes = setAsideWrites(this.#options.environment, lane.signal, sequence)
-    lane.leaving.add(sequence)
-    this.#options.remove({ writes, removed: () => lane.leaving.delete(sequence) })
-    this.#options.onCorrupt(lane.signal, header?.itemCount ?? 0)
-    this.#exports.done(sequence)
+  #skip(consumer: Consumer, segment: Segment, i: number): void {
+    const { signal } = consumer
+    const entries = segment.lanes[signal]
+    consumer.pass(entries.sequence(i))
+    this.#dirty.add(consumer)
+    if (entries.state(i) !== EntryState.LIVE) return
+    this.#usage.bytes -= entries.bytes(i)
+    this.#usage.countItems(signal, -entries.items(i))
+    entries.setState(i, EntryState.UNREADABLE)
+    this.#options.onUnreadable(signal, entries.items(i))
+    this.#exports.done(entries.sequence(i))
   }
 
-  /** The last consumer has it. It counts as gone at once; its bytes are free when the removal is on disk. */
+  /** The last consumer has it. */
   #leave(lane: Lane, sequence: number): void {
     const { signal } = lane
-    const entry = lane.recent.delete(sequence)
-    const headerKey = entryKey(Part.HEADER, signal, sequence)
-    const record = entry ? undefined : this.#options.environment.databases.queue.get(headerKey)
-    const header = record && decodeHeader(record, signal, sequence)
-    const bytes = entry
-      ? entryBytes(entry.body.length, entry.refs.length)
-      : header
-        ? entryBytes(header.bodyBytes, header.refs.length)
-        : 0
-    const itemCount = (entry ?? header)?.itemCount ?? 0
+    lane.recent.delete(sequence)
+    const segment = this.#options.segments[this.#segmentIndex(sequence)]
+    const i = segment?.lanes[signal].find(sequence)
+    if (!segment || i === undefined || segment.lanes[signal].state(i) !== EntryState.LIVE) return
+    const [bytes, itemCount] = [segment.lanes[signal].bytes(i), segment.lanes[signal].items(i)]
+    segment.release(signal, i)
+    this.#usage.bytes -= bytes
     this.#usage.countItems(signal, -itemCount)
-    if (this.#isOpen) this.#options.onLeave(signal, itemCount, this.#exports.isRefused(sequence))
-    lane.leaving.add(sequence)
-    for (const consumer of lane.consumers) consumer.forget(sequence)
-    this.#options.remove({
-      writes: [
-        { database: 'queue', key: headerKey, value: undefined },
-        { database: 'queue', key: entryKey(Part.BODY, signal, sequence), value: undefined },
-      ],
-      removed: () => {
-        lane.leaving.delete(sequence)
-        this.#usage.bytes -= bytes
-        this.#options.onRemoved(bytes)
-      },
-    })
+    this.#options.onRemoved(bytes)
+    this.#options.onLeave(signal, itemCount, this.#exports.isRefused(sequence))
     this.#exports.done(sequence)
   }
 
   #isLive(sequence: number): boolean {
-    for (const { signal, recent, leaving } of this.#lanes.values()) {
-      if (leaving.has(sequence)) return false
-      if (recent.get(sequence)) return true
-      const key = entryKey(Part.HEADER, signal, sequence)
-      if (this.#options.environment.databases.queue.get(key)) return true
+    const segment = this.#options.segments[this.#segmentIndex(sequence)]
+    return SIGNALS.some((signal) => {
+      const i = segment?.lanes[signal].find(sequence)
+      return i !== undefined && segment?.lanes[signal].state(i) === EntryState.LIVE
+    })
+  }
+
+  /** The file that a sequence stands in, if it stands in any; 0 when it is older than all. */
+  #segmentIndex(sequence: number): number {
+    const { segments } = this.#options
+    let low = 0
+    let high = segments.length
+    while (low < high) {
+      const middle = (low + high) >> 1
+      if (segments[middle].firstSequence <= sequence) low = middle + 1
+      else high = middle
     }
-    return false
+    return Math.max(0, low - 1)
   }
 
   #lane(signal: Signal): Lane {

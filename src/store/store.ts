@@ -1,22 +1,23 @@
-// The store of one process: the queue of what was accepted, the evidence for it, and key records, in one lmdb
-// environment. One `append` is one unit: entry and records are on disk together or not at all. Sequence numbers follow
-// the order of the calls and are never given out twice, also not after a restart with an empty queue.
-import { dirname, resolve } from 'node:path'
+// The store of one process: the queue of what was accepted, the evidence for it, and key records, each in files of its
+// own that are only added to. One `append` is one unit: entry and statements are on disk together or not at all. Sequence
+// numbers follow the order of the calls and are never given out twice, also not after a restart with an empty queue.
+// See docs/decisions/store-durability.md.
 import { type Clock, systemClock } from '../base/clock.ts'
-import { makeDirectory, syncDirectory } from '../base/directory.ts'
+import { makeDirectory } from '../base/directory.ts'
 import { SidecarError } from '../base/errors.ts'
 import { type Logger, type Registry, silentTelemetry } from '../base/telemetry.ts'
 import type { Signal } from '../wire/otlp.ts'
-import { metaNumber, readNumber, startBoot } from './boot.ts'
 import { DrainRate } from './drain-rate.ts'
 import { ENTRY_OVERHEAD_BYTES, type NewEntry, type QueueEntry } from './entry.ts'
-import { asStoreError, type Environment, openEnvironment, type Write } from './environment.ts'
-import { type Append, GroupCommit, type StoreHealth } from './group-commit.ts'
+import { GroupCommit, type StoreHealth } from './group-commit.ts'
+import { Journal } from './journal.ts'
+import type { JournalDraft } from './journal-write.ts'
 import { type DirectoryLock, lockDirectory } from './lock.ts'
 import { type StoreMetrics, storeMetrics } from './metrics.ts'
-import { mapBytes, STORE_DEFAULTS, type StoreOptions } from './options.ts'
+import { type OpenedFolder, openFolder } from './opening.ts'
+import { STORE_DEFAULTS, type StoreOptions } from './options.ts'
 import { type ConsumerId, Queue } from './queue.ts'
-import { openTable, type Table, type TableName, type TableRecord } from './table.ts'
+import type { KeyedValue, Table } from './table.ts'
 
 export interface StoreSurroundings {
   readonly clock?: Clock
@@ -24,7 +25,7 @@ export interface StoreSurroundings {
   readonly registry?: Registry
   /** Hears of each entry that leaves the queue because every consumer is done with it. `isRefused`: one gave it up. */
   readonly onLeave?: (signal: Signal, itemCount: number, isRefused: boolean) => void
-  /** Hears of each damaged entry that was set aside. */
+  /** Hears of each entry that was counted as waiting and that the disk does not give back. */
   readonly onCorrupt?: (signal: Signal, itemCount: number) => void
 }
 
@@ -34,10 +35,6 @@ export interface Appended<Sequence> {
   readonly durable: Promise<Sequence>
 }
 
-const SEQUENCE_KEY = Buffer.from('store/sequence')
-/** Appends between two looks at how large the evidence has grown. */
-const EVIDENCE_CHECK_COUNT = 64
-
 export class Store {
   /** Made once per folder; names the evidence streams of this installation. */
   readonly instanceId: string
@@ -45,23 +42,23 @@ export class Store {
   readonly boot: number
   readonly queueBytesMax: number
   readonly #evidenceBytesMax: number
-  readonly #environment: Environment
+  readonly #folder: OpenedFolder
   readonly #lock: DirectoryLock
-  readonly #commits: GroupCommit
+  readonly #journal: Journal
+  readonly #commits: GroupCommit<JournalDraft>
   readonly #queue: Queue
   readonly #drainRate: DrainRate
   readonly #metrics: StoreMetrics
   readonly #log: Logger
   readonly #onCorrupt: ((signal: Signal, itemCount: number) => void) | undefined
   #sequence: number
-  #evidenceBytesUsed: number
-  #appendsUntilCheck = EVIDENCE_CHECK_COUNT
+  #isDamaged = false
   #closed: Promise<void> | undefined
 
   /**
    * Opens or makes the folder. Consumers are the exporters of each signal: one that is new starts at the oldest entry
    * still there; one that is gone no longer holds entries back; a signal with none keeps its entries.
-   * Throws STORE_LOCKED, STORE_CORRUPT, or STORE_FAILED when the folder cannot be used.
+   * Rejects STORE_LOCKED, STORE_CORRUPT when anything in it cannot be read, or STORE_FAILED when it cannot be used.
    */
   static async open(
     options: StoreOptions,
@@ -72,16 +69,14 @@ export class Store {
       throw asStoreError(thrown)
     })
     const lock = lockDirectory(options.directory)
-    let environment: Environment | undefined
+    let folder: OpenedFolder | undefined
     try {
-      environment = openEnvironment(options.directory, mapBytes({ ...STORE_DEFAULTS, ...options }))
-      const { instanceId, boot } = await startBoot(environment)
-      // The file's name, and a new folder's, must survive a power cut as well as what is in the file.
-      for (const folder of [options.directory, dirname(resolve(options.directory))])
-        await syncDirectory(folder)
-      return new Store(options, consumers, surroundings, { environment, lock, instanceId, boot })
+      folder = await openFolder(options.directory, lock)
+      const store = new Store(options, consumers, surroundings, folder, lock)
+      await store.#journal.start()
+      return store
     } catch (thrown) {
-      await environment?.close()
+      await folder?.close()
       lock.release()
       throw asStoreError(thrown)
     }
@@ -91,40 +86,54 @@ export class Store {
     options: StoreOptions,
     consumers: readonly ConsumerId[],
     surroundings: StoreSurroundings,
-    opened: { environment: Environment; lock: DirectoryLock; instanceId: string; boot: number },
+    folder: OpenedFolder,
+    lock: DirectoryLock,
   ) {
     const settings = { ...STORE_DEFAULTS, ...options }
     const silent = silentTelemetry()
     const clock = surroundings.clock ?? systemClock
-    this.instanceId = opened.instanceId
-    this.boot = opened.boot
+    const { mark, evidence, segments, sequence, taken } = folder
+    const { segmentBytes } = settings
+    this.instanceId = mark.state.instanceId
+    this.boot = mark.state.boot
     this.queueBytesMax = settings.queueBytesMax
     this.#evidenceBytesMax = settings.evidenceBytesMax
-    this.#environment = opened.environment
-    this.#lock = opened.lock
+    this.#folder = folder
+    this.#lock = lock
     this.#log = surroundings.log ?? silent.log
     this.#onCorrupt = surroundings.onCorrupt
+    this.#sequence = sequence
     this.#drainRate = new DrainRate(clock)
     this.#metrics = storeMetrics(surroundings.registry ?? silent.registry, () => this)
-    this.#commits = new GroupCommit({
-      environment: opened.environment,
-      clock,
-      commitMsMax: settings.commitMsMax,
-      companions: (appends) => this.#companions(appends),
-      onCommit: (seconds, failed) => this.#observeCommit(seconds, failed),
-    })
+    if (folder.isHealed) this.#log.warn('one of two copies of the key records was damaged and was made anew')
     this.#queue = new Queue({
-      environment: opened.environment,
+      segments,
+      taken,
+      sequence,
       consumers,
       readCacheBytesMax: settings.readCacheBytesMax,
-      remove: (removal) => this.#commits.remove(removal),
       wake: () => this.#commits.wake(),
       onRemoved: (bytes) => this.#drainRate.drained(bytes),
-      onCorrupt: (signal, itemCount) => this.#countCorrupt(signal, itemCount),
+      onUnreadable: (signal, itemCount) => this.#countUnreadable(signal, itemCount),
       onLeave: (signal, itemCount, isRefused) => surroundings.onLeave?.(signal, itemCount, isRefused),
     })
-    this.#sequence = Math.max(readNumber(opened.environment, SEQUENCE_KEY), this.#queue.newestAtOpen)
-    this.#evidenceBytesUsed = opened.environment.bytesOf('statements')
+    const cursors = (isAll: boolean): readonly KeyedValue[] => this.#queue.cursors(isAll)
+    this.#journal = new Journal({
+      directory: options.directory,
+      mark,
+      clock,
+      evidence,
+      segments,
+      cursors,
+      segmentBytes,
+    })
+    this.#commits = new GroupCommit({
+      commit: (drafts, isTrial) => this.#journal.commit(drafts, isTrial),
+      upkeep: () => this.#journal.upkeep(),
+      clock,
+      commitMsMax: settings.commitMsMax,
+      onCommit: (seconds, failed) => this.#observeCommit(seconds, failed),
+    })
   }
 
   /** Bytes of the queue, with what is about to be committed. */
@@ -143,11 +152,16 @@ export class Store {
   }
 
   get evidenceBytesUsed(): number {
-    return this.#evidenceBytesUsed
+    return this.#folder.evidence.bytes
   }
 
   get evidenceBytesMax(): number {
     return this.#evidenceBytesMax
+  }
+
+  /** 1 while something cannot be read that nobody has put aside. */
+  get damaged(): number {
+    return this.#isDamaged ? 1 : 0
   }
 
   /** How long until `bytes` will have left the queue, by the measured rate, within 1 to 30 s. */
@@ -156,32 +170,27 @@ export class Store {
   }
 
   /**
-   * Puts one entry and its records into the next commit. The bytes are the store's from here on.
+   * Puts one entry and its statements into the next commit. The bytes are the store's from here on.
    * Throws QUEUE_FULL (with `retryAfterMs`), STORE_FAILED or SHUTTING_DOWN at once, and then nothing was taken.
-   * `durable` resolves after fdatasync and the synced meta page; it rejects STORE_FAILED with nothing written. `written`
-   * resolves at the same moment: lmdb has no point in between at which the data would survive the process alone.
+   * `durable` resolves when it is flushed and still in place; it rejects STORE_FAILED with nothing taken. `written` resolves
+   * at the same moment: there is no point in between worth a promise of its own.
    */
-  append(entry: NewEntry, records: readonly TableRecord[]): Appended<number>
-  append(entry: undefined, records: readonly TableRecord[]): Appended<undefined>
-  append(entry: NewEntry | undefined, records: readonly TableRecord[]): Appended<number | undefined> {
-    this.#admit(entry, records)
-    const sequence = entry ? ++this.#sequence : undefined
-    const writes: Write[] = records.map(({ table, key, value }) => ({ database: table, key, value }))
-    let bytes = records.reduce((sum, record) => sum + record.key.length + record.value.length, 0)
-    let queued: QueueEntry | undefined
-    if (entry && sequence !== undefined) {
-      queued = { ...entry, sequence }
-      bytes += this.#queue.reserve(queued, writes)
-    }
+  append(entry: NewEntry, statements: readonly KeyedValue[]): Appended<number>
+  append(entry: undefined, statements: readonly KeyedValue[]): Appended<undefined>
+  append(entry: NewEntry | undefined, statements: readonly KeyedValue[]): Appended<number | undefined> {
+    this.#admit(entry, statements)
+    const queued: QueueEntry | undefined = entry && { ...entry, sequence: ++this.#sequence }
+    let bytes = statements.reduce((sum, { key, value }) => sum + key.length + value.length, 0)
+    if (queued) bytes += this.#queue.reserve(queued)
     const { promise, resolve, reject } = Promise.withResolvers<number | undefined>()
     this.#commits.append({
-      writes,
+      draft: { entry: queued, statements },
       bytes,
       giveUp: reject,
       settle: (failure) => {
         if (queued) this.#queue.settle(queued, failure === undefined)
         if (failure) reject(failure)
-        else resolve(sequence)
+        else resolve(queued?.sequence)
       },
     })
     return { written: promise, durable: promise }
@@ -211,13 +220,21 @@ export class Store {
     return this.#queue.onEntries(signal, listener)
   }
 
-  table(name: TableName | 'corrupt'): Table {
-    return openTable(this.#environment, name, (write) => this.#put(write))
+  /** The records of key management. */
+  get keys(): Table {
+    return this.#folder.keys
   }
 
-  /** Whether commits work. `isStuck` means that a restart is the only help. */
+  /** The last statement that was stored under a tip's key. */
+  tip(key: Uint8Array): Uint8Array | undefined {
+    return this.#folder.evidence.tip(key)
+  }
+
+  /** Whether OK may be said. `isStuck` means that a restart is the only help. */
   health(): StoreHealth {
-    return this.#commits.health()
+    const health = this.#commits.health()
+    const reason = this.#isDamaged ? DAMAGED : this.#outOfPlace()
+    return reason === undefined || !health.ok ? health : { ...health, ok: false, reason }
   }
 
   /** Commits what was taken, keeps the cursors, lets go of the folder. Twice is the same. */
@@ -230,14 +247,28 @@ export class Store {
     const mayClose = await this.#commits.close()
     this.#queue.close()
     if (!mayClose) return
-    await this.#environment.close()
+    // What cannot be flushed any more is in the queue's files, and is filed at the next start.
+    await this.#folder.evidence.sync().catch(() => undefined)
+    this.#journal.close()
+    await this.#folder.close()
     this.#lock.release()
   }
 
-  #admit(entry: NewEntry | undefined, records: readonly TableRecord[]): void {
+  #outOfPlace(): string | undefined {
+    if (this.#closed) return undefined
+    try {
+      this.#journal.checkInPlace()
+      return undefined
+    } catch (thrown) {
+      return thrown instanceof Error ? thrown.message : 'unknown'
+    }
+  }
+
+  #admit(entry: NewEntry | undefined, statements: readonly KeyedValue[]): void {
     if (this.#closed) throw new SidecarError('SHUTTING_DOWN', 'the store is closed')
     if (this.#commits.health().isStuck) throw new SidecarError('STORE_FAILED', 'the store needs a restart')
     if (!entry) return
+    if (this.#isDamaged) throw new SidecarError('STORE_FAILED', DAMAGED)
     const bytes = entry.body.length + entry.refs.length + ENTRY_OVERHEAD_BYTES
     const excess = this.queueBytesUsed + bytes - this.queueBytesMax
     if (excess > 0) {
@@ -245,35 +276,9 @@ export class Store {
         retryAfterMs: this.#drainRate.retryAfterMs(excess),
       })
     }
-    if (records.length > 0 && this.#evidenceBytes() >= this.#evidenceBytesMax) {
-      throw new SidecarError('STORE_FAILED', 'the statements table has reached its bound')
+    if (statements.length > 0 && this.evidenceBytesUsed >= this.#evidenceBytesMax) {
+      throw new SidecarError('STORE_FAILED', 'the statements have reached their bound')
     }
-  }
-
-  #evidenceBytes(): number {
-    if (--this.#appendsUntilCheck <= 0) {
-      this.#appendsUntilCheck = EVIDENCE_CHECK_COUNT
-      this.#evidenceBytesUsed = this.#environment.bytesOf('statements')
-    }
-    return this.#evidenceBytesUsed
-  }
-
-  #companions(appends: readonly Append[]): Write[] {
-    const writes = this.#queue.cursorWrites()
-    if (appends.length > 0) writes.push(metaNumber(SEQUENCE_KEY, this.#sequence))
-    return writes
-  }
-
-  async #put(write: Write): Promise<void> {
-    this.#admit(undefined, [])
-    const { promise, resolve, reject } = Promise.withResolvers<void>()
-    this.#commits.append({
-      writes: [write],
-      bytes: write.key.length + (write.value?.length ?? 0),
-      giveUp: reject,
-      settle: (failure) => (failure ? reject(failure) : resolve()),
-    })
-    return promise
   }
 
   #observeCommit(seconds: number, failed: boolean): void {
@@ -283,10 +288,19 @@ export class Store {
     this.#log.error({ reason: this.#commits.health().reason }, 'the store could not write')
   }
 
-  #countCorrupt(signal: Signal, itemCount: number): void {
+  #countUnreadable(signal: Signal, itemCount: number): void {
+    this.#isDamaged = true
     this.#metrics.corruptEntries.inc()
     this.#metrics.droppedItems.inc(itemCount)
     this.#onCorrupt?.(signal, itemCount)
-    this.#log.error({ signal, itemCount, code: 'STORE_CORRUPT' }, 'a damaged queue entry was set aside')
+    this.#log.error({ signal, itemCount, code: 'STORE_CORRUPT' }, 'a queue entry cannot be read')
   }
+}
+
+const DAMAGED = 'the data folder is damaged'
+
+/** What the system threw while the folder was opened, as an error of ours. */
+function asStoreError(thrown: unknown): SidecarError {
+  if (thrown instanceof SidecarError) return thrown
+  return new SidecarError('STORE_FAILED', 'the storage directory cannot be used', { cause: thrown })
 }

@@ -1,22 +1,6 @@
 // How the key commands reach records and key service. Who writes takes the folder's lock, so it never writes beside a
 // running sidecar, whose caches would not notice.
-import {
-  closeSync,
-  existsSync,
-  fstatSync,
-  fsyncSync,
-  linkSync,
-  mkdirSync,
-  openSync,
-  renameSync,
-  rmSync,
-  unlinkSync,
-  writeSync,
-} from 'node:fs'
-import { join } from 'node:path'
-import { open } from 'lmdb'
 import { type Clock, systemClock } from '../../base/clock.ts'
-import { syncDirectory } from '../../base/directory.ts'
 import { SidecarError } from '../../base/errors.ts'
 import { silentTelemetry } from '../../base/telemetry.ts'
 import type { KmsSettings } from '../../config/load.ts'
@@ -27,13 +11,9 @@ import type { Kms } from '../../kms/kms.ts'
 import { MeteredKms } from '../../kms/metered-kms.ts'
 import { loadFormerKms } from '../../service/former-kms.ts'
 import { openKms, requestMsMax } from '../../service/kms.ts'
-import { type Environment, openEnvironment } from '../../store/environment.ts'
-import { storeKeyStore } from '../../store/key-store.ts'
-import { lockDirectory } from '../../store/lock.ts'
-import { mapBytes, STORE_DEFAULTS } from '../../store/options.ts'
-import { openTable } from '../../store/table.ts'
+import { openErasableKeyStore } from '../../store/erasable-key-store.ts'
 import { loadFromArguments, reportFindings } from '../config-options.ts'
-import { openKeyStore } from '../key-store-access.ts'
+import { openKeyStore, requireData } from '../key-store-access.ts'
 import type { CommandIo } from '../terminal.ts'
 
 export interface WritableRecords {
@@ -85,24 +65,9 @@ export async function openWritableRecords(
 ): Promise<WritableRecords> {
   const config = await loadKeysConfig(configArgv, io)
   const { directory } = config.storage
-  if (!existsSync(join(directory, DATA_FILE)))
-    throw new SidecarError('CONFIG', 'storage.directory: there is no data in it')
-  const lock = lockDirectory(directory)
-  try {
-    const store = new FolderKeyStore(directory, config)
-    return {
-      config,
-      store,
-      clock: systemClock,
-      close: async () => {
-        await store.close()
-        lock.release()
-      },
-    }
-  } catch (thrown) {
-    lock.release()
-    throw thrown
-  }
+  requireData(directory)
+  const { store, close } = await openErasableKeyStore<KeyRecordKind>(directory)
+  return { config, store, clock: systemClock, close }
 }
 
 /** Key service and records, for writing. Rejects as `openWritableRecords` does. */
@@ -143,89 +108,4 @@ export async function openReadableKeys(
     await records.close()
     throw thrown
   }
-}
-
-const DATA_FILE = 'data.mdb'
-const COPY_FOLDER = 'scrub'
-const OLD_FILE = 'data.mdb.old'
-const ZEROS = Buffer.alloc(1024 * 1024)
-
-class FolderKeyStore implements ErasableKeyStore {
-  readonly #directory: string
-  readonly #mapBytes: number
-  #environment: Environment
-
-  constructor(directory: string, config: SidecarConfig) {
-    this.#directory = directory
-    this.#mapBytes = mapBytes({ ...STORE_DEFAULTS, ...config.storage })
-    this.#environment = openEnvironment(directory, this.#mapBytes)
-  }
-
-  get(kind: KeyRecordKind, tenant: string, id: string): Uint8Array | undefined {
-    return this.#records().get(kind, tenant, id)
-  }
-
-  list(kind: KeyRecordKind, tenant?: string): ReturnType<ErasableKeyStore['list']> {
-    return this.#records().list(kind, tenant)
-  }
-
-  put(kind: KeyRecordKind, tenant: string, id: string, record: Uint8Array): Promise<void> {
-    return this.#records().put(kind, tenant, id, record)
-  }
-
-  remove(kind: KeyRecordKind, tenant: string, id: string): Promise<void> {
-    return this.#records().remove(kind, tenant, id)
-  }
-
-  /**
-   * lmdb leaves what was removed on its free pages. So the file is copied without them and takes the old one's place, and
-   * the old one is overwritten before it goes. A death on the way leaves one whole data file, and the next call ends it.
-   */
-  async scrub(): Promise<void> {
-    await this.#environment.close()
-    const copyFolder = join(this.#directory, COPY_FOLDER)
-    const [data, old] = [join(this.#directory, DATA_FILE), join(this.#directory, OLD_FILE)]
-    if (existsSync(old)) overwriteAndUnlink(old)
-    rmSync(copyFolder, { recursive: true, force: true })
-    mkdirSync(copyFolder, { mode: 0o700 })
-    const root = open({ path: this.#directory, readOnly: true, maxDbs: 8 })
-    await root.backup(copyFolder, true)
-    await root.close()
-    const copy = join(copyFolder, DATA_FILE)
-    syncFile(copy)
-    linkSync(data, old)
-    renameSync(copy, data)
-    await syncDirectory(this.#directory)
-    overwriteAndUnlink(old)
-    rmSync(copyFolder, { recursive: true, force: true })
-    await syncDirectory(this.#directory)
-    this.#environment = openEnvironment(this.#directory, this.#mapBytes)
-  }
-
-  close(): Promise<void> {
-    return this.#environment.close()
-  }
-
-  #records(): ReturnType<typeof storeKeyStore<KeyRecordKind>> {
-    const environment = this.#environment
-    return storeKeyStore<KeyRecordKind>({
-      table: (name) => openTable(environment, name, (write) => environment.commit([write])),
-    })
-  }
-}
-
-function syncFile(path: string): void {
-  const fd = openSync(path, 'r+')
-  fsyncSync(fd)
-  closeSync(fd)
-}
-
-function overwriteAndUnlink(path: string): void {
-  const fd = openSync(path, 'r+')
-  const { size } = fstatSync(fd)
-  for (let at = 0; at < size; at += ZEROS.length)
-    writeSync(fd, ZEROS, 0, Math.min(ZEROS.length, size - at), at)
-  fsyncSync(fd)
-  closeSync(fd)
-  unlinkSync(path)
 }

@@ -1,14 +1,13 @@
 // How `betrace reveal` reaches the key service: by the sidecar's configuration, or by a local key file alone. Nothing is
 // ever made here: a wrong path is an error, not a new key.
 
-import { existsSync } from 'node:fs'
-import { join } from 'node:path'
 import { systemClock } from '../../base/clock.ts'
 import { silentTelemetry } from '../../base/telemetry.ts'
 import { openSecretOf } from '../../keys/data/tenant-secret.ts'
 import type { RevealParts } from '../../keys/operations/reveal.ts'
 import { rewrappedKey } from '../../keys/operations/rewrap.ts'
 import { openLocalKms } from '../../kms/local/open.ts'
+import { hasStoredData } from '../../store/read-only-key-store.ts'
 import { openKeyStore } from '../key-store-access.ts'
 import { loadKeysConfig, openConfiguredKms } from '../keys/access.ts'
 import type { CommandIo } from '../terminal.ts'
@@ -52,7 +51,7 @@ export async function revealAccess(args: AccessArguments, io: CommandIo): Promis
     },
     // A later wrapping is a help, never a need: values open without the folder.
     rewrapped: async (tenant, kid) => {
-      if (!existsSync(join(config.storage.directory, 'data.mdb'))) return undefined
+      if (!hasStoredData(config.storage.directory)) return undefined
       const { store, close } = await openKeyStore(config.storage.directory)
       try {
         return rewrappedKey(store, tenant, kid)

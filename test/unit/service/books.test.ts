@@ -7,7 +7,7 @@ import { join } from 'node:path'
 import { afterEach, describe, expect, test } from 'vitest'
 import { makeTraces } from '../../../bench/payload.ts'
 import { decodeSignedStatement, decodeStatement, Kind } from '../../../src/evidence/statement.ts'
-import { Store } from '../../../src/store/store.ts'
+import { statementsIn } from '../store/statements.ts'
 import { expectBooksToBalance, startSidecar, type TestSidecar } from './sidecar.ts'
 
 const SPANS = 20
@@ -295,21 +295,11 @@ describe('accepted = exported + queued + rejected + dropped', () => {
 
 /** The kinds of all statements of a closed folder, in the order of the stream. */
 async function statementKinds(directory: string): Promise<number[]> {
-  const store = await Store.open({ directory }, [])
-  const statements = store
-    .table('statements')
-    .range()
-    .flatMap(({ value }) => {
-      const { bootId, number, kind } = decodeStatement(decodeSignedStatement(value).statement)
-      return [
-        {
-          id: `${Buffer.from(bootId).toString('hex')}/${number}`,
-          order: Buffer.from(bootId).toString('hex') + String(number).padStart(12, '0'),
-          kind,
-        },
-      ]
-    })
-  await store.close()
+  const statements = statementsIn(directory).map(({ value }) => {
+    const { bootId, number, kind } = decodeStatement(decodeSignedStatement(value).statement)
+    const boot = Buffer.from(bootId).toString('hex')
+    return { id: `${boot}/${number}`, order: boot + String(number).padStart(12, '0'), kind }
+  })
   const unique = new Map(statements.map((each) => [each.id, each]))
   return [...unique.values()].sort((a, b) => (a.order < b.order ? -1 : 1)).map(({ kind }) => kind)
 }

@@ -28,7 +28,12 @@ export function entryOf(bytes: number, signal: Signal = 'traces', fill = 7): New
 export function openStore(
   directory: string,
   ids: readonly string[] = ['next'],
-  options: { queueBytesMax?: number; readCacheBytesMax?: number; evidenceBytesMax?: number } = {},
+  options: {
+    queueBytesMax?: number
+    readCacheBytesMax?: number
+    evidenceBytesMax?: number
+    segmentBytes?: number
+  } = {},
 ): Promise<Store> {
   return Store.open(
     { directory, ...options },

@@ -2,7 +2,6 @@
 import { describe, expect, test } from 'vitest'
 import { systemClock } from '../../../src/base/clock.ts'
 import type { SidecarError } from '../../../src/base/errors.ts'
-import type { Environment, Write } from '../../../src/store/environment.ts'
 import { GroupCommit } from '../../../src/store/group-commit.ts'
 
 interface Commit {
@@ -11,27 +10,24 @@ interface Commit {
   reject(reason: Error): void
 }
 
-/** `commits` holds what is under way; nothing ends unless the test says so. */
+/** `commits` holds what is under way; nothing ends unless the test says so. `told` is what consumers have to say. */
 function setUp(commitMsMax = 10_000) {
   const commits: Commit[] = []
-  const state = { isUsable: true }
-  const environment = {
-    commit: (writes: readonly Write[]) => {
-      const { promise, resolve, reject } = Promise.withResolvers<void>()
-      commits.push({ keys: writes.map(({ key }) => String.fromCharCode(key[0])).join(''), resolve, reject })
+  const state = { told: '', upkeep: async (): Promise<void> => undefined }
+  const group = new GroupCommit<string>({
+    commit: (drafts, isTrial) => {
+      const keys = drafts.join('') + state.told + (isTrial ? '?' : '')
+      state.told = ''
+      if (keys === '') return Promise.resolve(false)
+      const { promise, resolve, reject } = Promise.withResolvers<boolean>()
+      commits.push({ keys, resolve: () => resolve(true), reject })
       return promise
     },
-    isUsable: () => state.isUsable,
-  }
-  const group = new GroupCommit({
-    // The other members are not used by group commit.
-    environment: environment as unknown as Environment,
+    upkeep: () => state.upkeep(),
     clock: systemClock,
     commitMsMax,
-    companions: () => [],
     onCommit: () => undefined,
   })
-  const writeOf = (name: string): Write => ({ database: 'meta', key: Buffer.from(name), value: undefined })
   const outcomes: string[] = []
   const told = (name: string, verb: string) => (failure: SidecarError | undefined) =>
     outcomes.push(`${name} ${verb} ${failure ? failure.code : 'ok'}`)
@@ -41,14 +37,11 @@ function setUp(commitMsMax = 10_000) {
     group,
     outcomes,
     append: (name: string, bytes = 1) =>
-      group.append({
-        writes: [writeOf(name)],
-        bytes,
-        settle: told(name, 'settled'),
-        giveUp: told(name, 'given up'),
-      }),
-    remove: (name: string) =>
-      group.remove({ writes: [writeOf(name)], removed: () => outcomes.push(`${name} removed`) }),
+      group.append({ draft: name, bytes, settle: told(name, 'settled'), giveUp: told(name, 'given up') }),
+    tell: (name: string) => {
+      state.told += name
+      group.wake()
+    },
     /** The n-th commit, once it is under way. */
     commit: async (n: number) => {
       await expect.poll(() => commits.length).toBeGreaterThanOrEqual(n)
@@ -87,36 +80,48 @@ describe('group commit', () => {
     }
   })
 
-  test('after a failure first removes, alone, then goes on with what waits', async () => {
-    const { append, remove, commit, outcomes, group } = setUp()
+  test('takes along what consumers told, and commits it alone when nothing comes', async () => {
+    const { append, tell, commit } = setUp()
+    tell('r')
     append('a')
-    remove('r')
     const first = await commit(1)
     expect(first.keys).toBe('ar')
-    append('b')
-    first.reject(new Error('no space'))
+    tell('s')
+    first.resolve()
     const second = await commit(2)
-    expect(second.keys).toBe('r')
-    expect(group.health()).toMatchObject({ ok: false, reason: 'no space', isStuck: false })
+    expect(second.keys).toBe('s')
     second.resolve()
-    const third = await commit(3)
-    expect(third.keys).toBe('b')
-    third.resolve()
-    await expect.poll(() => outcomes).toEqual(['a settled STORE_FAILED', 'r removed', 'b settled ok'])
-    expect(group.health()).toMatchObject({ ok: true, failingSinceMs: undefined })
   })
 
-  test('does not spin while the disk stays full: each append is tried once', async () => {
-    const { append, remove, commit, outcomes } = setUp()
-    remove('r')
+  test('after a failure tries by itself until the disk works, and says that it fails until then', async () => {
+    const { append, commit, outcomes, group } = setUp()
     append('a')
     ;(await commit(1)).reject(new Error('no space'))
+    const second = await commit(2)
+    expect(second.keys).toBe('?')
+    expect(group.health()).toMatchObject({ ok: false, reason: 'no space', isStuck: false })
     append('b')
-    ;(await commit(2)).reject(new Error('no space'))
+    second.reject(new Error('no space'))
     const third = await commit(3)
-    expect(third.keys).toBe('br')
-    third.reject(new Error('no space'))
-    await expect.poll(() => outcomes).toEqual(['a settled STORE_FAILED', 'b settled STORE_FAILED'])
+    expect(third.keys).toBe('b?')
+    third.resolve()
+    await expect.poll(() => outcomes).toEqual(['a settled STORE_FAILED', 'b settled ok'])
+    await expect.poll(() => group.health()).toMatchObject({ ok: true, failingSinceMs: undefined })
+  })
+
+  test('tries upkeep again that failed, and is not well before it worked', async () => {
+    const { append, commit, state, group, outcomes } = setUp()
+    let failures = 2
+    state.upkeep = async () => {
+      if (failures-- > 0) throw new Error('no space')
+    }
+    append('a')
+    ;(await commit(1)).resolve()
+    await expect.poll(() => group.health().ok).toBe(false)
+    expect(outcomes).toEqual(['a settled ok'])
+    ;(await commit(2)).resolve()
+    ;(await commit(3)).resolve()
+    await expect.poll(() => group.health().ok).toBe(true)
   })
 
   test('tells who waits when a commit hangs, and works again when it ends after all', async () => {
@@ -132,19 +137,6 @@ describe('group commit', () => {
     append('c')
     ;(await commit(2)).resolve()
     await expect.poll(() => outcomes.at(-1)).toBe('c settled ok')
-  })
-
-  test('begins nothing more when the environment is unusable, and closes without it', async () => {
-    const { append, commit, commits, outcomes, group, state } = setUp()
-    append('a')
-    const first = await commit(1)
-    append('b')
-    state.isUsable = false
-    first.reject(new Error('the meta page was not written'))
-    await expect.poll(() => outcomes).toEqual(['a settled STORE_FAILED', 'b settled STORE_FAILED'])
-    expect(group.health()).toMatchObject({ ok: false, isStuck: true })
-    expect(await group.close()).toBe(false)
-    expect(commits).toHaveLength(1)
   })
 
   test('does not wait for a hanging commit when it closes', async () => {

@@ -1,4 +1,4 @@
-/** A record of a table, with text for bytes. */
-export function record(table: 'statements' | 'keys' | 'meta', key: string, value = key) {
-  return { table, key: Buffer.from(key), value: Buffer.from(value) }
+/** A statement, with text for bytes. */
+export function record(key: string, value = key) {
+  return { key: Buffer.from(key), value: Buffer.from(value) }
 }

@@ -28,7 +28,7 @@ async function load(store: Store): Promise<never> {
       body: Buffer.alloc(size, size % 251),
       refs: Buffer.of(1),
     }
-    const { durable } = store.append(entry, [record('statements', `${store.boot}/${i}`)])
+    const { durable } = store.append(entry, [record(`${store.boot}/${i}`)])
     durable.then((sequence) => say(`${sequence} ${store.boot}/${i} ${size}`))
     if (i % 8 === 7) await durable
   }

@@ -9,6 +9,7 @@ import { Store } from '../../../src/store/store.ts'
 import type { Table } from '../../../src/store/table.ts'
 import { entryOf, openStore, testFolder } from './folder.ts'
 import { record } from './record.ts'
+import { statementsIn } from './statements.ts'
 
 const codeOf = (run: () => unknown): string | undefined => {
   try {
@@ -38,13 +39,14 @@ describe('the store', () => {
   test('keeps entry and records through a restart, and never gives a sequence out twice', async () => {
     const folder = testFolder()
     const first = await openStore(folder)
-    await first.append(entryOf(100_000), [record('statements', 's1'), record('keys', 'k1')]).durable
+    await first.append(entryOf(100_000), [record('s1'), record('\x01tip', 'latest')]).durable
     first.ack('traces:next', first.next('traces:next', 0, 1)[0].sequence)
     await first.close()
     const second = await openStore(folder)
     expect(second.next('traces:next', 0, 10)).toEqual([])
     expect(second.queueBytesUsed).toBe(0)
-    expect(Buffer.from(second.table('statements').get(Buffer.from('s1')) ?? []).toString()).toBe('s1')
+    expect(statementsIn(folder).map(({ value }) => value.toString())).toEqual(['s1'])
+    expect(Buffer.from(second.tip(Buffer.from('\x01tip')) ?? []).toString()).toBe('latest')
     expect(await second.append(entryOf(1), []).durable).toBe(2)
     expect([first.boot, second.boot]).toEqual([1, 2])
     expect(second.instanceId).toBe(first.instanceId)
@@ -59,9 +61,10 @@ describe('the store', () => {
   })
 
   test('takes records without an entry', async () => {
-    const store = await openStore(testFolder())
-    expect(await store.append(undefined, [record('statements', 'tombstone')]).durable).toBeUndefined()
-    expect(store.table('statements').range()).toHaveLength(1)
+    const folder = testFolder()
+    const store = await openStore(folder)
+    expect(await store.append(undefined, [record('tombstone')]).durable).toBeUndefined()
+    expect(statementsIn(folder)).toHaveLength(1)
     expect(store.queuedItems).toBe(0)
     await store.close()
   })
@@ -85,9 +88,9 @@ describe('the store', () => {
       refusal = thrown
     }
     expect(refusal).toMatchObject({ code: 'QUEUE_FULL', retryAfterMs: 30_000 })
-    await store.append(undefined, [record('statements', 'tombstone')]).durable
+    await store.append(undefined, [record('tombstone')]).durable
     store.ack('traces:next', store.next('traces:next', 0, 1)[0].sequence)
-    await store.append(undefined, [record('statements', 'next commit')]).durable
+    await store.append(undefined, [record('next commit')]).durable
     await expect.poll(() => store.queueBytesUsed).toBe(entryBytes(1_000, 1))
     expect(await store.append(entryOf(1_000), []).durable).toBe(3)
     expect(codeOf(() => store.append(entryOf(0), []))).toBe('QUEUE_FULL')
@@ -100,7 +103,7 @@ describe('the store', () => {
     let refused: string | undefined
     for (let i = 0; i < 300 && !refused; i++) {
       try {
-        await store.append(entryOf(1), [record('statements', `statement ${i}`, value)]).durable
+        await store.append(entryOf(1), [record(`statement ${i}`, value)]).durable
       } catch (thrown) {
         refused = thrown instanceof SidecarError ? thrown.code : 'another'
       }
@@ -124,7 +127,7 @@ describe('the store', () => {
     const folder = join(testFolder(), 'a', 'b')
     const store = await openStore(folder)
     expect(statSync(folder).mode & 0o777).toBe(0o700)
-    for (const file of ['data.mdb', 'lock', 'owner'])
+    for (const file of ['mark', 'lock', 'owner', 'queue/0000000001.log', 'keys/0000000001.a.log'])
       expect(statSync(join(folder, file)).mode & 0o077, file).toBe(0)
     await store.close()
   })
@@ -264,16 +267,18 @@ describe('the key store', () => {
   test('reads a list piece by piece, as it is walked', async () => {
     const store = await openStore(testFolder())
     let readCount = 0
-    const table = store.table('keys')
+    const table = store.keys
     const counting: Table = {
-      ...table,
+      get: (key) => table.get(key),
+      put: (key, value) => table.put(key, value),
+      remove: (key) => table.remove(key),
       range: (options) => {
         const found = table.range(options)
         readCount += found.length
         return found
       },
     }
-    const keys = storeKeyStore<'data'>({ table: () => counting })
+    const keys = storeKeyStore<'data'>({ keys: counting })
     const ids = Array.from({ length: 1_000 }, (_, i) => String(i).padStart(4, '0'))
     await Promise.all(ids.map((id) => keys.put('data', 'a', id, Buffer.from(id))))
     await keys.put('data', 'b', 'other', Buffer.of(1))
