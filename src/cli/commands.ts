@@ -101,6 +101,13 @@ export const COMMANDS: readonly Command[] = [
     load: async () => (await import('./keys/keys.ts')).keys,
   },
   {
+    name: 'store',
+    summary: 'check the data folder, and go on without what is damaged',
+    usage: 'store check|salvage [options]',
+    options: [],
+    load: async () => (await import('./store/store.ts')).store,
+  },
+  {
     name: 'diag',
     summary: 'collect health, metrics, status and settings, without secrets',
     usage: 'diag [options]',
