@@ -25,6 +25,8 @@ export interface SpanVerdict {
   readonly reason: string
   /** Unsigned although the expected policy selects it. */
   readonly isMissingSignature: boolean
+  /** The verdict would be `tampered`, but where the span comes from keeps less than was signed. */
+  readonly isUndecided?: boolean
   /** Lower-case hex. */
   readonly traceId: string
   readonly spanId: string
@@ -72,6 +74,8 @@ export interface KeyFacts {
 }
 
 const MISSING_RANGES_MAX = 100
+const LOSSY =
+  'differs from what was signed: changed, or not kept whole by where it comes from (ask a source that keeps all of it)'
 
 interface SeenBatch {
   readonly statement: Statement
@@ -103,6 +107,7 @@ export class Verifier {
   #repeatedCount = 0
   #undecidedCount = 0
   #verdicts: SpanVerdict[] = []
+  #isLossy = false
   /** What the request in hand has cost so far. */
   readonly work = new Work(EVIDENCE_WORK)
 
@@ -113,9 +118,13 @@ export class Verifier {
     this.#selection = expected === undefined ? undefined : new Selection(new Policy({ select: expected }))
   }
 
-  /** The verdicts on an encoded ExportTraceServiceRequest, in order. Throws MALFORMED, TOO_DEEP or TOO_LARGE. */
-  add(body: Uint8Array): SpanVerdict[] {
+  /**
+   * The verdicts on an encoded ExportTraceServiceRequest, in order. Throws MALFORMED, TOO_DEEP or TOO_LARGE. `isLossy`: it
+   * was made from what keeps less than was signed, so of a span that differs nothing can be told.
+   */
+  add(body: Uint8Array, isLossy = false): SpanVerdict[] {
     this.#verdicts = []
+    this.#isLossy = isLossy
     this.work.begin(body.length)
     this.#walk.run(body)
     for (const { verdict } of this.#verdicts) this.#counts[verdict]++
@@ -141,15 +150,18 @@ export class Verifier {
 
   #judge(span: SpanContext): void {
     const before = this.#checker.bytesLookedAt
-    const checked = this.#checker.check(span)
+    const compared = this.#checker.check(span)
+    const isUndecided = this.#isLossy && compared.verdict === 'tampered'
+    const checked: SpanCheck = isUndecided ? { ...compared, verdict: 'bad_proof', reason: LOSSY } : compared
     this.work.look(this.#checker.bytesLookedAt - before)
     const isMissingSignature = checked.verdict === 'unsigned' && this.#selection?.selects(span) === true
     if (isMissingSignature) this.#missingSignatureCount++
-    if (checked.isPathElsewhere) this.#undecidedCount++
+    if (checked.isPathElsewhere || isUndecided) this.#undecidedCount++
     if (checked.verdict === 'valid' && checked.statement !== undefined) {
       this.#see(checked.statement, checked.index ?? 0)
     }
-    this.#verdicts.push(verdictOf(span, checked, isMissingSignature))
+    const verdict = verdictOf(span, checked, isMissingSignature)
+    this.#verdicts.push(isUndecided ? { ...verdict, isUndecided } : verdict)
   }
 
   #see(statement: Statement, index: number): void {

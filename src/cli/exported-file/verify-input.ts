@@ -1,6 +1,6 @@
 // Exported traces from a file or a pipe, whatever form they are in: OTLP/JSON as one document or one request a line
 // (streamed, so a file may be larger than memory), protobuf as one request, or as a row of them with a length before
-// each: four bytes big endian as the Collector's file exporter writes, or a varint.
+// each: four bytes big endian as the Collector's file exporter writes, or a varint. Answers of Jaeger are read too.
 import { createReadStream } from 'node:fs'
 import { asSidecarError, SidecarError } from '../../base/errors.ts'
 import { jsonToProtobuf } from '../../wire/json.ts'
@@ -16,11 +16,19 @@ import {
   notOtlp,
   numberedLines,
 } from './input-faults.ts'
+import { jaegerRequest, looksLikeJaeger } from './jaeger.ts'
 
 /** One request, or what was wrong where one should have been. `line` counts from 1; absent where there are no lines. */
 export type Piece = {
   readonly line?: number
-} & ({ readonly body: Uint8Array } | { readonly error: SidecarError })
+} & (
+  | {
+      readonly body: Uint8Array
+      /** Where it comes from keeps less than was signed. */
+      readonly isLossy?: boolean
+    }
+  | { readonly error: SidecarError }
+)
 
 /** Longest line, and largest file that is no JSON lines, bytes. */
 const HELD_BYTES_MAX = 1024 * 1024 * 1024
@@ -33,11 +41,11 @@ export async function* readPieces(source: AsyncIterable<Uint8Array>): AsyncGener
   const first = await lines.next()
   if (first.done === true) return yield { error: emptyInput() }
   if (!isJsonLine(first.value)) return yield* wholePieces(await readAll(first.value, lines))
-  yield piece(() => jsonToProtobuf(first.value, 'traces'), 1)
+  yield piece(first.value, 1)
   let line = 1
   for await (const bytes of lines) {
     line++
-    if (!isBlank(bytes)) yield piece(() => jsonToProtobuf(bytes, 'traces'), line)
+    if (!isBlank(bytes)) yield piece(bytes, line)
   }
 }
 
@@ -82,11 +90,7 @@ async function readAll(first: Uint8Array, lines: AsyncIterable<Uint8Array>): Pro
 function* wholePieces(body: Uint8Array): Generator<Piece> {
   const fault = faultOfWhole(body)
   if (fault !== undefined) return yield { error: fault }
-  if (firstVisible(body) === BRACE)
-    return yield* orLines(
-      body,
-      piece(() => jsonToProtobuf(body, 'traces')),
-    )
+  if (firstVisible(body) === BRACE) return yield* orLines(body, piece(body))
   const frames = splitFrames(body)
   if (frames === undefined) return yield* orLines(body, { error: notOtlp() })
   for (const frame of frames) yield { body: frame }
@@ -95,7 +99,7 @@ function* wholePieces(body: Uint8Array): Generator<Piece> {
 /** What is no whole may be one request a line all the same, with a line of something else at its head. */
 function* orLines(body: Uint8Array, whole: Piece): Generator<Piece> {
   if (!('error' in whole && hasJsonLines(body))) return yield whole
-  for (const { line, bytes } of numberedLines(body)) yield piece(() => jsonToProtobuf(bytes, 'traces'), line)
+  for (const { line, bytes } of numberedLines(body)) yield piece(bytes, line)
 }
 
 /** The one division of the bytes in which every frame is a request. */
@@ -155,10 +159,13 @@ function isRequest(body: Uint8Array): boolean {
   }
 }
 
-function piece(read: () => Uint8Array, line?: number): Piece {
+/** One request in JSON, be it OTLP's or Jaeger's. */
+function piece(json: Uint8Array, line?: number): Piece {
   const at = line === undefined ? {} : { line }
   try {
-    return { ...at, body: read() }
+    const jaeger = looksLikeJaeger(json) ? jaegerRequest(json) : undefined
+    const body = jsonToProtobuf(jaeger ?? json, 'traces')
+    return { ...at, body, ...(jaeger !== undefined && { isLossy: true }) }
   } catch (thrown) {
     return { ...at, error: asSidecarError(thrown) }
   }

@@ -51,7 +51,12 @@ export function textReport(io: Pick<CommandIo, 'stdout' | 'stderr' | 'env'>): Re
 
 function spanLines(verdict: SpanVerdict, position: Position, paint: Paint): string[] {
   const { traceId, spanId, reason, keyId, tenant, batch, index } = verdict
-  const label = verdict.isMissingSignature ? 'NOT SIGNED' : verdict.verdict.toUpperCase().replace('_', ' ')
+  const label = verdict.isMissingSignature
+    ? 'NOT SIGNED'
+    : verdict.isUndecided === true
+      ? 'CANNOT TELL'
+      : verdict.verdict.toUpperCase().replace('_', ' ')
+  const isOpen = verdict.verdict === 'unknown_key' || verdict.isUndecided === true
   const facts = [
     ...(keyId === undefined ? [] : [`key ${visible(keyId)}`]),
     ...(tenant === undefined ? [] : [`tenant ${visible(tenant)}`]),
@@ -59,7 +64,7 @@ function spanLines(verdict: SpanVerdict, position: Position, paint: Paint): stri
     ...(index === undefined ? [] : [`leaf ${index}`]),
   ]
   return [
-    `${paint(verdict.verdict === 'unknown_key' ? 'yellow' : 'red', label.padEnd(10))} ${visible(verdict.name)}`,
+    `${paint(isOpen ? 'yellow' : 'red', label.padEnd(10))} ${visible(verdict.name)}`,
     wrap(`${reason}${facts.length === 0 ? '' : ` (${facts.join(', ')})`}`, '           '),
     `           trace ${traceId}`,
     `           span  ${spanId}  ${positionText(position)}`,

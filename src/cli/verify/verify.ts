@@ -17,8 +17,9 @@ export type VerifyIo = Pick<CommandIo, 'stdout' | 'stderr'> &
 
 const USAGE = `Usage: betrace verify FILE… [--keys FILE]… [--json] [--expect WHAT]
 
-Checks the signatures of spans in OTLP/JSON, JSON lines or protobuf;
-- is standard input.
+Checks the signatures of spans in OTLP/JSON, JSON lines or protobuf, and in
+Jaeger's answers (which keep less than was signed: a span that differs is one
+of which nothing can be told); - is standard input.
   --keys FILE   public keys, as betrace keys export writes them, or as
                 GET /api/tenants/{id}/public-keys answers them
   --expect WHAT which unsigned spans are a failure: compliance (default),
@@ -101,7 +102,7 @@ function checkPiece(
 ): string | undefined {
   if ('error' in piece) return faultText(piece.error)
   try {
-    for (const verdict of verifier.add(piece.body)) each(verdict)
+    for (const verdict of verifier.add(piece.body, piece.isLossy)) each(verdict)
     return undefined
   } catch (thrown) {
     return faultText(thrown)
