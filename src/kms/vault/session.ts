@@ -61,7 +61,10 @@ export class VaultSession {
   async replacementOf(refused: string, signal: AbortSignal): Promise<string | undefined> {
     const current = this.#current?.text
     if (current !== undefined && current !== refused) return current
-    if (!this.#parts.login.isRepeatable) return undefined
+    if (!this.#parts.login.isRepeatable) {
+      await this.#noteEnded(refused, signal)
+      return undefined
+    }
     const isFruitless = this.#parts.monotonicMs() < this.#fruitlessUntilMs
     if (isFruitless && (await this.#isAlive(refused, signal))) return undefined
     if (this.#current?.text === refused) this.#current = undefined
@@ -175,6 +178,18 @@ export class VaultSession {
     const leaseMs = (numberField(auth, 'lease_duration') ?? 0) * 1_000
     this.#take({ text: current.text, leaseMs, isRenewable: field(auth, 'renewable') === true })
     return true
+  }
+
+  /** A token that was given and has ended: no call helps, so the log says what does, each 30 s at most. */
+  async #noteEnded(refused: string, signal: AbortSignal): Promise<void> {
+    const { log, monotonicMs } = this.#parts
+    if (monotonicMs() < this.#fruitlessUntilMs) return
+    this.#fruitlessUntilMs = monotonicMs() + FRUITLESS_MS
+    if (await this.#isAlive(refused, signal).catch(() => true)) return
+    log.error(
+      { error: 'access_denied' },
+      'The Vault token was revoked or has ended. kms.vault.token is read at start only: give another and restart, or use token_file',
+    )
   }
 
   async #isAlive(token: string, signal: AbortSignal): Promise<boolean> {

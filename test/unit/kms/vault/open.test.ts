@@ -168,6 +168,30 @@ test('a token file is read again before its token ends, and its token never rene
   await kms.close()
 })
 
+test('a token that was revoked is followed by what its file holds then, and nobody restarts', async () => {
+  const tokenFile = file('token', 'one\n')
+  let revoked = ''
+  await using vault = await ScriptedVault.start(({ path, token }) => {
+    if (token === revoked) return errors(403, 'permission denied')
+    return path.startsWith('auth/')
+      ? { status: 200, body: { data: { ttl: 3_600, renewable: true } } }
+      : keyAnswer()
+  })
+  const { schedule, monotonicMs } = new ManualTimers()
+  const kms = await openVaultKms({
+    ...options(vault.url),
+    token: undefined,
+    tokenFile,
+    schedule,
+    monotonicMs,
+  })
+  revoked = 'one'
+  file('token', 'two\n')
+  expect(await kms.describe(never)).toMatchObject({ enabled: true })
+  expect(vault.asked.at(-1)).toMatchObject({ token: 'two' })
+  await kms.close()
+})
+
 describe('a credential file that its writer has not written yet', () => {
   const kinds = {
     'a token file': (path: string) => ({ token: undefined, tokenFile: path }),

@@ -195,6 +195,28 @@ describe('a refused token', () => {
     expect(await rig.session.replacementOf('token-2', never)).toBe('token-3')
   })
 
+  test('that was given and revoked: the log says what to do, each half minute at most', async () => {
+    await using rig = await Rig.start({ isRepeatable: false, script: () => errors(403, 'permission denied') })
+    const token = await rig.session.token(never)
+    for (let count = 0; count < 20; count++)
+      expect(await rig.session.replacementOf(token, never)).toBe(undefined)
+    const said = /kms\.vault\.token is read at start only: give another and restart, or use token_file/g
+    expect(rig.log().match(said)).toHaveLength(1)
+    expect(rig.vault.paths).toEqual(['auth/token/lookup-self'])
+    rig.timers.nowMs += 30_000
+    await rig.session.replacementOf(token, never)
+    expect(rig.log().match(said)).toHaveLength(2)
+  })
+
+  test('that was given and lives is none that ended: a permission is missing', async () => {
+    await using rig = await Rig.start({
+      isRepeatable: false,
+      script: () => ({ status: 200, body: { data: {} } }),
+    })
+    await rig.session.replacementOf(await rig.session.token(never), never)
+    expect(rig.log()).not.toContain('read at start only')
+  })
+
   test('that was given has no replacement', async () => {
     await using rig = await Rig.start({ isRepeatable: false })
     expect(await rig.session.replacementOf(await rig.session.token(never), never)).toBe(undefined)
