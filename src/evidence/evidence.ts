@@ -162,6 +162,7 @@ export class Evidence {
 
   /** The last statement of streams until their tenants come back. When it is durable, `forget` the tenants. */
   end(tenants: readonly string[], keys: ReadonlyMap<string, SigningKey>, nowNs: bigint): Emitted {
+    if (this.#isShut) return { statements: [], missing: [] }
     return this.#streams.end(tenants, keys, nowNs)
   }
 

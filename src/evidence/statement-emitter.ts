@@ -35,6 +35,7 @@ export class StatementEmitter {
   readonly #idleTimer: NodeJS.Timeout
   #heartbeatTimer: NodeJS.Timeout | undefined
   #isFlushing = false
+  #isEndingIdle = false
   #isWaiting = false
 
   constructor(parts: StatementEmitterParts) {
@@ -85,15 +86,19 @@ export class StatementEmitter {
 
   /** Ends the streams of tenants that have had nothing to sign for long, and forgets those whose end is durable. */
   async endIdle(): Promise<void> {
+    if (this.#isEndingIdle) return
     const { evidence, clock, log } = this.#parts
     const sinceNs = clock.nowNs() - BigInt(TENANT_IDLE_MS) * 1_000_000n
     const idle = evidence.idleTenants(sinceNs, IDLE_COUNT_MAX)
     if (idle.length === 0) return
+    this.#isEndingIdle = true
     try {
       await this.#commit(evidence.end(idle, await this.#keysOf(idle), clock.nowNs()))
       evidence.forget(idle)
     } catch (thrown) {
       log.warn(loggable(thrown), 'the end of idle streams was not recorded')
+    } finally {
+      this.#isEndingIdle = false
     }
   }
 
