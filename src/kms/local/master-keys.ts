@@ -2,12 +2,20 @@
 import { createHash, createSecretKey, type KeyObject } from 'node:crypto'
 import { readdir } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
+import { SidecarError } from '../../base/errors.ts'
 import type { NamedMasterKey } from '../kms.ts'
 import { createKeyFile, type KeyFile, keyFileError, readKeyFile } from './key-file.ts'
 
 export interface MasterKey {
   readonly id: string
   readonly key: KeyObject
+}
+
+/** A tenant's own key file that is lost or damaged: the tenant is refused, and nobody else. */
+export interface UnusableMasterKey {
+  readonly id: string
+  /** Names the setting and the file. */
+  readonly problem: string
 }
 
 export interface KeyFileSettings {
@@ -26,19 +34,26 @@ export interface LocalMasterKeySettings extends KeyFileSettings {
 
 export interface LocalMasterKeys {
   readonly fallback: MasterKey
-  readonly ofTenants: ReadonlyMap<string, MasterKey>
+  readonly ofTenants: ReadonlyMap<string, MasterKey | UnusableMasterKey>
 }
 
 const LOST =
   'does not exist, and stored records name a master key that no file beside it holds: put the lost file back'
 
-/** Opens the key files, or makes them. Throws CONFIG with one line that names the setting and the file. */
+/**
+ * Opens the key files, or makes them. Throws CONFIG with one line that names the setting and the file; a tenant's own file
+ * does so only where none are made, since a sidecar that starts serves the others.
+ */
 export async function openMasterKeys(settings: LocalMasterKeySettings): Promise<LocalMasterKeys> {
   const [main, ...own] = keyFiles(settings)
   const fallback = await openMasterKey(settings, main)
-  const ofTenants = new Map<string, MasterKey>()
+  const ofTenants = new Map<string, MasterKey | UnusableMasterKey>()
   for (const { tenants = [], ...file } of own) {
-    const key = await openMasterKey(settings, file, tenants)
+    const key = await openMasterKey(settings, file, tenants).catch((thrown: unknown) => {
+      if (settings.create && thrown instanceof SidecarError && thrown.code === 'CONFIG')
+        return { id: `local:unusable:${settings.tenantKeyMapping.get(tenants[0]!)}`, problem: thrown.message }
+      throw thrown
+    })
     for (const tenant of tenants) ofTenants.set(tenant, key)
   }
   return { fallback, ofTenants }

@@ -8,7 +8,12 @@ import { contextBytes } from '../context-bytes.ts'
 import { type GeneratedDataKey, type Kms, type KmsDescription, KmsError, type WrappedKey } from '../kms.ts'
 import { checkWrappable } from '../random-key.ts'
 import { refuseFirst } from '../setting-problem.ts'
-import { type LocalMasterKeySettings, type MasterKey, openMasterKeys } from './master-keys.ts'
+import {
+  type LocalMasterKeySettings,
+  type MasterKey,
+  openMasterKeys,
+  type UnusableMasterKey,
+} from './master-keys.ts'
 import { localSettingProblems } from './settings.ts'
 
 export { checkLocalFiles } from './master-keys.ts'
@@ -32,6 +37,9 @@ export async function openLocalKms(options: LocalKmsOptions): Promise<Kms> {
   options.log.info('Initializing KMS provider: local')
   refuseFirst(localSettingProblems(options))
   const { fallback, ofTenants } = await openMasterKeys(options)
+  for (const [tenant, key] of ofTenants)
+    if ('problem' in key)
+      options.log.error({ tenant }, `${key.problem}; this tenant is refused, others go on`)
   options.log.warn('Using LocalKmsAdapter - NOT FOR PRODUCTION USE')
   return new LocalKms(fallback, ofTenants)
 }
@@ -52,14 +60,15 @@ class LocalKms implements Kms {
   readonly provider = 'local'
   readonly masterKeyId: string
   readonly #fallback: MasterKey
-  readonly #ofTenants: ReadonlyMap<string, MasterKey>
+  readonly #ofTenants: ReadonlyMap<string, MasterKey | UnusableMasterKey>
   readonly #byId = new Map<string, MasterKey>()
 
-  constructor(fallback: MasterKey, ofTenants: ReadonlyMap<string, MasterKey>) {
+  constructor(fallback: MasterKey, ofTenants: ReadonlyMap<string, MasterKey | UnusableMasterKey>) {
     this.masterKeyId = fallback.id
     this.#fallback = fallback
     this.#ofTenants = ofTenants
-    for (const master of [fallback, ...ofTenants.values()]) this.#byId.set(master.id, master)
+    for (const master of [fallback, ...ofTenants.values()])
+      if (!('problem' in master)) this.#byId.set(master.id, master)
   }
 
   masterKeyOf(tenantId: string): string {
@@ -69,13 +78,13 @@ class LocalKms implements Kms {
   async generateDataKey(context: KmsContext, signal: AbortSignal): Promise<GeneratedDataKey> {
     checkAbort(signal, 'generate_data_key')
     const plaintext = randomBytes(32)
-    return { plaintext, ...this.#wrap(plaintext, context) }
+    return { plaintext, ...this.#wrap('generate_data_key', plaintext, context) }
   }
 
   async wrap(plaintext: Uint8Array, context: KmsContext, signal: AbortSignal): Promise<WrappedKey> {
     checkAbort(signal, 'encrypt')
     checkWrappable(plaintext)
-    return this.#wrap(plaintext, context)
+    return this.#wrap('encrypt', plaintext, context)
   }
 
   async unwrap(
@@ -112,8 +121,9 @@ class LocalKms implements Kms {
   async close(): Promise<void> {}
 
   // A random nonce, since several processes may share the file: good for 2^32 wraps under one master key.
-  #wrap(plaintext: Uint8Array, context: KmsContext): WrappedKey {
+  #wrap(operation: string, plaintext: Uint8Array, context: KmsContext): WrappedKey {
     const master = this.#ofTenants.get(context.tenantId) ?? this.#fallback
+    if ('problem' in master) throw new KmsError('key_not_found', operation, master.problem)
     const nonce = randomBytes(NONCE_BYTES)
     const cipher = createCipheriv('aes-256-gcm', master.key, nonce)
     cipher.setAAD(associatedData(context))

@@ -1,4 +1,4 @@
-import { existsSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { chmodSync, existsSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, onTestFinished, test } from 'vitest'
 import type { Kms } from '../../../src/kms/kms.ts'
@@ -8,6 +8,7 @@ import { oneSpan } from './one-span.ts'
 import { startSidecar, type TestSidecar } from './sidecar.ts'
 
 const SPAN = oneSpan('GET')
+const PERSONAL = oneSpan('mail somebody@clinic.example')
 
 test('a folder with key records does not start with a new master key', async () => {
   const first = await startSidecar()
@@ -48,31 +49,49 @@ test('a tenant gets a key of its own after the first start', async () => {
   await mapped.stop()
 })
 
-test('a tenant whose own key is lost does not get a new one in silence, others may', async () => {
-  const first = await startSidecar(MAPPED)
-  onTestFinished(() => first.remove())
-  await seal(first, 'acme')
-  await seal(first, 'beta')
-  await first.stop()
+const DAMAGES: readonly (readonly [string, string, (keyFile: string) => void])[] = [
+  ['lost', 'does not exist, and', (keyFile) => rmSync(keyFile)],
+  ['empty', '0 bytes instead of 64', (keyFile) => truncateSync(keyFile, 0)],
+  ['cut', '63 bytes instead of 64', (keyFile) => truncateSync(keyFile, 63)],
+  ['garbage', 'is not a local key file', (keyFile) => writeFileSync(keyFile, Buffer.alloc(64, 7))],
+  ['readable by others', 'run chmod 600 on it', (keyFile) => chmodSync(keyFile, 0o644)],
+]
 
-  const keyFile = join(first.folder, 'data', 'local-kms-acme-key.key')
-  renameSync(keyFile, `${keyFile}.away`)
-  // A second tenant of the same lost file has no records yet, and must not bring it about.
-  const sets = ['kms.tenant_key_mapping.aaa=acme-key', ...MAPPED]
-  await expect(startSidecar(sets, first.folder)).rejects.toMatchObject({
-    code: 'CONFIG',
-    message: expect.stringMatching(
-      /^kms\.tenant_key_mapping\.acme: \S+local-kms-acme-key\.key does not exist, and/,
-    ),
-  })
-  expect(existsSync(keyFile)).toBe(false)
+test.each(DAMAGES)(
+  'a tenant’s own key that is %s: it is refused and named, others go on',
+  async (_, what, damage) => {
+    const first = await startSidecar(MAPPED)
+    onTestFinished(() => first.remove())
+    await seal(first, 'acme')
+    await seal(first, 'beta')
+    await first.stop()
 
-  renameSync(`${keyFile}.away`, keyFile)
-  const again = await startSidecar([...MAPPED, 'kms.tenant_key_mapping.beta=beta-key'], first.folder)
-  await seal(again, 'acme')
-  await seal(again, 'beta')
-  await again.stop()
-})
+    const keyFile = join(first.folder, 'data', 'local-kms-acme-key.key')
+    const key = readFileSync(keyFile)
+    damage(keyFile)
+    // A second tenant of the same file has no records yet, and must not bring a new key about.
+    const again = await startSidecar(['kms.tenant_key_mapping.aaa=acme-key', ...MAPPED], first.folder)
+    for (const tenant of ['acme', 'aaa']) {
+      const answer = await again.post('/v1/traces', PERSONAL, 'application/json', { 'x-tenant': tenant })
+      expect(answer.status).toBe(503)
+    }
+    await seal(again, 'beta')
+    await seal(again, 'new')
+    expect(again.log()).toMatch(
+      new RegExp(`kms.tenant_key_mapping.(acme|aaa): \\S+local-kms-acme-key.key .*${what}`),
+    )
+    expect(again.log()).toContain('KmsException key_not_found')
+    expect((await again.get('/q/health/ready')).status).toBe(200)
+    await again.stop()
+
+    rmSync(keyFile, { force: true })
+    writeFileSync(keyFile, key, { mode: 0o600 })
+    const mended = await startSidecar([...MAPPED, 'kms.tenant_key_mapping.beta=beta-key'], first.folder)
+    await seal(mended, 'acme')
+    await seal(mended, 'beta')
+    await mended.stop()
+  },
+)
 
 test('a tenant moves on to another key while the file of the one before stands there', async () => {
   const first = await startSidecar(MAPPED)
