@@ -5,6 +5,7 @@ import { readFileSync, statSync } from 'node:fs'
 import { createSecureContext, type SecureContextOptions, type Server, type TlsOptions } from 'node:tls'
 import { SidecarError } from '../base/errors.ts'
 import { HEADERS_TIMEOUT_MS } from '../base/limits.ts'
+import { certificatesProblem } from '../base/pem.ts'
 import type { Logger } from '../base/telemetry.ts'
 import { TLS_SUITES } from '../base/tls-suites.ts'
 
@@ -42,7 +43,8 @@ export function loadSecureContext(options: TlsServerOptions, setting: string): S
   }
   if (options.clientCaFile !== undefined) {
     const ca = readPem(options.clientCaFile, `${setting}.client_ca_file`)
-    check(`${setting}.client_ca_file: holds no certificate`, () => new X509Certificate(ca))
+    const problem = certificatesProblem(ca)
+    if (problem !== undefined) throw new SidecarError('CONFIG', `${setting}.client_ca_file: ${problem}`)
     context.ca = ca
   }
   check(`${setting}: certificate, key and client_ca_file do not work together`, () =>

@@ -1,6 +1,6 @@
-import { X509Certificate } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
 import { createSecureContext } from 'node:tls'
+import { certificatesProblem } from '../../base/pem.ts'
 import { vaultSetting } from './options.ts'
 
 export interface VaultTlsFiles {
@@ -15,21 +15,19 @@ export interface VaultTls {
   readonly key?: Buffer
 }
 
-const CERTIFICATE =
-  /-----BEGIN (?:X509 |TRUSTED )?CERTIFICATE-----[^-]+-----END (?:X509 |TRUSTED )?CERTIFICATE-----/g
-
 /** Reads what is named and checks that it is PEM that belongs together. Rejects CONFIG with the setting's name. */
 export async function loadVaultTls(files: VaultTlsFiles): Promise<VaultTls> {
   const { caFile, clientCertFile, clientKeyFile } = files
   const tls: { ca?: Buffer; cert?: Buffer; key?: Buffer } = {}
   if (caFile !== undefined) {
-    tls.ca = await readNamed('ca_file', caFile)
-    checkCertificates('ca_file', caFile, tls.ca)
+    const ca = await readNamed('ca_file', caFile)
+    checkHolds('ca_file', caFile, ca)
+    tls.ca = ca
   }
   if (clientCertFile !== undefined && clientKeyFile !== undefined) {
     const cert = await readNamed('client_cert_file', clientCertFile)
     const key = await readNamed('client_key_file', clientKeyFile)
-    checkCertificates('client_cert_file', clientCertFile, cert)
+    checkHolds('client_cert_file', clientCertFile, cert)
     check('client_key_file', clientKeyFile, () => createSecureContext({ cert, key }))
     tls.cert = cert
     tls.key = key
@@ -50,11 +48,9 @@ async function readNamed(setting: string, path: string): Promise<Buffer> {
   })
 }
 
-// OpenSSL passes over what it cannot read in a list of authorities, and every server would then be a stranger.
-function checkCertificates(setting: string, path: string, pem: Buffer): void {
-  const blocks = pem.toString('latin1').match(CERTIFICATE)
-  if (blocks === null) throw vaultSetting(setting, `${path} holds no certificate`)
-  for (const block of blocks) check(setting, path, () => new X509Certificate(block))
+function checkHolds(setting: string, path: string, pem: Buffer): void {
+  const problem = certificatesProblem(pem)
+  if (problem !== undefined) throw vaultSetting(setting, `${path} ${problem}`)
 }
 
 function check(setting: string, path: string, build: () => unknown): void {

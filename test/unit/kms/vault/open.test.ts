@@ -60,7 +60,7 @@ describe('settings that cannot work are refused by name', () => {
     ],
     'an authority that is damaged': [
       { caFile: file('damaged.pem', PEM) },
-      `kms.vault.ca_file: ${join(folder, 'damaged.pem')} is not usable`,
+      `kms.vault.ca_file: ${join(folder, 'damaged.pem')} holds a damaged certificate`,
     ],
     'a certificate without its key': [{ clientCertFile: missing }, 'kms.vault.client_key_file: is needed'],
     'a key without its certificate': [{ clientKeyFile: missing }, 'kms.vault.client_cert_file: is needed'],
