@@ -49,6 +49,8 @@ export class Edits {
   arenaBytesUsed = 0
   /** @internal whether positions of marks or frames ever went backwards */
   isOutOfOrder = false
+  /** Whether edits may stand between the fields of the request itself, where no frame is open. */
+  mayEditRoot = false
   #requestBytes = 0
   readonly #open: Int32Array = new Int32Array(OPEN_FRAMES_MAX * OPEN)
   #depth = 0
@@ -87,7 +89,7 @@ export class Edits {
     assert(start >= 0 && start <= end && end <= this.#requestBytes, 'an edit is inside the request')
     // Once the scan is over the frames around a position are gone; only the two ends of the request need none.
     const isAtEdge = start === end && (start === 0 || start === this.#requestBytes)
-    assert(this.#depth > 0 || isAtEdge, 'an edit is made while its frame is open')
+    assert(this.#depth > 0 || isAtEdge || this.mayEditRoot, 'an edit is made while its frame is open')
     const frame = this.#recordFrame(start, end, this.#depth)
     const mark = this.markCount++
     const at = mark * MARK

@@ -137,7 +137,7 @@ function writeText(
 ): void {
   lexer.takeString()
   let bytes = lexer.text.subarray(lexer.start, lexer.end)
-  if (type === 'id') bytes = fromHex(bytes)
+  if (type === 'traceId' || type === 'spanId') bytes = fromHex(bytes)
   else if (type === 'bytes') bytes = fromBase64(lexer.stringText())
   if (bytes.length > 0 || hasPresence) writer.bytes(number, bytes)
 }

@@ -255,9 +255,9 @@ export class JsonWriter {
   }
 
   #scalar(out: Buffer, at: number, start: number, end: number, type: ScalarType): number {
-    if (type !== 'string' && type !== 'id' && type !== 'bytes')
+    if (type !== 'string' && type !== 'traceId' && type !== 'spanId' && type !== 'bytes')
       return at + out.write(numberJson(this.#buf, start, end, type), at, 'latin1')
-    this.#form = type === 'string' ? 'utf8' : type === 'id' ? 'hex' : 'base64'
+    this.#form = type === 'string' ? 'utf8' : type === 'bytes' ? 'base64' : 'hex'
     this.#textPos = start
     this.#textEnd = end
     this.#validEnd = start
@@ -403,7 +403,7 @@ function isDefault(buf: Buffer, start: number, end: number, type: ScalarType): b
   return true
 }
 
-type NumberType = Exclude<ScalarType, 'string' | 'id' | 'bytes'>
+type NumberType = Exclude<ScalarType, 'string' | 'traceId' | 'spanId' | 'bytes'>
 
 function numberJson(buf: Buffer, start: number, end: number, type: NumberType): string {
   switch (type) {

@@ -16,6 +16,8 @@ export const located = {
   valueLengthAt: 0,
   valueStart: 0,
   valueEnd: 0,
+  /** Whether there is a field beside them that the table does not know. */
+  hasUnknown: false,
 }
 
 /** Finds key and value of a KeyValue in whatever order and between whatever unknown fields they stand. */
@@ -25,6 +27,7 @@ export function locate(buf: Uint8Array, start: number, end: number): void {
   located.keyStart = located.keyEnd = start
   located.valueLengthAt = ABSENT_VALUE
   located.valueStart = located.valueEnd = end
+  located.hasUnknown = false
   let seen = 0
   let pos = start
   while (pos < end) {
@@ -32,7 +35,10 @@ export function locate(buf: Uint8Array, start: number, end: number): void {
     const lengthAt = varintEnd(buf, pos, end)
     pos = fieldEnd(buf, lengthAt, end, tag & 7)
     const entry = tag < SLOTS * 8 ? SCAN_TABLE[KEY_VALUE * SLOTS + (tag >>> 3)] : 0
-    if (entry === 0) continue
+    if (entry === 0) {
+      located.hasUnknown = true
+      continue
+    }
     if (((entry >>> WIRE_SHIFT) & 7) !== (tag & 7)) throw malformed('field has the wrong wire type')
     seen = once(seen, entry)
     if (tag === KEY_TAG) {

@@ -103,10 +103,10 @@ export const MESSAGES: Readonly<Record<MessageName, MessageSpec>> = {
   Span: {
     frame: Frame.ITEM,
     fields: [
-      one(1, 'traceId', 'id'),
-      one(2, 'spanId', 'id'),
+      one(1, 'traceId', 'traceId'),
+      one(2, 'spanId', 'spanId'),
       text(3, 'traceState', Place.SPAN_TRACE_STATE),
-      one(4, 'parentSpanId', 'id'),
+      one(4, 'parentSpanId', 'spanId'),
       one(16, 'flags', 'fixed32'),
       text(5, 'name', Place.SPAN_NAME),
       one(6, 'kind', 'enum'),
@@ -133,8 +133,8 @@ export const MESSAGES: Readonly<Record<MessageName, MessageSpec>> = {
   Link: {
     frame: Frame.LINK,
     fields: [
-      one(1, 'traceId', 'id'),
-      one(2, 'spanId', 'id'),
+      one(1, 'traceId', 'traceId'),
+      one(2, 'spanId', 'spanId'),
       text(3, 'traceState', Place.LINK_TRACE_STATE),
       attributes(4, Place.LINK_ATTRIBUTE),
       one(5, 'droppedAttributesCount', 'uint32'),
@@ -153,8 +153,8 @@ export const MESSAGES: Readonly<Record<MessageName, MessageSpec>> = {
       attributes(6, Place.LOG_ATTRIBUTE),
       one(7, 'droppedAttributesCount', 'uint32'),
       one(8, 'flags', 'fixed32'),
-      one(9, 'traceId', 'id'),
-      one(10, 'spanId', 'id'),
+      one(9, 'traceId', 'traceId'),
+      one(10, 'spanId', 'spanId'),
       text(12, 'eventName', Place.LOG_EVENT_NAME),
     ],
   },
@@ -257,8 +257,8 @@ export const MESSAGES: Readonly<Record<MessageName, MessageSpec>> = {
       one(2, 'timeUnixNano', 'fixed64'),
       either(3, 'asDouble', 'double', 'value'),
       either(6, 'asInt', 'sfixed64', 'value'),
-      one(5, 'traceId', 'id'),
-      one(4, 'spanId', 'id'),
+      one(5, 'traceId', 'traceId'),
+      one(4, 'spanId', 'spanId'),
     ],
   },
   // `keyStrindex` and `stringValueStrindex` point into a dictionary that only the profiles signal has. They are known

@@ -134,6 +134,8 @@ export class Fields {
   wireType = 0
   /** Where the tag is. */
   fieldStart = 0
+  /** Where the length is, or the payload of a field without one. */
+  lengthAt = 0
   start = 0
   end = 0
 
@@ -157,6 +159,7 @@ export class Fields {
     const at = varintEnd(this.buf, this.#next, this.#limit)
     this.field = tag >>> 3
     this.wireType = tag & 7
+    this.lengthAt = at
     this.#next = fieldEnd(this.buf, at, this.#limit, this.wireType)
     this.start = this.wireType === Wire.LENGTH ? contentStart(this.buf, at, this.#limit) : at
     this.end = this.#next

@@ -24,7 +24,7 @@ import { MESSAGE_DEPTH_MAX, REQUEST_OF, Wire } from './schema.ts'
 const SLICE_BYTES = 16 * 1024
 const ANY_VALUE = messageIndex('AnyValue')
 
-/** As `scan`, which stops after each slice. `edits` are needed here: nobody else may use them until the end. */
+/** As `scan`, with what it returns, which stops after each slice. `edits` are needed here: nobody else may use them until the end. */
 export function* scanInSlices(
   buf: Uint8Array,
   signal: Signal,
@@ -32,10 +32,11 @@ export function* scanInSlices(
   edits: Edits,
   bounds: ScanBounds,
   sliceBytes: number = SLICE_BYTES,
-): Generator<void, void> {
+): Generator<void, number> {
   edits.reset(buf.length)
-  const slices = new Slices(new Scan(buf, visitor, edits, bounds), sliceBytes)
-  yield* slices.walk(0, buf.length, messageIndex(REQUEST_OF[signal]))
+  const scan = new Scan(buf, visitor, edits, bounds)
+  yield* new Slices(scan, sliceBytes).walk(0, buf.length, messageIndex(REQUEST_OF[signal]))
+  return scan.doubts
 }
 
 class Slices {
@@ -122,6 +123,8 @@ class Slices {
     locate(buf, start, end)
     const { keyStart, keyEnd, valueStart, valueEnd } = located
     openLocated(edits)
+    if (located.hasUnknown) scan.unknownIn(start, end)
+    scan.check(keyStart, keyEnd)
     const { place } = scan
     const isTaken =
       !isReported || visitor.attribute(place, depth, fieldStart, end, keyStart, keyEnd, valueStart, valueEnd)
@@ -150,7 +153,10 @@ class Slices {
       const lengthAt = varintEnd(buf, pos, end)
       pos = fieldEnd(buf, lengthAt, end, tag & 7)
       const entry = tag < SLOTS * 8 ? SCAN_TABLE[ANY_VALUE * SLOTS + (tag >>> 3)] : 0
-      if (entry === 0) continue
+      if (entry === 0) {
+        scan.unknown(tag & 7, lengthAt, pos)
+        continue
+      }
       if (((entry >>> WIRE_SHIFT) & 7) !== (tag & 7)) throw malformed('field has the wrong wire type')
       seen = once(seen, entry)
       const type = tag >>> 3 > ValueType.BYTES ? ValueType.INT : ((tag >>> 3) as ValueType)
@@ -159,6 +165,7 @@ class Slices {
         continue
       }
       const inner = contentStart(buf, lengthAt, end)
+      if (type === ValueType.STRING) scan.check(inner, pos)
       edits.openFrame(lengthAt, inner, pos)
       if (type === ValueType.ARRAY || type === ValueType.KVLIST) {
         yield* this.#list(inner, pos, type, depth, values, isReported)
@@ -202,7 +209,7 @@ class Slices {
           else scan.value(inner, pos, depth, values + 1, isReported)
         }
         edits.closeFrames(1)
-      }
+      } else scan.unknown(tag & 7, lengthAt, pos)
       if (pos - sliceStart < this.#sliceBytes) continue
       yield
       sliceStart = pos

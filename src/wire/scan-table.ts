@@ -2,15 +2,24 @@
 // is with one load.
 import { isMessage, MESSAGES } from './messages.ts'
 import { malformed } from './reader.ts'
-import { type FieldSpec, type MessageName, wireTypeOf } from './schema.ts'
+import { type FieldSpec, idLength, type MessageName, wireTypeOf } from './schema.ts'
 
 /** What the scan does with a field. UNKNOWN must be 0: it is what an empty slot of the table says. */
-export const Op = { UNKNOWN: 0, SKIP: 1, PACKABLE: 2, TEXT: 3, MESSAGE: 4, ATTRIBUTE: 5, VALUE: 6 } as const
+export const Op = {
+  UNKNOWN: 0,
+  SKIP: 1,
+  PACKABLE: 2,
+  TEXT: 3,
+  MESSAGE: 4,
+  ATTRIBUTE: 5,
+  VALUE: 6,
+  ID: 7,
+} as const
 
 /** Field numbers below this have a slot; OTLP's largest is 16. */
 export const SLOTS = 32
 
-/** Bits of an entry: 0–3 operation, 4–7 wire type, 8–15 place or child message, 16–20 presence bit (0: repeated). */
+/** Bits of an entry: 0–3 operation, 4–7 wire type, 8–15 place, child message or length of an id, 16–20 presence bit (0: repeated). */
 export const WIRE_SHIFT = 4
 export const ARGUMENT_SHIFT = 8
 export const ONCE_SHIFT = 16
@@ -49,12 +58,13 @@ function operation(field: FieldSpec): number {
   if (field.type === 'AnyValue') return Op.VALUE
   if (isMessage(field.type)) return Op.MESSAGE
   if (field.place !== undefined) return Op.TEXT
+  if (idLength(field) > 0) return Op.ID
   return field.repeated ? Op.PACKABLE : Op.SKIP
 }
 
 function argument(field: FieldSpec): number {
   if (field.place !== undefined) return field.place
-  return isMessage(field.type) ? messageIndex(field.type) : 0
+  return isMessage(field.type) ? messageIndex(field.type) : idLength(field)
 }
 
 /** Adds a field to those seen. Throws MALFORMED when it, or another member of its oneof, was there before. */

@@ -12,7 +12,7 @@ import {
 import { Edits } from './edits.ts'
 import { KEY_TAG, locate, located, openLocated, VALUE_TAG } from './key-value.ts'
 import { Frame, type Place, type Signal, ValueType } from './otlp.ts'
-import { contentStart, fieldEnd, malformed, readLength, readTag, varintEnd } from './reader.ts'
+import { contentStart, Fields, fieldEnd, malformed, readLength, readTag, varintEnd } from './reader.ts'
 import {
   ARGUMENT_SHIFT,
   FRAME_OF,
@@ -24,6 +24,7 @@ import {
   WIRE_SHIFT,
 } from './scan-table.ts'
 import { MESSAGE_DEPTH_MAX, REQUEST_OF, Wire } from './schema.ts'
+import { isAsciiRange, isUtf8Range, type Words, wordsOf } from './utf8.ts'
 
 /** What a scan reports. All positions are offsets into the scanned buffer. */
 export interface Visitor {
@@ -63,6 +64,8 @@ export interface Visitor {
   ): void
   /** After the scalars and entries inside `attribute` of the same depth, once for each. */
   attributeEnd(depth: number): void
+  /** A field that the table does not know, also inside what was taken whole. [start, end) is its payload. */
+  unknown?(wireType: number, start: number, end: number): void
 }
 
 /** What a scan puts up with, beyond framing. */
@@ -73,7 +76,12 @@ export interface ScanBounds {
   readonly values: number
   /** … and in one resource, scope or item. */
   readonly valuesOfOne: number
+  /** Whether ids and text are looked at, so that the scan can doubt them. */
+  readonly isChecked: boolean
 }
+
+/** What a scan doubts, as bits: an id that is neither absent nor as long as it must be, text that is no UTF-8. */
+export const Doubt = { ID: 1, TEXT: 2 } as const
 
 const FRAME_COUNT = Object.keys(Frame).length
 const NO_FRAMES_BOUND = new Float64Array(FRAME_COUNT).fill(Number.POSITIVE_INFINITY)
@@ -83,13 +91,18 @@ export const UNBOUNDED: ScanBounds = {
   frames: NO_FRAMES_BOUND,
   values: Number.POSITIVE_INFINITY,
   valuesOfOne: Number.POSITIVE_INFINITY,
+  isChecked: false,
 }
+
+/** As many as there are, but sound. */
+export const CHECKED: ScanBounds = { ...UNBOUNDED, isChecked: true }
 
 /** For requests from outside. Items have their bound in the pipeline, where they are counted also when refused. */
 export const REQUEST_BOUNDS: ScanBounds = {
   frames: requestFrames(),
   values: VALUES_PER_REQUEST_MAX,
   valuesOfOne: VALUES_OF_ONE_MAX,
+  isChecked: true,
 }
 
 function requestFrames(): Float64Array {
@@ -112,6 +125,7 @@ function tooMuch(): SidecarError {
 const STRING_TAG = 0x0a
 
 const ANY_VALUE = messageIndex('AnyValue')
+const KEY_VALUE = messageIndex('KeyValue')
 
 /** Keeps the stack of open frames for scans without edits, where nobody reads it. */
 const unusedEdits = new Edits()
@@ -121,6 +135,9 @@ const unusedEdits = new Edits()
  * and the visitor may edit while the scan runs. Throws MALFORMED or TOO_DEEP; what the visitor did until then is to be
  * thrown away. Accepts nothing that another protobuf runtime would refuse or read differently, save that strings need
  * not be UTF-8. A visitor may scan another buffer only with edits of its own.
+ *
+ * Returns bits of `Doubt`. Where `bounds` ask for it, 0 means that every id has its length and every string is UTF-8; of
+ * what is doubted, the visitor heard as of anything else.
  */
 export function scan(
   buf: Uint8Array,
@@ -128,16 +145,25 @@ export function scan(
   visitor: Visitor,
   edits: Edits = unusedEdits,
   bounds: ScanBounds = UNBOUNDED,
-): void {
+): number {
   edits.reset(buf.length)
-  new Scan(buf, visitor, edits, bounds).walk(0, buf.length, messageIndex(REQUEST_OF[signal]), 0)
+  const walk = new Scan(buf, visitor, edits, bounds)
+  walk.walk(0, buf.length, messageIndex(REQUEST_OF[signal]), 0)
+  return walk.doubts
 }
+
+/** Attributes up to this size are looked at in one go, with their tags and lengths: larger ones would be so at each depth. */
+const ASCII_AT_ONCE_MAX = 256
 
 /** @internal The walk itself; `scan-in-slices.ts` takes its steps one by one. */
 export class Scan {
   readonly buf: Uint8Array
   readonly visitor: Visitor
   readonly edits: Edits
+  readonly words: Words
+  doubts = 0
+  /** Up to here text need not be looked at: the attribute that the walk is in is ASCII, or nobody asked. */
+  asciiEnd: number
   /** Attributes, entries of kvlists and elements of arrays so far. */
   values = 0
   readonly #bounds: ScanBounds
@@ -148,9 +174,17 @@ export class Scan {
   constructor(buf: Uint8Array, visitor: Visitor, edits: Edits, bounds: ScanBounds) {
     // A plain view, whatever the caller has: a Buffer has another hidden class and would make the walk polymorphic.
     this.buf = new Uint8Array(buf.buffer, buf.byteOffset, buf.length)
+    this.words = wordsOf(buf)
     this.visitor = visitor
     this.edits = edits
     this.#bounds = bounds
+    this.asciiEnd = bounds.isChecked ? 0 : buf.length
+  }
+
+  /** Looks at a string. */
+  check(start: number, end: number): void {
+    if (end <= this.asciiEnd || isAsciiRange(this.buf, this.words, start, end)) return
+    if (!isUtf8Range(this.buf, start, end)) this.doubts |= Doubt.TEXT
   }
 
   /**
@@ -171,7 +205,9 @@ export class Scan {
       const entry = tag < SLOTS * 8 ? SCAN_TABLE[row + (tag >>> 3)] : 0
       if ((entry & 0xf) <= Op.PACKABLE) {
         seen = once(seen, entry)
+        const payload = pos
         pos = plainField(buf, pos, end, tag & 7, entry)
+        if (entry === 0) this.unknown(tag & 7, payload, pos)
         continue
       }
       if ((tag & 7) !== Wire.LENGTH) throw malformed('field has the wrong wire type')
@@ -203,7 +239,11 @@ export class Scan {
     const argument = (entry >>> ARGUMENT_SHIFT) & 0xff
     switch (entry & 0xf) {
       case Op.TEXT:
+        this.check(start, end)
         this.visitor.text(argument as Place, start, end) // places again, here and for VALUE
+        break
+      case Op.ID:
+        if (end - start !== argument && end !== start) this.doubts |= Doubt.ID
         break
       case Op.VALUE:
         this.place = argument as Place
@@ -256,6 +296,11 @@ export class Scan {
   ): void {
     const { buf, edits } = this
     this.values++
+    let isDoubtful = end > this.asciiEnd
+    if (isDoubtful && end - start <= ASCII_AT_ONCE_MAX && isAsciiRange(buf, this.words, start, end)) {
+      this.asciiEnd = end
+      isDoubtful = false
+    }
     // The usual shapes: key and value, or value and key as the Collector writes them, nothing else around, and lengths
     // of one byte.
     let keyStart = start + 2
@@ -285,7 +330,9 @@ export class Scan {
       valueStart = located.valueStart
       valueEnd = located.valueEnd
       openLocated(edits)
+      if (located.hasUnknown) this.unknownIn(start, end)
     }
+    if (isDoubtful) this.check(keyStart, keyEnd)
     const isTaken =
       !isReported ||
       this.visitor.attribute(this.place, depth, fieldStart, end, keyStart, keyEnd, valueStart, valueEnd)
@@ -305,6 +352,7 @@ export class Scan {
       start + 2 + buf[start + 1] === end &&
       buf[start + 1] < 0x80
     ) {
+      if (end > this.asciiEnd) this.check(start + 2, end)
       if (!isReported) return
       edits.openFrame(start + 1, start + 2, end)
       this.visitor.scalar(this.place, ValueType.STRING, start + 2, end, start, end)
@@ -323,7 +371,10 @@ export class Scan {
       const lengthAt = varintEnd(buf, pos, end)
       pos = fieldEnd(buf, lengthAt, end, tag & 7)
       const entry = tag < SLOTS * 8 ? SCAN_TABLE[ANY_VALUE * SLOTS + (tag >>> 3)] : 0
-      if (entry === 0) continue
+      if (entry === 0) {
+        this.unknown(tag & 7, lengthAt, pos)
+        continue
+      }
       if (((entry >>> WIRE_SHIFT) & 7) !== (tag & 7)) throw malformed('field has the wrong wire type')
       seen = once(seen, entry)
       // What the scan calls INT is any varint; a `stringValueStrindex` is one, so it is reported and can be removed.
@@ -333,6 +384,7 @@ export class Scan {
         continue
       }
       const inner = contentStart(buf, lengthAt, end)
+      if (type === ValueType.STRING) this.check(inner, pos)
       edits.openFrame(lengthAt, inner, pos)
       if (type === ValueType.ARRAY || type === ValueType.KVLIST) {
         this.list(inner, pos, type, depth, values, isReported)
@@ -361,7 +413,10 @@ export class Scan {
       const tag = readTag(buf, pos, end)
       const lengthAt = varintEnd(buf, pos, end)
       pos = fieldEnd(buf, lengthAt, end, tag & 7)
-      if (tag >>> 3 !== 1) continue
+      if (tag >>> 3 !== 1) {
+        this.unknown(tag & 7, lengthAt, pos)
+        continue
+      }
       if (isTooDeep) throw new SidecarError('TOO_DEEP', 'values are nested too deep')
       if ((tag & 7) !== Wire.LENGTH) throw malformed('field has the wrong wire type')
       const inner = contentStart(buf, lengthAt, end)
@@ -372,6 +427,20 @@ export class Scan {
         this.value(inner, pos, depth, values + 1, isReported)
       }
       edits.closeFrames(1)
+    }
+  }
+
+  /** A field that the table does not know, with its payload and, where it has one, its length. */
+  unknown(wireType: number, payload: number, end: number): void {
+    const start = wireType === Wire.LENGTH ? contentStart(this.buf, payload, end) : payload
+    this.visitor.unknown?.(wireType, start, end)
+  }
+
+  /** Those of a KeyValue: key and value were located without a visitor. */
+  unknownIn(start: number, end: number): void {
+    for (const field = new Fields(this.buf, start, end); field.next(); ) {
+      if (field.field >= SLOTS || SCAN_TABLE[KEY_VALUE * SLOTS + field.field] === 0)
+        this.visitor.unknown?.(field.wireType, field.start, field.end)
     }
   }
 }

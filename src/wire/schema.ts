@@ -1,7 +1,7 @@
 // How `messages.ts` describes a message, and protobuf's wire types.
 import type { Frame, Place, Signal } from './otlp.ts'
 
-/** Scalar types of protobuf; `id` is `bytes` that JSON writes as hex (OTLP 1.11, JSON Protobuf Encoding). */
+/** Scalar types of protobuf; the ids are `bytes` that JSON writes as hex (OTLP 1.11, JSON Protobuf Encoding). */
 export type ScalarType =
   | 'bool'
   | 'bytes'
@@ -9,12 +9,13 @@ export type ScalarType =
   | 'enum'
   | 'fixed32'
   | 'fixed64'
-  | 'id'
   | 'int32'
   | 'int64'
   | 'sfixed64'
   | 'sint32'
+  | 'spanId'
   | 'string'
+  | 'traceId'
   | 'uint32'
   | 'uint64'
 
@@ -74,6 +75,12 @@ export type MessageName =
   | 'AnyValue'
   | 'ArrayValue'
   | 'KeyValueList'
+
+/** Bytes that an id of this field has when it is there; 0 where the field is no id. */
+export function idLength({ type }: FieldSpec): number {
+  if (type === 'traceId') return 16
+  return type === 'spanId' ? 8 : 0
+}
 
 /** The request message of each signal. */
 export const REQUEST_OF: Readonly<Record<Signal, MessageName>> = {

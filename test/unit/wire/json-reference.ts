@@ -130,7 +130,8 @@ function scalarJson(buf: Buffer, start: number, end: number, type: ScalarType): 
   switch (type) {
     case 'string':
       return quoted(buf.toString('utf8', start, end))
-    case 'id':
+    case 'spanId':
+    case 'traceId':
       return `"${buf.toString('hex', start, end)}"`
     case 'bytes':
       return `"${buf.toString('base64', start, end)}"`

@@ -7,7 +7,7 @@ import type { Signal } from '../../../src/wire/otlp.ts'
 
 const home = dirname(createRequire(import.meta.url).resolve('@elastic/mockotlpserver/package.json'))
 
-function load(): protobuf.Root {
+function load(keepsAnyBytes: boolean): protobuf.Root {
   const root = new protobuf.Root()
   root.resolvePath = (_origin, target) => join(home, target)
   root.loadSync(
@@ -36,11 +36,11 @@ function load(): protobuf.Root {
   const strindex = new protobuf.Field('stringValueStrindex', 8, 'int32')
   anyValue.oneofs.value.add(strindex)
   root.resolveAll()
-  keepAnyBytes(root)
+  if (keepsAnyBytes) keepAnyBytes(root)
   return root
 }
 
-/** Our one leniency: text that is no UTF-8 is kept as bytes. So protobufjs must not verify it either. */
+/** Our scan's one leniency: text that is no UTF-8 is kept as bytes. So protobufjs must not verify it either. */
 function keepAnyBytes(space: protobuf.NamespaceBase): void {
   for (const nested of space.nestedArray) {
     if (nested instanceof protobuf.Type) {
@@ -54,12 +54,20 @@ function keepAnyBytes(space: protobuf.NamespaceBase): void {
   }
 }
 
-export const root: protobuf.Root = load()
+export const root: protobuf.Root = load(true)
 
-export const requestType: Readonly<Record<Signal, protobuf.Type>> = {
-  traces: root.lookupType('opentelemetry.proto.collector.trace.v1.ExportTraceServiceRequest'),
-  logs: root.lookupType('opentelemetry.proto.collector.logs.v1.ExportLogsServiceRequest'),
-  metrics: root.lookupType('opentelemetry.proto.collector.metrics.v1.ExportMetricsServiceRequest'),
+const requestTypes = (of: protobuf.Root): Readonly<Record<Signal, protobuf.Type>> => ({
+  traces: of.lookupType('opentelemetry.proto.collector.trace.v1.ExportTraceServiceRequest'),
+  logs: of.lookupType('opentelemetry.proto.collector.logs.v1.ExportLogsServiceRequest'),
+  metrics: of.lookupType('opentelemetry.proto.collector.metrics.v1.ExportMetricsServiceRequest'),
+})
+export const requestType = requestTypes(root)
+const strictType = requestTypes(load(false))
+
+/** What a strict next hop reads: throws also for text that is no UTF-8. */
+export function readStrictly(signal: Signal, bytes: Uint8Array): Record<string, unknown> {
+  const type = strictType[signal]
+  return type.toObject(type.decode(bytes), { longs: String, bytes: String, enums: Number })
 }
 
 /** What protobufjs reads, as plain data. Throws where it refuses. */

@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest'
 import { isMessage, MESSAGES } from '../../../src/wire/messages.ts'
 import { Place } from '../../../src/wire/otlp.ts'
 import { ARGUMENT_SHIFT, messageIndex, Op, SCAN_TABLE, SLOTS } from '../../../src/wire/scan-table.ts'
-import type { FieldSpec, MessageName } from '../../../src/wire/schema.ts'
+import { type FieldSpec, idLength, type MessageName } from '../../../src/wire/schema.ts'
 import { requestType } from './oracle.ts'
 
 /** Every message type that a request of any signal can hold, found from the .proto files alone. */
@@ -40,7 +40,7 @@ function fromProto(field: protobuf.Field): string {
 }
 
 function fromTable(field: FieldSpec): string {
-  const type = field.type === 'id' ? 'bytes' : field.type
+  const type = idLength(field) > 0 ? 'bytes' : field.type
   return [
     field.number,
     field.name,
@@ -81,7 +81,7 @@ describe('the table of messages', () => {
 
   test('names ids, and nothing else, that JSON writes as hex', () => {
     const ids = Object.values(MESSAGES).flatMap((message) =>
-      message.fields.filter((field) => field.type === 'id'),
+      message.fields.filter((field) => idLength(field) > 0),
     )
     expect(new Set(ids.map((field) => field.name))).toEqual(new Set(['traceId', 'spanId', 'parentSpanId']))
     const bytes = Object.values(MESSAGES).flatMap((message) =>
