@@ -1,14 +1,25 @@
 // What was not taken of a request, or mended in it, although its framing is sound. It says where by the names of the
 // schema and by positions, never by what the sender wrote.
+import { SidecarError } from '../base/errors.ts'
 
 /** Why an item was rejected; a metric label. */
 export const FAULT_REASONS = ['INVALID_ID', 'INVALID_UTF8', 'INVALID_JSON'] as const
 export type FaultReason = (typeof FAULT_REASONS)[number]
 
 const PHRASE: Readonly<Record<FaultReason, string>> = {
-  INVALID_ID: 'id has the wrong length',
+  INVALID_ID: 'id has the wrong length or form',
   INVALID_UTF8: 'text is no utf-8',
   INVALID_JSON: 'json does not say what the field may hold',
+}
+
+/** What makes an item unacceptable, and nothing around it. */
+export class ItemFault extends SidecarError {
+  readonly reason: FaultReason
+
+  constructor(reason: FaultReason, message: string) {
+    super('MALFORMED', message)
+    this.reason = reason
+  }
 }
 
 /** Who knows the place; asked only for the first of a kind. */

@@ -24,6 +24,11 @@ const FIELDS: ReadonlyMap<MessageName, ReadonlyMap<number, FieldSpec>> = new Map
   ]),
 )
 
+/** A place by the names of the schema and by positions: `resourceSpans[0].scopeSpans[1].spans[7].name`. */
+export function pathText(path: readonly FieldSpec[], indexes: readonly number[]): string {
+  return path.map(({ name, repeated }, i) => (repeated ? `${name}[${indexes[i]}]` : name)).join('.')
+}
+
 export class FieldWalk {
   readonly #buf: Uint8Array
   readonly #edits: Edits
@@ -45,11 +50,9 @@ export class FieldWalk {
     this.#edits.mayEditRoot = false
   }
 
-  /** Where the walk is, as `resourceSpans[0].scopeSpans[1].spans[7].name`. */
+  /** Where the walk is. */
   get where(): string {
-    return this.#path
-      .map(({ name, repeated }, i) => (repeated ? `${name}[${this.#indexes[i]}]` : name))
-      .join('.')
+    return pathText(this.#path, this.#indexes)
   }
 
   #message(message: MessageName, start: number, end: number): void {

@@ -1,11 +1,22 @@
+import { type Cleaned, rejectFaultyItems } from './clean.ts'
+import { Faults } from './faults.ts'
 import { Frame, type Signal } from './otlp.ts'
-import { scan, type Visitor } from './scan.ts'
+import { CHECKED, scan, type Visitor } from './scan.ts'
 
 /** Spans, log records or data points of a request. The scan checks it as strictly as any other. */
 export function countItems(signal: Signal, body: Uint8Array): number {
   const counter = new ItemCounter()
   scan(body, signal, counter)
   return counter.itemCount
+}
+
+/** The request without what a strict next hop would refuse it for, and what is left in it. For one that no rule sees. */
+export function countSoundItems(signal: Signal, body: Uint8Array): Cleaned & { itemCount: number } {
+  const counter = new ItemCounter()
+  if (scan(body, signal, counter, undefined, CHECKED) === 0)
+    return { body, faults: new Faults(), itemCount: counter.itemCount }
+  const cleaned = rejectFaultyItems(body, signal)
+  return { ...cleaned, itemCount: counter.itemCount - cleaned.faults.rejectedItems }
 }
 
 class ItemCounter implements Visitor {

@@ -2,7 +2,7 @@
 // exists as a tree, an int64 never passes through a double, and no error message quotes what it was about.
 import { isUtf8 } from 'node:buffer'
 import { SidecarError } from '../base/errors.ts'
-import { unescaped } from './json-string.ts'
+import { unescaped, unescaping } from './json-string.ts'
 import { malformed } from './reader.ts'
 
 const QUOTE = 0x22
@@ -29,9 +29,15 @@ export class JsonLexer {
   start = 0
   end = 0
 
-  /** Throws MALFORMED when the body is not UTF-8. */
-  constructor(buf: Uint8Array) {
-    if (!isUtf8(buf)) throw malformed('json is not utf-8')
+  /** Whether all of the body is. Where it is not, only strings can hold what is none. */
+  readonly isUtf8: boolean
+  /** Whether the last string had half of a surrogate pair, which is U+FFFD now. */
+  isRepaired = false
+
+  /** Throws MALFORMED when the body is not UTF-8, unless the caller looks at strings itself. */
+  constructor(buf: Uint8Array, checksStrings = false) {
+    this.isUtf8 = isUtf8(buf)
+    if (!this.isUtf8 && !checksStrings) throw malformed('json is not utf-8')
     this.buf = buf
     this.text = buf
   }
@@ -122,8 +128,10 @@ export class JsonLexer {
     }
     if (pos >= buf.length) throw malformed('json string is cut off')
     this.pos = pos + 1
+    this.isRepaired = false
     if (hasEscape) {
       this.text = unescaped(buf, start, pos)
+      this.isRepaired = unescaping.isRepaired
       this.start = 0
       this.end = this.text.length
     } else {

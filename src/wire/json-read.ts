@@ -2,13 +2,18 @@
 // ids are hex, enums are integers only, keys are lowerCamelCase only. Unknown keys are ignored, null is absence. What
 // JSON parsers disagree about is refused: a key given twice, two values in one AnyValue.
 import { SidecarError } from '../base/errors.ts'
+import { ITEMS_PER_REQUEST_MAX } from '../base/limits.ts'
+import type { Cleaned } from './clean.ts'
+import { type FaultReason, Faults, ItemFault } from './faults.ts'
+import { pathText } from './field-walk.ts'
 import { JsonLexer } from './json-lexer.ts'
 import { hexDigit } from './json-string.ts'
 import { isMessage, MESSAGES } from './messages.ts'
-import type { Signal } from './otlp.ts'
+import { Frame, type Signal } from './otlp.ts'
 import { malformed } from './reader.ts'
 import {
   type FieldSpec,
+  idLength,
   MESSAGE_DEPTH_MAX,
   type MessageName,
   REQUEST_OF,
@@ -16,6 +21,7 @@ import {
   Wire,
   wireTypeOf,
 } from './schema.ts'
+import { isUtf8Range, repairedUtf8 } from './utf8.ts'
 import { Writer } from './write.ts'
 
 interface JsonField {
@@ -49,29 +55,158 @@ function jsonField(fields: readonly FieldSpec[], spec: FieldSpec): JsonField {
  * TOO_DEEP. Numbers of 64 bits keep every digit, given as strings or as numbers. The result is the caller's.
  */
 export function jsonToProtobuf(body: Uint8Array, signal: Signal): Uint8Array {
-  const lexer = new JsonLexer(body)
-  const writer = new Writer(body.length >> 1)
-  readMessage(lexer, writer, REQUEST_OF[signal], 0)
-  lexer.expectEnd()
-  return writer.finish()
+  return read(new JsonReader(body), signal)
 }
 
-function readMessage(lexer: JsonLexer, writer: Writer, name: MessageName, depth: number): void {
-  if (depth > MESSAGE_DEPTH_MAX) throw new SidecarError('TOO_DEEP', 'messages are nested too deep')
-  const fields = FIELDS.get(name)!
-  let seen = 0
-  lexer.beginObject()
-  for (let isFirst = true; lexer.nextKey(isFirst); isFirst = false) {
-    const field = fieldNamed(fields, lexer)
-    if (field === undefined) {
-      lexer.skip()
-      continue
+/**
+ * As `jsonToProtobuf`, for what comes from outside: an item that is JSON, but no item, is left out, and so is one with an
+ * id of a wrong length or text that is no UTF-8. Throws TOO_LARGE where more are than a request may hold.
+ */
+export function jsonToSoundItems(body: Uint8Array, signal: Signal): Cleaned {
+  const faults = new Faults()
+  return { body: read(new JsonReader(body, faults), signal), faults }
+}
+
+function read(reader: JsonReader, signal: Signal): Uint8Array {
+  reader.message(REQUEST_OF[signal], 0)
+  reader.lexer.expectEnd()
+  return reader.writer.finish()
+}
+
+class JsonReader {
+  readonly lexer: JsonLexer
+  readonly writer: Writer
+  /** Where faults of items go; without, they are the whole request's. */
+  readonly #faults: Faults | undefined
+  /** The fields that the reader is in, outermost first, with the position of each among its like. */
+  readonly #path: FieldSpec[] = []
+  readonly #indexes: number[] = []
+  #isInItem = false
+
+  constructor(body: Uint8Array, faults?: Faults) {
+    this.lexer = new JsonLexer(body, faults !== undefined)
+    this.writer = new Writer(body.length >> 1)
+    this.#faults = faults
+  }
+
+  get where(): string {
+    return pathText(this.#path, this.#indexes)
+  }
+
+  message(name: MessageName, depth: number): void {
+    if (depth > MESSAGE_DEPTH_MAX) throw new SidecarError('TOO_DEEP', 'messages are nested too deep')
+    const { lexer } = this
+    const fields = FIELDS.get(name)!
+    let seen = 0
+    lexer.beginObject()
+    for (let isFirst = true; lexer.nextKey(isFirst); isFirst = false) {
+      const field = fieldNamed(fields, lexer)
+      if (field === undefined) {
+        lexer.skip()
+        continue
+      }
+      if (lexer.takeNull()) continue
+      this.#path[depth] = field.spec
+      this.#indexes[depth] = 0
+      if ((seen & field.bit) !== 0) throw malformed('json field is repeated')
+      seen |= field.bit
+      if (field.spec.repeated) this.#repeated(field.spec, depth)
+      else this.#singular(field, depth)
+      this.#path.length = depth
     }
-    if (lexer.takeNull()) continue
-    if ((seen & field.bit) !== 0) throw malformed('json field is repeated')
-    seen |= field.bit
-    if (field.spec.repeated) readRepeated(lexer, writer, field.spec, depth)
-    else readSingular(lexer, writer, field, depth)
+  }
+
+  #repeated(spec: FieldSpec, depth: number): void {
+    const { lexer, writer } = this
+    lexer.beginArray()
+    if (!lexer.nextElement(true)) return
+    const { number, type } = spec
+    const isItem = this.#faults !== undefined && isMessage(type) && MESSAGES[type].frame === Frame.ITEM
+    const packed = wireTypeOf(type) === Wire.LENGTH ? undefined : writer.open(number)
+    do {
+      if (packed !== undefined)
+        writeNumber(lexer, writer, type as ScalarType) // only scalars are packed
+      else if (!isMessage(type)) this.#text(spec, true)
+      else if (isItem) this.#item(number, type, depth)
+      else this.#child(number, type, depth)
+      this.#indexes[depth]++
+    } while (lexer.nextElement(false))
+    if (packed !== undefined) writer.close(packed)
+  }
+
+  /** One that is JSON but no item of this kind is left out, and the reader goes on behind it. */
+  #item(number: number, type: MessageName, depth: number): void {
+    const { lexer, writer } = this
+    const { pos } = lexer
+    const state = writer.save()
+    this.#isInItem = true
+    try {
+      this.#child(number, type, depth)
+    } catch (thrown) {
+      if (!(thrown instanceof SidecarError) || thrown.code !== 'MALFORMED') throw thrown
+      writer.restore(state)
+      lexer.pos = pos
+      lexer.skip() // throws where it is no JSON either
+      this.#reject(thrown instanceof ItemFault ? thrown.reason : 'INVALID_JSON')
+      this.#path.length = depth + 1
+    } finally {
+      this.#isInItem = false
+    }
+  }
+
+  #reject(reason: FaultReason): void {
+    const faults = this.#faults!
+    faults.reject(reason, faults.rejected.size === 0 ? this.where : '')
+    if (faults.rejectedItems > ITEMS_PER_REQUEST_MAX)
+      throw new SidecarError('TOO_LARGE', 'too many items cannot be read')
+  }
+
+  #child(number: number, type: MessageName, depth: number): void {
+    const mark = this.writer.open(number)
+    this.message(type, depth + 1)
+    this.writer.close(mark)
+  }
+
+  #singular(field: JsonField, depth: number): void {
+    const { number, type } = field.spec
+    if (isMessage(type)) {
+      this.#child(number, type, depth)
+      return
+    }
+    const wireType = wireTypeOf(type)
+    if (wireType === Wire.LENGTH) {
+      this.#text(field.spec, field.hasPresence)
+      return
+    }
+    scratch.clear()
+    const isZero = writeNumber(this.lexer, scratch, type)
+    if (isZero && !field.hasPresence) return
+    this.writer.tag(number, wireType)
+    this.writer.raw(scratch.finish())
+  }
+
+  #text(spec: FieldSpec, hasPresence: boolean): void {
+    const { lexer } = this
+    lexer.takeString()
+    let bytes = lexer.text.subarray(lexer.start, lexer.end)
+    if (spec.type === 'string') bytes = this.#sound(bytes)
+    else if (spec.type === 'bytes') bytes = fromBase64(lexer.stringText())
+    else {
+      bytes = fromHex(bytes)
+      const isRight = bytes.length === 0 || bytes.length === idLength(spec)
+      if (this.#faults !== undefined && !isRight) throw new ItemFault('INVALID_ID', 'id has the wrong length')
+    }
+    if (bytes.length > 0 || hasPresence) this.writer.bytes(spec.number, bytes)
+  }
+
+  /** Text that is UTF-8. What JSON itself made of half a surrogate pair is counted, in an item too. */
+  #sound(bytes: Uint8Array): Uint8Array {
+    const { lexer } = this
+    if (lexer.isRepaired) this.#faults?.repair(this)
+    if (lexer.isUtf8 || isUtf8Range(bytes, 0, bytes.length)) return bytes
+    if (this.#isInItem) throw new ItemFault('INVALID_UTF8', 'text is no utf-8')
+    this.#faults?.repair(this)
+    return repairedUtf8(bytes, 0, bytes.length)
   }
 }
 
@@ -87,60 +222,8 @@ function fieldNamed(fields: readonly JsonField[], lexer: JsonLexer): JsonField |
   return undefined
 }
 
-function readRepeated(lexer: JsonLexer, writer: Writer, spec: FieldSpec, depth: number): void {
-  lexer.beginArray()
-  if (!lexer.nextElement(true)) return
-  const { number, type } = spec
-  const packed = wireTypeOf(type) === Wire.LENGTH ? undefined : writer.open(number)
-  do {
-    if (packed !== undefined)
-      writeNumber(lexer, writer, type as ScalarType) // only scalars are packed
-    else if (isMessage(type)) readChild(lexer, writer, number, type, depth)
-    else writeText(lexer, writer, number, type, true)
-  } while (lexer.nextElement(false))
-  if (packed !== undefined) writer.close(packed)
-}
-
-function readChild(lexer: JsonLexer, writer: Writer, number: number, type: MessageName, depth: number): void {
-  const mark = writer.open(number)
-  readMessage(lexer, writer, type, depth + 1)
-  writer.close(mark)
-}
-
-function readSingular(lexer: JsonLexer, writer: Writer, field: JsonField, depth: number): void {
-  const { number, type } = field.spec
-  if (isMessage(type)) {
-    readChild(lexer, writer, number, type, depth)
-    return
-  }
-  const wireType = wireTypeOf(type)
-  if (wireType === Wire.LENGTH) {
-    writeText(lexer, writer, number, type, field.hasPresence)
-    return
-  }
-  scratch.clear()
-  const isZero = writeNumber(lexer, scratch, type)
-  if (isZero && !field.hasPresence) return
-  writer.tag(number, wireType)
-  writer.raw(scratch.finish())
-}
-
 /** Holds one number until it is known whether it is written. */
 const scratch = new Writer()
-
-function writeText(
-  lexer: JsonLexer,
-  writer: Writer,
-  number: number,
-  type: ScalarType,
-  hasPresence: boolean,
-): void {
-  lexer.takeString()
-  let bytes = lexer.text.subarray(lexer.start, lexer.end)
-  if (type === 'traceId' || type === 'spanId') bytes = fromHex(bytes)
-  else if (type === 'bytes') bytes = fromBase64(lexer.stringText())
-  if (bytes.length > 0 || hasPresence) writer.bytes(number, bytes)
-}
 
 /** Writes a number or bool without its tag; returns whether it is the default of its type. */
 function writeNumber(lexer: JsonLexer, writer: Writer, type: ScalarType): boolean {
@@ -204,12 +287,12 @@ function doubleOf(text: string): number {
 }
 
 function fromHex(digits: Uint8Array): Uint8Array {
-  if (digits.length % 2 !== 0) throw malformed('id is no hex')
+  if (digits.length % 2 !== 0) throw new ItemFault('INVALID_ID', 'id is no hex')
   const out = new Uint8Array(digits.length / 2)
   for (let i = 0; i < out.length; i++) {
     const high = hexDigit(digits[2 * i])
     const low = hexDigit(digits[2 * i + 1])
-    if (high < 0 || low < 0) throw malformed('id is no hex')
+    if (high < 0 || low < 0) throw new ItemFault('INVALID_ID', 'id is no hex')
     out[i] = high * 16 + low
   }
   return out

@@ -4,10 +4,14 @@ import { malformed } from './reader.ts'
 const QUOTE = 0x22
 const BACKSLASH = 0x5c
 
+/** Of the last `unescaped`: whether it had to put U+FFFD for half of a surrogate pair. */
+export const unescaping = { isRepaired: false }
+
 /** UTF-8 of a string's content with its escapes resolved. A lone surrogate becomes U+FFFD. */
 export function unescaped(buf: Uint8Array, start: number, end: number): Uint8Array {
   const out = new Uint8Array(end - start) // an escape is never shorter than what it stands for
   let write = 0
+  unescaping.isRepaired = false
   for (let pos = start; pos < end; ) {
     if (buf[pos] !== BACKSLASH) {
       out[write++] = buf[pos++]
@@ -29,6 +33,7 @@ export function unescaped(buf: Uint8Array, start: number, end: number): Uint8Arr
         pos += 6
       } else {
         code = 0xfffd
+        unescaping.isRepaired = true
       }
     }
     write = writeUtf8(out, write, code)

@@ -29,6 +29,12 @@ const floatBytes = new Uint8Array(float.buffer)
 /** Integers per frame: where its length stands in the buffer, its length once it is closed. */
 const FRAME = 2
 
+export interface WriterState {
+  readonly pos: number
+  readonly frameCount: number
+  readonly extraBytes: number
+}
+
 /**
  * Builds one protobuf message, front to back. A nested message is written between `open` and `close`. Room for one
  * byte of its length is kept in front of it; where a length needs more, `finish` makes room for all of them in one pass,
@@ -73,6 +79,17 @@ export class Writer {
     this.#pos = 0
     this.#frameCount = 0
     this.#extraBytes = 0
+  }
+
+  /** Where the writer is, for `restore`: what was written since is then forgotten, also where messages are still open. */
+  save(): WriterState {
+    return { pos: this.#pos, frameCount: this.#frameCount, extraBytes: this.#extraBytes }
+  }
+
+  restore({ pos, frameCount, extraBytes }: WriterState): void {
+    this.#pos = pos
+    this.#frameCount = frameCount
+    this.#extraBytes = extraBytes
   }
 
   tag(field: number, wireType: number): void {

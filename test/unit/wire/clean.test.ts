@@ -24,7 +24,12 @@ const value = (content: Uint8Array): Uint8Array => field(2, content)
 describe('an item is left out, alone, and named by schema and position', () => {
   const id = (number: number, length: number): Uint8Array => field(number, new Uint8Array(length).fill(0x41))
   const bad: [string, Signal, Uint8Array, string][] = [
-    ['a trace id of 15 bytes', 'traces', span(id(1, 15)), 'spans[1].traceId: id has the wrong length'],
+    [
+      'a trace id of 15 bytes',
+      'traces',
+      span(id(1, 15)),
+      'spans[1].traceId: id has the wrong length or form',
+    ],
     ['a trace id of 17 bytes', 'traces', span(id(1, 17)), 'spans[1].traceId'],
     ['a span id of 16 bytes', 'traces', span(id(2, 16)), 'spans[1].spanId'],
     ['a parent id of 7 bytes', 'traces', span(id(4, 7)), 'spans[1].parentSpanId'],
