@@ -33,6 +33,8 @@ export const VALUES_OF_ONE_MAX = 262_144
  * inside lists with equal keys up to 2 for each of their 64 levels. The base pays for what 16,384 spans have in front.
  */
 export const EVIDENCE_WORK: WorkRate = { base: 48 * MIB, perByte: 160 }
+/** Fields that our schema does not know, and fields in those, that are searched in one request; more are refused. */
+export const UNKNOWN_FIELDS_MAX = 2 ** 20
 /** Bodies held in memory at once, over all receivers, bytes. Four of the largest. */
 export const IN_FLIGHT_BYTES_MAX = 256 * MIB
 /** Requests that may wait for a key or for room at once; each also counts its bytes against IN_FLIGHT_BYTES_MAX. */

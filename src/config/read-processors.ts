@@ -32,13 +32,18 @@ function readPii(pii: Section): PiiConfig {
     )
   }
   const onKmsFailure = pii.choice('on_kms_failure', ['refuse', 'mask'], REDACTION_DEFAULTS.onKmsFailure)
+  const unknownFields = pii.choice(
+    'unknown_fields',
+    ['scan', 'keep', 'remove'],
+    REDACTION_DEFAULTS.unknownFields,
+  )
   const tenantSecret = pii.boolean('tenant_secret', REDACTION_DEFAULTS.tenantSecret)
   const trustedPseudonymKeys = pii.textList('trusted_pseudonym_keys', [])
   const rules = readRules(pii)
   if (packs.length === 0 && rules.length === 0) {
     pii.warning('packs', 'has neither packs nor rules: nothing will be sealed')
   }
-  return { type: 'pii', packs, onKmsFailure, tenantSecret, trustedPseudonymKeys, rules }
+  return { type: 'pii', packs, onKmsFailure, tenantSecret, unknownFields, trustedPseudonymKeys, rules }
 }
 
 function readRules(pii: Section): readonly Rule[] {

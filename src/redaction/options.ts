@@ -43,6 +43,9 @@ export interface Rule {
   readonly dataClass?: string
 }
 
+/** What becomes of fields that OTLP 1.11 does not have: `scan` takes away those in which something is found. */
+export type UnknownFieldMode = 'scan' | 'keep' | 'remove'
+
 export interface RedactionOptions {
   /** Names of packs, applied in this order after the rules. */
   readonly packs: readonly string[]
@@ -52,6 +55,7 @@ export interface RedactionOptions {
   readonly onKmsFailure: 'refuse' | 'mask'
   /** Whether a secret that never travels is mixed into every data key. */
   readonly tenantSecret: boolean
+  readonly unknownFields: UnknownFieldMode
 }
 
 export const REDACTION_DEFAULTS: RedactionOptions = {
@@ -59,4 +63,5 @@ export const REDACTION_DEFAULTS: RedactionOptions = {
   rules: [],
   onKmsFailure: 'refuse',
   tenantSecret: false,
+  unknownFields: 'scan',
 }

@@ -27,6 +27,8 @@ export class Redactor implements Visitor {
   itemCount = 0
   forged = 0
   overBudget = 0
+  /** Whether an unknown field must go before the request can be used. */
+  hasUnwanted = false
   itemsByGroup: number[] = []
   #buf: Uint8Array = NOTHING
   #view!: RuleView // set when the first group is entered, before anything is asked
@@ -55,6 +57,8 @@ export class Redactor implements Visitor {
     this.itemCount = 0
     this.forged = 0
     this.overBudget = 0
+    this.hasUnwanted = false
+    this.#ruleSet.unknownFields.begin()
     this.itemsByGroup = []
     this.#path.reset(buf)
   }
@@ -83,6 +87,10 @@ export class Redactor implements Visitor {
     this.itemsByGroup.push(0)
     this.#found.enterGroup(this.#buf, start, end)
     this.#resourceMark = NO_MARK
+  }
+
+  unknown(wireType: number, start: number, end: number): void {
+    this.hasUnwanted ||= this.#ruleSet.unknownFields.isUnwanted(wireType, this.#buf, start, end)
   }
 
   leave(frame: Frame, _start: number, end: number): void {

@@ -11,12 +11,13 @@ import type { Place } from '../wire/otlp.ts'
 import { AttributeKeyCache, type AttributeKeyEntry, NO_PARENT, Reserved } from './attribute-key-cache.ts'
 import type { AttributeKeyPath } from './attribute-key-path.ts'
 import { KeyMatcher } from './key-matcher.ts'
-import type { RedactionOptions, Rule } from './options.ts'
+import type { RedactionOptions, Rule, UnknownFieldMode } from './options.ts'
 import { createOutcome, Effect, type Outcome } from './outcome.ts'
 import { packByName } from './packs/packs.ts'
 import { createProfile, type FittingRule, type Profile } from './profile.ts'
 import { reservedKind } from './reserved.ts'
 import { PLACE_COUNT, SURFACES } from './surfaces.ts'
+import { UnknownFields } from './unknown-fields.ts'
 
 /** Tenants whose choice of rules is remembered; more are worked out again. */
 const TENANT_VIEWS_MAX = 10_000
@@ -41,6 +42,7 @@ export interface RuleSetHooks {
 
 interface CompiledRule extends FittingRule {
   readonly isKeyed: boolean
+  readonly isKeep: boolean
   readonly keys: readonly string[]
   readonly places: ReadonlySet<Place>
   readonly tenants: readonly Uint8Array[]
@@ -54,12 +56,13 @@ export class RuleSet {
   readonly dataClasses: readonly string[]
   /** What becomes of a value that is too much work to search. */
   readonly overBudget: Outcome
+  readonly unknownFields: UnknownFields
   readonly #rules: readonly CompiledRule[]
   readonly #hasTenants: boolean
   readonly #views = new Map<string, RuleView>()
   readonly #viewOfTenant = new Map<string, RuleView>()
 
-  constructor(rules: readonly Rule[], hooks: RuleSetHooks) {
+  constructor(rules: readonly Rule[], hooks: RuleSetHooks, unknownFields: UnknownFieldMode) {
     this.hooks = {
       isTrustedAnnouncement: hooks.isTrustedAnnouncement ?? (() => false),
       isTrustedPseudonymKey: hooks.isTrustedPseudonymKey ?? (() => false),
@@ -67,6 +70,11 @@ export class RuleSet {
       valueWorkMax: hooks.valueWorkMax ?? VALUE_WORK_MAX,
     }
     this.#rules = rules.map(compileRule)
+    this.unknownFields = new UnknownFields(
+      unknownFields,
+      this.#rules.filter(isForUnknownFields),
+      this.hooks.valueWorkMax,
+    )
     this.#hasTenants = this.#rules.some((rule) => rule.tenants.length > 0)
     this.overBudget = createOutcome(
       rules.length,
@@ -107,7 +115,7 @@ export function compileRules(options: RedactionOptions, hooks: RuleSetHooks = {}
     if (pack === undefined) throw new SidecarError('CONFIG', 'a rule pack is not known')
     return pack.rules
   })
-  return new RuleSet([...options.rules, ...packed], hooks)
+  return new RuleSet([...options.rules, ...packed], hooks, options.unknownFields)
 }
 
 /** The rules of some tenants, with what was decided about keys. */
@@ -206,6 +214,7 @@ function compileRule(rule: Rule, index: number): CompiledRule {
     patterns: pattern.map((text) => new UserPattern(text)),
     patternOutcome: plain,
     isKeyed: key.length > 0,
+    isKeep: rule.action.kind === 'keep',
     keys: key,
     places: placesOf(surface),
     tenants: tenant.map((text) => new TextEncoder().encode(text)),
@@ -225,6 +234,12 @@ function placesOf(surfaces: readonly string[]): ReadonlySet<Place> {
 
 function isForTenant(rule: CompiledRule, tenant: Uint8Array): boolean {
   return rule.tenants.length === 0 || rule.tenants.some((glob) => globMatches(glob, tenant, 0, tenant.length))
+}
+
+/** A field that nobody knows has no key and no place, and an exemption from one tenant or place is none from all. */
+function isForUnknownFields(rule: CompiledRule): boolean {
+  const isLimited = rule.tenants.length > 0 || rule.places.size < PLACE_COUNT
+  return !rule.isKeyed && rule.whole === undefined && !(rule.isKeep && isLimited)
 }
 
 /** Only what is sealed needs its class announced. */

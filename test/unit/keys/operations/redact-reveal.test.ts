@@ -26,6 +26,7 @@ const rules = compileRules({
   ],
   onKmsFailure: 'refuse',
   tenantSecret: false,
+  unknownFields: 'scan',
 })
 
 let kms: DoorKms
