@@ -3,17 +3,20 @@
 
 import type { ErrorCode } from '../base/errors.ts'
 import { Counter, Gauge, type Registry } from '../base/telemetry.ts'
+import { FAULT_REASONS } from '../wire/faults.ts'
 import type { Signal } from '../wire/otlp.ts'
 
 /** Why accepted items may be given up. */
 const DROP_REASONS = ['next_hop_refused', 'store_corrupt', 'store_failed'] as const
 export type DropReason = (typeof DROP_REASONS)[number]
+const FIRST_SEEN_REASONS = ['QUEUE_FULL', 'KEY_UNAVAILABLE', 'STORE_FAILED'] as const satisfies ErrorCode[]
 
 /** One request's account: opened when it arrives, closed by exactly one of `delivered` and `rejected`. */
 export interface OpenAccount {
   /** The request was read to its end and holds so many items. */
   accepted(itemCount: number): void
-  delivered(): void
+  /** Those that were rejected for a fault of their own, by reason, were not. */
+  delivered(rejected?: ReadonlyMap<string, number>): void
   /** The items that were refused; 0 before `accepted`, when only the request is counted, by the receiver. */
   rejected(reason: string): number
 }
@@ -64,7 +67,7 @@ export class ItemAccounts {
       for (const each of [this.#accepted, this.#exported, this.#recovered]) each.inc({ signal }, 0)
       this.#inFlight.set({ signal }, 0)
       // A series that appears with its first event has no rate for it.
-      for (const reason of ['QUEUE_FULL', 'KEY_UNAVAILABLE', 'STORE_FAILED'] satisfies ErrorCode[])
+      for (const reason of [...FIRST_SEEN_REASONS, ...FAULT_REASONS])
         this.#rejected.inc({ signal, reason }, 0)
       for (const reason of DROP_REASONS) this.#dropped.inc({ signal, reason }, 0)
     }
@@ -78,7 +81,8 @@ export class ItemAccounts {
         this.#accepted.inc({ signal }, itemCount)
         this.#inFlight.inc({ signal }, itemCount)
       },
-      delivered: () => {
+      delivered: (rejected) => {
+        for (const [reason, count] of rejected ?? []) this.#rejected.inc({ signal, reason }, count)
         this.#inFlight.dec({ signal }, itemsOpen)
         itemsOpen = 0
       },

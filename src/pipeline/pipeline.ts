@@ -8,9 +8,11 @@ import { asSidecarError, SidecarError } from '../base/errors.ts'
 import { ITEMS_PER_REQUEST_MAX } from '../base/limits.ts'
 import type { SigningKey } from '../evidence/evidence.ts'
 import type { TenantKeys } from '../redaction/tenant-keys.ts'
+import { Faults } from '../wire/faults.ts'
 import type { Signal } from '../wire/otlp.ts'
 import type { ItemAccounts, OpenAccount } from './accounts.ts'
 import type { Confirmation, Delivery, NewRecord } from './delivery.ts'
+import type { FaultReport } from './fault-report.ts'
 import type { PipelineMetrics } from './metrics.ts'
 import type { KeyDesk, KeyWait } from './request-keys.ts'
 import type { TenantResolver } from './tenant.ts'
@@ -20,6 +22,10 @@ export interface ExportRequest {
   readonly signal: Signal
   /** Encoded Export…ServiceRequest, decompressed. The pipeline's from here on; the receiver keeps no reference. */
   readonly body: Uint8Array
+  /** What the receiver has left out already, where it had to read the items itself. */
+  readonly faults?: Faults
+  /** The sender's address, for a log line about what was not taken of it. */
+  readonly peer?: string
   /** What the transport says of the tenant (header, metadata, certificate); `undefined` when it says nothing. */
   readonly tenant: string | undefined
   /** The client's deadline on `clock.monotonicMs()`, capped by the wait limit. */
@@ -30,7 +36,7 @@ export interface ExportRequest {
 
 /** OK, with what OTLP's partial_success says: zero and empty leave it unset. */
 export interface ExportAccepted {
-  /** Spans, log records or data points in the request. */
+  /** Spans, log records or data points that were accepted. */
   readonly itemCount: number
   readonly rejectedItems: number
   readonly message: string
@@ -43,6 +49,8 @@ export type Accept = (request: ExportRequest) => Promise<ExportAccepted>
 export interface Redacted {
   readonly body: Uint8Array
   readonly itemCount: number
+  /** What is left out of the body, or mended in it. */
+  readonly faults?: Faults
   readonly missing: readonly { readonly tenant: string; readonly key: 'encryption' | 'pseudonym' }[]
 }
 
@@ -68,6 +76,7 @@ export interface PipelineParts {
   readonly delivery: Delivery
   readonly accounts: ItemAccounts
   readonly metrics: PipelineMetrics
+  readonly faultReport: FaultReport
   /** Looks at what a request brings along from other sidecars; a promise only when the key service has to be asked. */
   readonly prepare: (request: ExportRequest, wait: KeyWait) => Promise<void> | void
   /** Throws TENANT_DENIED, MALFORMED, and TOO_LARGE for more tenants than a request may have. */
@@ -87,7 +96,9 @@ export interface PipelineParts {
 
 /** A larger body is counted before it is redacted: a scan, some 2 % of the work. SDKs' and most Collectors' are smaller. */
 const COUNTED_BYTES_MIN = 4 * 1024 * 1024
-const EMPTY_ACCEPTED: ExportAccepted = { itemCount: 0, rejectedItems: 0, message: '' }
+const FULL_SUCCESS = { rejectedItems: 0, message: '' } as const
+
+type OnItems = (outcome: 'accepted' | 'refused', signal: Signal, itemCount: number) => void
 
 export class Pipeline {
   readonly #parts: PipelineParts
@@ -103,15 +114,12 @@ export class Pipeline {
   }
 
   /** The way in for one transport; `onItems` hears how many items were accepted or refused, once that is known. */
-  acceptFrom(onItems: (outcome: 'accepted' | 'refused', signal: Signal, itemCount: number) => void): Accept {
+  acceptFrom(onItems: OnItems): Accept {
     return (request) => this.#accept(request, onItems)
   }
 
-  async #accept(
-    request: ExportRequest,
-    onItems: (outcome: 'accepted' | 'refused', signal: Signal, itemCount: number) => void,
-  ): Promise<ExportAccepted> {
-    if (request.body.length === 0) return EMPTY_ACCEPTED
+  async #accept(request: ExportRequest, onItems: OnItems): Promise<ExportAccepted> {
+    if (request.body.length === 0 && request.faults === undefined) return { itemCount: 0, ...FULL_SUCCESS }
     const { accounts, clock, desk, metrics, places, tenantsOf } = this.#parts
     const { signal } = request
     const startedMs = clock.monotonicMs()
@@ -128,8 +136,10 @@ export class Pipeline {
       let redacted = this.#redact(request, groups, wait)
       const { itemCount } = redacted
       // From here on the items are known, also when the request is refused for want of a key.
-      entry.accepted(itemCount)
-      if (itemCount > ITEMS_PER_REQUEST_MAX) throw tooManyItems()
+      const faults = allFaults(request, redacted)
+      const itemsRead = itemCount + (faults?.rejectedItems ?? 0)
+      entry.accepted(itemsRead)
+      if (itemsRead > ITEMS_PER_REQUEST_MAX) throw tooManyItems()
       if (itemCount > 0) {
         // All of it was read by now: what is refused as malformed has cost nobody a place, and the key service no call.
         places.enter(different)
@@ -142,10 +152,10 @@ export class Pipeline {
       }
       const confirmation = itemCount > 0 ? await this.#signAndDeliver(request, groups, redacted) : undefined
       isAccepted = true
-      entry.delivered()
+      entry.delivered(faults?.rejected)
       if (confirmation) await confirmation()
       onItems('accepted', signal, itemCount)
-      return { itemCount, rejectedItems: 0, message: '' }
+      return { itemCount, ...this.#partialSuccess(request, faults, onItems) }
     } catch (thrown) {
       const error = asSidecarError(thrown)
       onItems('refused', signal, entry.rejected(error.code))
@@ -155,6 +165,18 @@ export class Pipeline {
       this.#underWayCount--
       metrics.observe('request', clock.monotonicMs() - startedMs)
     }
+  }
+
+  #partialSuccess(
+    request: ExportRequest,
+    faults: Faults | undefined,
+    onItems: OnItems,
+  ): Pick<ExportAccepted, 'rejectedItems' | 'message'> {
+    if (faults === undefined) return FULL_SUCCESS
+    const { rejectedItems, message } = faults
+    if (rejectedItems > 0) onItems('refused', request.signal, rejectedItems)
+    this.#parts.faultReport.add(request, faults)
+    return { rejectedItems, message }
   }
 
   /** Before anything is made of a large request. A count is a scan, so the usual ones are counted on the way. */
@@ -202,6 +224,14 @@ export class Pipeline {
       return confirmation
     }
   }
+}
+
+/** What the receiver and the rules found; `undefined` when that is nothing. */
+function allFaults(request: ExportRequest, redacted: Redacted): Faults | undefined {
+  const faults = new Faults()
+  if (request.faults !== undefined) faults.add(request.faults)
+  if (redacted.faults !== undefined) faults.add(redacted.faults)
+  return faults.isEmpty ? undefined : faults
 }
 
 const tooManyItems = (): SidecarError =>

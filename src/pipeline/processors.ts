@@ -13,7 +13,7 @@ import type { RedactionOptions } from '../redaction/options.ts'
 import { redact } from '../redaction/redact.ts'
 import { compileRules, type RuleSet, type RuleSetHooks } from '../redaction/rules.ts'
 import type { Store } from '../store/store.ts'
-import { countItems } from '../wire/item-count.ts'
+import { countSoundItems } from '../wire/item-count.ts'
 import type { Signal } from '../wire/otlp.ts'
 import type { PipelineParts } from './pipeline.ts'
 
@@ -70,7 +70,7 @@ export function createProcessors(
     tenantSecret: redactions.some((each) => each.tenantSecret),
     redact(signal, body, keys) {
       const rules = ruleSets.get(signal)
-      if (!rules) return { body, itemCount: countItems(signal, body), missing: [] }
+      if (!rules) return { ...countSoundItems(signal, body), missing: [] }
       const result = redact(body, signal, rules, keys)
       if (result.missing.length === 0) metrics.observe(result)
       return result

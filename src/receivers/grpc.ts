@@ -254,7 +254,14 @@ export class GrpcReceiver implements Receiver {
       const body = await intake.body(call.request)
       const { deadlineMs } = intake.options
       const { tenant } = intake
-      const accepted = await this.#context.accept({ signal, body, tenant, deadlineMs, abort: intake.abort })
+      const accepted = await this.#context.accept({
+        signal,
+        body,
+        tenant,
+        peer: call.getPeer(),
+        deadlineMs,
+        abort: intake.abort,
+      })
       const reply = encodeResponse(accepted)
       // grpc-js calls Buffer's `copy` on what it sends.
       callback(null, Buffer.from(reply.buffer, reply.byteOffset, reply.byteLength))

@@ -16,7 +16,8 @@ import {
 } from '../base/limits.ts'
 import { http } from '../base/node-http.ts'
 import type { ExportAccepted } from '../pipeline/pipeline.ts'
-import { jsonToProtobuf } from '../wire/json.ts'
+import type { Cleaned } from '../wire/clean.ts'
+import { jsonToSoundItems } from '../wire/json.ts'
 import type { Signal } from '../wire/otlp.ts'
 import type { Lease } from './admission.ts'
 import { Arrivals } from './arrivals.ts'
@@ -194,11 +195,15 @@ export class HttpReceiver implements Receiver {
         response.shouldKeepAlive = !this.#isStopping
       }
       const raw = await this.#read(request, encoding, bytesDeclared, lease, gone)
-      const body = media === 'json' ? await toProtobuf(raw, signal, lease) : raw
+      const { body, faults } =
+        media === 'json' ? await toProtobuf(raw, signal, lease) : { body: raw, faults: undefined }
+      const peer = request.socket.remoteAddress
       const accepted: ExportAccepted = await this.#context.accept({
         signal,
         body,
         tenant,
+        ...(faults && !faults.isEmpty && { faults }),
+        ...(peer !== undefined && { peer }),
         deadlineMs,
         abort: gone.signal,
       })
@@ -277,11 +282,11 @@ function declaredBytes(request: IncomingMessage, bytesMax: number): number | und
   return bytes
 }
 
-async function toProtobuf(json: Uint8Array, signal: Signal, lease: Lease): Promise<Uint8Array> {
+async function toProtobuf(json: Uint8Array, signal: Signal, lease: Lease): Promise<Cleaned> {
   // Both forms are held at once; protobuf is never the larger one.
   const bytes = json.byteLength
   if (!lease.tryGrow(bytes)) await lease.grow(bytes)
-  const body = jsonToProtobuf(json, signal)
-  lease.shrink(2 * bytes - body.byteLength)
-  return body
+  const read = jsonToSoundItems(json, signal)
+  lease.shrink(Math.max(0, 2 * bytes - read.body.byteLength))
+  return read
 }

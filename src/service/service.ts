@@ -16,6 +16,7 @@ import { hasRecords, type KeyRecordKind, type KeyStore } from '../keys/records/k
 import { MemoryKeyStore } from '../keys/records/memory-key-store.ts'
 import type { Rotation } from '../keys/rotation/rotation.ts'
 import { ItemAccounts } from '../pipeline/accounts.ts'
+import { FaultReport } from '../pipeline/fault-report.ts'
 import { PipelineMetrics } from '../pipeline/metrics.ts'
 import { Pipeline } from '../pipeline/pipeline.ts'
 import { KeyDesk } from '../pipeline/request-keys.ts'
@@ -161,6 +162,7 @@ async function assemble(
     accounts,
     delivery,
     metrics: new PipelineMetrics(registry),
+    faultReport: new FaultReport(around),
     desk: new KeyDesk({ keys, clock, onKmsFailure: processors.onKmsFailure, startWaiting: waitingRoom() }),
     prepare: ({ signal, body }, wait) => trust.learn(signal, body, wait),
     tenantsOf: createTenantFinder(tenants),

@@ -4,6 +4,7 @@ import { systemClock } from '../../../src/base/clock.ts'
 import { SidecarError } from '../../../src/base/errors.ts'
 import { silentTelemetry } from '../../../src/base/telemetry.ts'
 import { ItemAccounts } from '../../../src/pipeline/accounts.ts'
+import { FaultReport } from '../../../src/pipeline/fault-report.ts'
 import { PipelineMetrics } from '../../../src/pipeline/metrics.ts'
 import { Pipeline, type PipelineParts } from '../../../src/pipeline/pipeline.ts'
 import { type KeyCache, KeyDesk } from '../../../src/pipeline/request-keys.ts'
@@ -12,7 +13,8 @@ import { TenantResolver, tenantDefaults } from '../../../src/pipeline/tenant.ts'
 /** A pipeline whose stages say what happened, in order. */
 function make(parts: Partial<PipelineParts>) {
   const steps: string[] = []
-  const { registry } = silentTelemetry()
+  const telemetry = silentTelemetry()
+  const { registry } = telemetry
   const resolver = new TenantResolver(tenantDefaults)
   const keys = {
     sealer: () => undefined,
@@ -37,6 +39,7 @@ function make(parts: Partial<PipelineParts>) {
     delivery: { room: () => undefined, deliver: async () => undefined },
     accounts: new ItemAccounts(registry),
     metrics: new PipelineMetrics(registry),
+    faultReport: new FaultReport({ ...telemetry, clock }),
     prepare: () => undefined,
     tenantsOf: () => ({ groups: ['acme'], different: ['acme'] }),
     places: {

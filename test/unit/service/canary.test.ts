@@ -6,6 +6,7 @@ import type { Signal } from '../../../src/wire/otlp.ts'
 import { grpcExport } from './grpc-export.ts'
 import { plantRequest } from './planted-request.ts'
 import { expectBooksToBalance, startSidecar, type TestSidecar } from './sidecar.ts'
+import { plantUnsound } from './unsound-request.ts'
 
 const SIGNALS: readonly Signal[] = ['traces', 'logs', 'metrics']
 
@@ -46,6 +47,11 @@ describe('planted secrets', () => {
         const planted = plantRequest(signal, `${signal[0]}${transport[0]}`)
         for (const [place, secret] of planted.secrets) secrets.set(`${transport} ${place}`, secret)
         answers.push(await send(signal, transport, planted.body))
+      }
+      for (const transport of ['grpc', 'protobuf'] as const) {
+        const unsound = plantUnsound(signal, `${signal[0]}${transport[0]}`)
+        for (const [place, secret] of unsound.secrets) secrets.set(`${transport} ${place}`, secret)
+        answers.push(await send(signal, transport, unsound.body))
       }
       // The ways to fail: cut short, flipped, no JSON, a wrong type, a wrong encoding.
       const broken = plantRequest(signal, `${signal[0]}b`)
@@ -107,6 +113,15 @@ describe('planted secrets', () => {
 
   test('there are many of them, in every message of every signal', () => {
     expect(secrets.size).toBeGreaterThan(400)
+  })
+
+  test('were not all rejected: what is sound beside them was taken, and the rest was counted', async () => {
+    for (const signal of SIGNALS)
+      expect(await sidecar.metric('betrace_redaction_unknown_fields_removed_total', signal)).toBeGreaterThan(
+        40,
+      )
+    expect(await sidecar.metric('betrace_items_rejected_total', 'INVALID_ID')).toBe(10)
+    expect(await sidecar.metric('betrace_items_rejected_total', 'INVALID_UTF8')).toBe(6)
   })
 
   test('are in no answer, metric, health or admin page', () => {
