@@ -68,7 +68,7 @@ export class Breaker {
   #halfOpenAtMs = 0
   #lastError: KmsError | undefined
   /** Resolved, and replaced, when who waits for the trials should look again. */
-  #news = Promise.withResolvers<void>()
+  #stateChange = Promise.withResolvers<void>()
 
   constructor(parts: BreakerParts) {
     this.#parts = parts
@@ -97,7 +97,7 @@ export class Breaker {
    */
   async call<T>(operation: string, signal: AbortSignal, run: () => Promise<T>): Promise<T> {
     const waitUntilMs = this.#parts.clock.monotonicMs() + TRIALS_MS_MAX
-    while (this.hasTrialsEnough) await this.#awaitNews(operation, signal, waitUntilMs)
+    while (this.hasTrialsEnough) await this.#awaitStateChange(operation, signal, waitUntilMs)
     // No await from here to the start of the call: a free place is for one.
     const { state } = this
     if (state === 'open') throw this.#openError(operation)
@@ -114,7 +114,7 @@ export class Breaker {
       if (period === this.#period) {
         if (isTrial) this.#trialCount--
         if (this.#counts(error, signal, startMs)) this.#failed(error)
-        else if (isTrial) this.#tell()
+        else if (isTrial) this.#notify()
       }
       throw error
     }
@@ -133,23 +133,23 @@ export class Breaker {
   close(): void {
     this.#period++
     this.#circuit.shutdown()
-    this.#tell()
+    this.#notify()
   }
 
-  async #awaitNews(operation: string, signal: AbortSignal, untilMs: number): Promise<void> {
+  async #awaitStateChange(operation: string, signal: AbortSignal, untilMs: number): Promise<void> {
     const overdue = new AbortController()
     const timer = setTimeout(() => overdue.abort(), untilMs - this.#parts.clock.monotonicMs())
     try {
       const either = AbortSignal.any([signal, overdue.signal])
-      await settledOrAborted(this.#news.promise, either, () => this.#openError(operation))
+      await settledOrAborted(this.#stateChange.promise, either, () => this.#openError(operation))
     } finally {
       clearTimeout(timer)
     }
   }
 
-  #tell(): void {
-    this.#news.resolve()
-    this.#news = Promise.withResolvers()
+  #notify(): void {
+    this.#stateChange.resolve()
+    this.#stateChange = Promise.withResolvers()
   }
 
   #counts(error: KmsError, signal: AbortSignal, startMs: number): boolean {
@@ -204,7 +204,7 @@ export class Breaker {
     circuit.on('open', () => {
       this.#period++
       this.#halfOpenAtMs = clock.monotonicMs() + options.openMs
-      this.#tell()
+      this.#notify()
       onChange('open', this.#lastError)
     })
     circuit.on('halfOpen', () => {
