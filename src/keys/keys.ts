@@ -13,7 +13,7 @@ import type { KeysOptions, KeysParts } from './keys-options.ts'
 import { type KeysStatus, keysStatus } from './keys-status.ts'
 import { createKeysMetrics, type KeysMetrics, type KeyType } from './metrics.ts'
 import { KeyOperations } from './operations/key-operations.ts'
-import { AnnouncementShelf } from './records/announcement-retention.ts'
+import { AnnouncementRetention } from './records/announcement-retention.ts'
 import { CorruptRecords } from './records/corrupt-records.ts'
 import { KeyRecordError } from './records/key-record.ts'
 import { checkKeyRecords } from './records/record-check.ts'
@@ -49,7 +49,7 @@ export class Keys {
   readonly #signing: KeyCache<SigningKey>
   readonly #public: PublicKeys
   readonly #rotator: TenantRotator
-  readonly #shelf: AnnouncementShelf
+  readonly #retention: AnnouncementRetention
   readonly #corruptRecords: CorruptRecords
   readonly #purgeTimer: NodeJS.Timeout
   /** What an operator ends, destroys or moves. */
@@ -67,7 +67,7 @@ export class Keys {
     const stored: StoredKeyParts = { kms: this.#kms, store: parts.store, clock: parts.clock }
     this.#stored = stored
     const { dataKeyUsesMax: usesMax, dataKeyBytesMax: bytesMax } = options
-    this.#shelf = new AnnouncementShelf({
+    this.#retention = new AnnouncementRetention({
       ...parts,
       countMax: options.announcementsMax,
       closing: this.#closing.signal,
@@ -78,7 +78,7 @@ export class Keys {
         const asked = { ...options, tenant, dataClasses: this.#dataClasses }
         const key = await generateSealingKey(stored, asked, signal)
         if (key.tenantSecretId !== '') this.#corruptRecords.opened('secret', tenant, key.tenantSecretId)
-        this.#shelf.added(key.kid)
+        this.#retention.added(key.kid)
         return key
       },
       isSpent: (key) => isUsed(key, usesMax, bytesMax),
@@ -207,7 +207,7 @@ export class Keys {
 
   /** Counts the announcements that are there, and makes room where there are too many. For the start. */
   openAnnouncements(): Promise<void> {
-    return this.#shelf.open()
+    return this.#retention.open()
   }
 
   /** The policy changed: data keys that do not announce all of these classes are replaced. */

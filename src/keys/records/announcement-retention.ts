@@ -3,7 +3,7 @@
 import { Counter, Gauge, type Logger, type Registry } from '../../base/telemetry.ts'
 import type { KeyStore } from './keystore.ts'
 
-export interface AnnouncementShelfParts {
+export interface AnnouncementRetentionParts {
   readonly store: KeyStore
   readonly log: Logger
   readonly registry: Registry
@@ -22,15 +22,15 @@ const SLICE_COUNT = 200
 /** Once full, so much room is made at once: each time costs a walk over all of them. */
 const KEPT_SHARE = 0.9
 
-export class AnnouncementShelf {
-  readonly #parts: AnnouncementShelfParts
+export class AnnouncementRetention {
+  readonly #parts: AnnouncementRetentionParts
   readonly #removed: Counter
   #count = 0
   /** Came during a walk, and not seen by it. */
   readonly #arrived = new Set<string>()
   #isBusy = false
 
-  constructor(parts: AnnouncementShelfParts) {
+  constructor(parts: AnnouncementRetentionParts) {
     this.#parts = parts
     const registers = [parts.registry]
     const count = (): number => this.#count

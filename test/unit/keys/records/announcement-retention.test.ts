@@ -2,7 +2,7 @@ import { PassThrough } from 'node:stream'
 import { describe, expect, onTestFinished, test } from 'vitest'
 import { createTelemetry, Registry, silentTelemetry } from '../../../../src/base/telemetry.ts'
 import { formatAnnouncement } from '../../../../src/formats/announcement.ts'
-import { AnnouncementShelf } from '../../../../src/keys/records/announcement-retention.ts'
+import { AnnouncementRetention } from '../../../../src/keys/records/announcement-retention.ts'
 import { build, HOUR_MS, never, settle } from '../keys-fixture.ts'
 import { MemoryKeyStore } from '../memory-keystore.ts'
 
@@ -39,14 +39,14 @@ function text(nth: number): Buffer {
   return Buffer.from(announcement)
 }
 
-/** A shelf that has not been opened, over so many announcements. */
+/** A retention that has not been opened, over so many announcements. */
 async function full(count: number, countMax: number, closing: AbortSignal = never) {
   const store = new MemoryKeyStore()
   for (let nth = 0; nth < count; nth++) await store.put('announcement', 't', `${nth}`, text(nth))
   const logged = new PassThrough()
   const { log } = await createTelemetry({ level: 'info', encoding: 'json', destination: logged })
-  const shelf = new AnnouncementShelf({ store, log, registry: new Registry(), countMax, closing })
-  return { store, shelf, log: () => String(logged.read() ?? '') }
+  const retention = new AnnouncementRetention({ store, log, registry: new Registry(), countMax, closing })
+  return { store, retention, log: () => String(logged.read() ?? '') }
 }
 
 describe('announcements in the key store', () => {
@@ -86,29 +86,29 @@ describe('announcements in the key store', () => {
   })
 
   test('that cannot be removed end no process, however many they are', async () => {
-    const { store, shelf } = await full(500, 100)
+    const { store, retention } = await full(500, 100)
     store.remove = async () => Promise.reject(new Error('disk is full'))
     const unhandled: unknown[] = []
     const note = (thrown: unknown): number => unhandled.push(thrown)
     process.on('unhandledRejection', note)
     onTestFinished(() => void process.off('unhandledRejection', note))
-    await expect(shelf.open()).rejects.toThrow('disk is full')
+    await expect(retention.open()).rejects.toThrow('disk is full')
     await settle()
     expect(unhandled).toEqual([])
   })
 
   test('that were counted twice are counted right when room is made', async () => {
-    const { store, shelf } = await full(300, 400)
-    const opening = shelf.open()
+    const { store, retention } = await full(300, 400)
+    const opening = retention.open()
     // These come while the count is under way, and are seen by it as well.
     for (let nth = 300; nth < 390; nth++) {
       await store.put('announcement', 't', `${nth}`, text(nth))
-      shelf.added(`${nth}`)
+      retention.added(`${nth}`)
     }
     await opening
     for (let nth = 390; nth < 401; nth++) {
       await store.put('announcement', 't', `${nth}`, text(nth))
-      shelf.added(`${nth}`)
+      retention.added(`${nth}`)
       await settle()
     }
     await expect.poll(() => kids(store).length).toBeLessThanOrEqual(400)
@@ -117,7 +117,7 @@ describe('announcements in the key store', () => {
 
   test('are not read any more once the store is about to close', async () => {
     const closing = new AbortController()
-    const { store, shelf } = await full(1_000, 100, closing.signal)
+    const { store, retention } = await full(1_000, 100, closing.signal)
     const list = store.list.bind(store)
     store.list = function* (...args) {
       for (const record of list(...args)) {
@@ -129,13 +129,13 @@ describe('announcements in the key store', () => {
     store.remove = async () => {
       if (++removedCount === 200) closing.abort()
     }
-    await shelf.open()
+    await retention.open()
     expect(removedCount).toBe(200)
   })
 
   test('are not said to be removed where a stop came first', async () => {
     const closing = new AbortController()
-    const { store, shelf, log } = await full(1_000, 100, closing.signal)
+    const { store, retention, log } = await full(1_000, 100, closing.signal)
     const list = store.list.bind(store)
     let readCount = 0
     store.list = function* (...args) {
@@ -144,7 +144,7 @@ describe('announcements in the key store', () => {
         yield record
       }
     }
-    await shelf.open()
+    await retention.open()
     expect(kids(store)).toHaveLength(1_000)
     expect(log()).toBe('')
   })
@@ -153,7 +153,7 @@ describe('announcements in the key store', () => {
     const { store } = await hours(10, 1_000)
     const { log } = silentTelemetry()
     const closing = AbortSignal.abort()
-    await new AnnouncementShelf({ store, log, registry: new Registry(), countMax: 1, closing }).open()
+    await new AnnouncementRetention({ store, log, registry: new Registry(), countMax: 1, closing }).open()
     expect(kids(store)).toHaveLength(10)
   })
 })
