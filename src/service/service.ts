@@ -30,7 +30,7 @@ import type { Store } from '../store/store.ts'
 import { countItems } from '../wire/item-count.ts'
 import type { Closers } from './closers.ts'
 import type { Exporting } from './exporting.ts'
-import { checkRecords, type Keyring, openKeyring } from './keyring.ts'
+import { checkRecords, type KeyServices, openKeyServices } from './key-services.ts'
 import { type openKms, requestMsMax } from './kms.ts'
 import { createReceiving, type Receiving } from './receiving.ts'
 import { openStore } from './storing.ts'
@@ -132,8 +132,8 @@ async function assemble(
   const store = await openStore(config, accounts, around)
   if (store) closers.push(() => store.close())
   const keyStore = openKeyStore(store, log)
-  const keyring = await openKeyring(config, { store, keyStore }, { ...surroundings, clock }, closers)
-  const { keys, rotation, trust, processors } = keyring
+  const keyServices = await openKeyServices(config, { store, keyStore }, { ...surroundings, clock }, closers)
+  const { keys, rotation, trust, processors } = keyServices
 
   const { evidence } = processors
   const signing = processorOf(config, 'traces', 'signing')
@@ -176,7 +176,7 @@ async function assemble(
 
   const state = { isAccepting: false }
   const kmsProbe = new KmsProbe(keys, clock, config.tenants.default)
-  const admin = openAdmin(config, keyring, {
+  const admin = openAdmin(config, keyServices, {
     ...around,
     kms: kmsProbe,
     // Who may see values leaves a signed trace, or sees none.
@@ -223,7 +223,7 @@ type AdminParts = Pick<
 /** Not listening yet. */
 function openAdmin(
   config: SidecarConfig,
-  { kms, keys, keyStore, rotation, processors, knownKeys, macKeys }: Keyring,
+  { kms, keys, keyStore, rotation, processors, knownKeys, macKeys }: KeyServices,
   parts: AdminParts,
 ): FastifyInstance {
   const probes = createProbes({

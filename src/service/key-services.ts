@@ -22,14 +22,14 @@ import { openFormerKms } from './former-kms.ts'
 import { createRotation, keysOptions } from './key-options.ts'
 import { guardKms, meterKms, openKms } from './kms.ts'
 
-export interface KeyringSurroundings extends Telemetry {
+export interface KeyServicesSurroundings extends Telemetry {
   readonly clock: Clock
   readonly env: Readonly<Record<string, string | undefined>>
   /** Opens the key service instead of the configured provider; tests make it fail. */
   readonly openKms?: typeof openKms | undefined
 }
 
-export interface Keyring {
+export interface KeyServices {
   readonly kms: BreakerKms
   readonly keyStore: KeyStore
   readonly keys: Keys
@@ -42,12 +42,12 @@ export interface Keyring {
 }
 
 /** Rejects CONFIG, or with what the key service says. What was opened is in `closers`. */
-export async function openKeyring(
+export async function openKeyServices(
   config: SidecarConfig,
   { store, keyStore }: { readonly store: Store | undefined; readonly keyStore: KeyStore },
-  surroundings: KeyringSurroundings,
+  surroundings: KeyServicesSurroundings,
   closers: Closers,
-): Promise<Keyring> {
+): Promise<KeyServices> {
   const { clock, log, registry, env } = surroundings
   const around = { clock, log, registry }
   const open = surroundings.openKms ?? openKms
