@@ -154,8 +154,8 @@ function readAll(source: Readable, pieces: Pieces, abort: AbortSignal): Promise<
 
 /**
  * Collects pieces under a bound, in one buffer: a list of them would let a client that sends single bytes cost us a
- * hundred times what is accounted. It is made with the first bytes and doubles, up to the declared size; pages that nobody
- * wrote take no memory, so the doubling is not paid for before it is used.
+ * hundred times what is accounted. It is made with the first bytes and grows; pages that nobody wrote take no memory, so
+ * what is too large is not paid for before it is used.
  */
 class Pieces {
   readonly #bounds: BodyBounds
@@ -202,10 +202,11 @@ class Pieces {
 
   #enlarge(bytes: number): void {
     const { bytesMax, bytesDeclared } = this.#bounds
-    const first = Math.min(bytesDeclared ?? BUFFER_BYTES_FIRST, BUFFER_BYTES_FIRST_MAX)
-    const larger = new Uint8Array(
-      Math.min(bytesDeclared ?? bytesMax, Math.max(bytes, first, 2 * this.#buffer.byteLength)),
-    )
+    // Who has sent this much of what was declared gets all of it: one copy, and pages that nobody wrote take no memory.
+    const isFirst = this.#bytes < BUFFER_BYTES_FIRST_MAX
+    const declared = isFirst ? Math.min(bytesDeclared ?? 0, BUFFER_BYTES_FIRST_MAX) : (bytesDeclared ?? 0)
+    const wanted = Math.max(bytes, declared, BUFFER_BYTES_FIRST, 2 * this.#buffer.byteLength)
+    const larger = new Uint8Array(Math.min(bytesDeclared ?? bytesMax, wanted))
     larger.set(this.#buffer.subarray(0, this.#bytes))
     this.#buffer = larger
   }
