@@ -1,3 +1,4 @@
+// Waiting that ends when an AbortSignal says so.
 import type { SidecarError } from './errors.ts'
 
 /** The promise's own outcome, or `failure()` if the signal aborts first. The promise goes on for whoever else has it. */
@@ -12,5 +13,19 @@ export function settledOrAborted<V>(
     else signal.addEventListener('abort', onAbort, { once: true })
     const forget = (): void => signal.removeEventListener('abort', onAbort)
     promise.then(resolve, reject).finally(forget)
+  })
+}
+
+/** Resolves after `ms` milliseconds or when `abort` aborts, whichever is first; never rejects, so callers look again. */
+export function pause(ms: number, abort: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (abort.aborted) return resolve()
+    const done = (): void => {
+      clearTimeout(timer)
+      abort.removeEventListener('abort', done)
+      resolve()
+    }
+    const timer = setTimeout(done, ms)
+    abort.addEventListener('abort', done, { once: true })
   })
 }

@@ -4,12 +4,12 @@
 import { createHash, type Hash, hash } from 'node:crypto'
 import { SidecarError } from '../base/errors.ts'
 import { VALUE_DEPTH_MAX } from '../base/limits.ts'
+import type { StarGlobs } from '../wire/attribute-glob.ts'
 import { malformed } from '../wire/reader.ts'
 import { ordering, type RangeList, sortRanges } from './byte-order.ts'
 import { Entries } from './entries.ts'
 import { field, nextField } from './field.ts'
 import { FormBuffer } from './form-buffer.ts'
-import type { Globs } from './globs.ts'
 import type { SpanParts } from './span-parts.ts'
 import type { SpanContext } from './span-walk.ts'
 
@@ -38,7 +38,7 @@ const REPEATED_MEMBER = 0x0a // `values` of ArrayValue and KeyValueList
 export interface CoverageRules {
   /** Keys of covered resource attributes. */
   readonly resourceAttributes: readonly Uint8Array[]
-  readonly mutable: Globs
+  readonly mutable: StarGlobs
 }
 
 export class CanonicalForm {

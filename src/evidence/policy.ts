@@ -1,9 +1,10 @@
 // Which spans are signed and what a signature covers, compiled once from the options. The policy document is hashed
 // into every statement, so a later reader knows the rule under which a span was, or was not, signed.
 import { createHash } from 'node:crypto'
+import { ANNOUNCEMENT_KEY_PREFIX } from '../formats/announcement.ts'
+import { StarGlobs } from '../wire/attribute-glob.ts'
 import { Writer } from '../wire/write.ts'
 import type { CoverageRules } from './canonical.ts'
-import { Globs } from './globs.ts'
 import { startsWith } from './span-parts.ts'
 import { type Coverage, encodeCoverage } from './statement.ts'
 
@@ -17,7 +18,7 @@ export interface PolicyOptions {
   readonly proof: 'inline' | 'ledger'
   /** Covered resource attributes; the tenant attribute is always one of them. */
   readonly resourceAttributes: readonly string[]
-  /** Globs of span attribute keys that the signature leaves out. */
+  /** StarGlobs of span attribute keys that the signature leaves out. */
   readonly mutable: readonly string[]
   /** Names the tenant; covered, and never a reason to select a span. */
   readonly tenantAttribute: string
@@ -35,7 +36,7 @@ export const DEFAULT_POLICY: PolicyOptions = {
 const Selection = { COMPLIANCE: 1, ALL: 2, GLOBS: 3 } as const
 const COMPLIANCE_PREFIX = Buffer.from('compliance.')
 const BETRACE_PREFIX = Buffer.from('betrace.')
-const ANNOUNCEMENT_PREFIX = Buffer.from('betrace.key.')
+const ANNOUNCEMENT_PREFIX = Buffer.from(ANNOUNCEMENT_KEY_PREFIX)
 
 export class Policy {
   readonly options: PolicyOptions
@@ -45,7 +46,7 @@ export class Policy {
   readonly id: Uint8Array
   readonly document: Uint8Array
   readonly selectsAll: boolean
-  readonly #globs: Globs | undefined
+  readonly #globs: StarGlobs | undefined
   readonly #tenantKey: Uint8Array
 
   constructor(options: Partial<PolicyOptions> = {}) {
@@ -57,7 +58,7 @@ export class Policy {
     this.document = encodePolicy(this.options, this.coverage)
     this.id = createHash('sha256').update(this.document).digest()
     this.selectsAll = select === 'all'
-    this.#globs = typeof select === 'string' ? undefined : new Globs(select)
+    this.#globs = typeof select === 'string' ? undefined : new StarGlobs(select)
     this.#tenantKey = Buffer.from(tenantAttribute)
   }
 
@@ -82,7 +83,7 @@ export class Policy {
 export function compileCoverage(coverage: Coverage): CoverageRules {
   return {
     resourceAttributes: coverage.resourceAttributes.map((key) => Buffer.from(key)),
-    mutable: new Globs(coverage.mutable),
+    mutable: new StarGlobs(coverage.mutable),
   }
 }
 

@@ -4,6 +4,7 @@ import { createHmac, createSecretKey, type KeyObject } from 'node:crypto'
 import { SidecarError } from '../base/errors.ts'
 import { lengthPrefixed } from './key-context.ts'
 import { CLASS_PATTERN, shortHash } from './sealed-value.ts'
+import { PSEUDONYM_PREFIX } from './token-bytes.ts'
 
 export interface Pseudonymizer {
   /**
@@ -49,7 +50,7 @@ export class PseudonymKey implements Pseudonymizer {
       lengthPrefixed(Buffer.from(MAC_LABEL)),
       lengthPrefixed(Buffer.from(dataClass)),
     ])
-    const added = { head: `tok.v1.${dataClass}.${this.kid}.`, prefix }
+    const added = { head: `${PSEUDONYM_PREFIX}${dataClass}.${this.kid}.`, prefix }
     this.#classes.set(dataClass, added)
     return added
   }

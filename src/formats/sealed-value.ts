@@ -18,6 +18,26 @@ export function doesNotOpen(cause?: unknown): SidecarError {
   return new SidecarError('SEALED_VALUE', 'sealed value does not open', cause === undefined ? {} : { cause })
 }
 
+/** One value to seal. The bytes stay the caller's. */
+export interface SealItem {
+  /** The encoded AnyValue. */
+  readonly plaintext: Uint8Array
+  /** Where the value stands, proto/sealed-value.md §5. */
+  readonly attributeKey: string
+  readonly dataClass: string
+  /** 16 bytes; only read when the key is bound to traces. */
+  readonly traceId?: Uint8Array
+}
+
+export interface Sealer {
+  /** Resource attribute key, `betrace.key.<kid>`. */
+  readonly announcementKey: string
+  /** Its value. */
+  readonly announcement: string
+  /** Tokens in the order of `items`. Throws INTERNAL for a class that the announcement does not list. */
+  sealAll(items: readonly SealItem[]): string[]
+}
+
 export interface DerivedKeys {
   readonly key: KeyObject
   /** 32 bytes, public: announced, and checked before anything is opened. */

@@ -1,24 +1,11 @@
 // How a finished request becomes somebody's responsibility: in the store (the default), or at the next hops when
 // there is no store. OK is said when `deliver` resolves, never before.
+
+import { pause } from '../base/abort.ts'
 import type { Clock } from '../base/clock.ts'
 import { asSidecarError, SidecarError } from '../base/errors.ts'
-import type { Signal } from '../wire/otlp.ts'
-import { pause } from './pause.ts'
-
-export interface NewEntry {
-  readonly signal: Signal
-  readonly itemCount: number
-  readonly acceptedAtMs: number
-  readonly body: Uint8Array
-  /** What evidence needs to sign a tombstone for this entry later; opaque here. */
-  readonly refs: Uint8Array
-}
-
-/** A statement on its way into the store. */
-export interface NewRecord {
-  readonly key: Uint8Array
-  readonly value: Uint8Array
-}
+import type { StatementRecord } from '../evidence/chain.ts'
+import type { NewEntry } from '../store/entry.ts'
 
 export interface Waiting {
   readonly deadlineMs: number
@@ -32,7 +19,7 @@ export interface Delivery {
   /** Resolves when a body of so many bytes will find room; at once when it does now. Rejects QUEUE_FULL at the deadline. */
   room(bytes: number, waiting: Waiting): Promise<void> | void
   /** Rejects retryably when the entry is not durable. Then its statements were handed to `onFailed`. */
-  deliver(entry: NewEntry, statements: readonly NewRecord[]): Promise<Confirmation | undefined>
+  deliver(entry: NewEntry, statements: readonly StatementRecord[]): Promise<Confirmation | undefined>
 }
 
 /** The part of the store that delivery uses. */
@@ -41,7 +28,7 @@ export interface QueueStore {
   readonly queueBytesMax: number
   append(
     entry: NewEntry,
-    statements: readonly NewRecord[],
+    statements: readonly StatementRecord[],
   ): {
     readonly durable: Promise<number | undefined>
   }
@@ -57,7 +44,7 @@ export interface StoredDeliveryParts {
   /** How long until there is likely room, from the drain's measured rate, ms. */
   readonly retryAfterMs: () => number
   /** Statements that were signed but did not reach the store. Evidence puts them into the next commit. */
-  readonly onFailed: (statements: readonly NewRecord[]) => void
+  readonly onFailed: (statements: readonly StatementRecord[]) => void
   /** With `ack: enqueue` only: an entry that was said OK to did not reach the disk. */
   readonly onLost: (entry: NewEntry) => void
 }
@@ -77,7 +64,7 @@ export class StoredDelivery implements Delivery {
     if (!this.#hasRoom(bytes)) return this.#waitForRoom(bytes, waiting)
   }
 
-  async deliver(entry: NewEntry, statements: readonly NewRecord[]): Promise<Confirmation | undefined> {
+  async deliver(entry: NewEntry, statements: readonly StatementRecord[]): Promise<Confirmation | undefined> {
     const { store, ack, onFailed, onLost } = this.#parts
     try {
       const { durable } = store.append(entry, statements)

@@ -6,15 +6,16 @@
 import type { Clock } from '../base/clock.ts'
 import { asSidecarError, SidecarError } from '../base/errors.ts'
 import { ITEMS_PER_REQUEST_MAX } from '../base/limits.ts'
+import type { StatementRecord } from '../evidence/chain.ts'
 import type { SigningKey } from '../evidence/evidence.ts'
 import type { TenantKeys } from '../redaction/tenant-keys.ts'
 import { Faults } from '../wire/faults.ts'
 import type { Signal } from '../wire/otlp.ts'
 import type { ItemAccounts, OpenAccount } from './accounts.ts'
-import type { Confirmation, Delivery, NewRecord } from './delivery.ts'
+import type { Confirmation, Delivery } from './delivery.ts'
 import type { FaultReport } from './fault-report.ts'
 import type { PipelineMetrics } from './metrics.ts'
-import type { KeyDesk, KeyWait } from './request-keys.ts'
+import type { KeyResolver, RequestKeys } from './request-keys.ts'
 import type { TenantResolver } from './tenant.ts'
 
 /** One Export call, as a receiver hands it on. */
@@ -57,7 +58,7 @@ export interface Redacted {
 /** A request with its evidence. `missing`: tenants whose signing key is needed first; no state has moved then. */
 export interface Signed {
   readonly body: Uint8Array
-  readonly statements: readonly NewRecord[]
+  readonly statements: readonly StatementRecord[]
   readonly refs: Uint8Array
   readonly missing: readonly string[]
 }
@@ -72,13 +73,13 @@ export interface RequestTenants {
 
 export interface PipelineParts {
   readonly clock: Clock
-  readonly desk: KeyDesk
+  readonly desk: KeyResolver
   readonly delivery: Delivery
   readonly accounts: ItemAccounts
   readonly metrics: PipelineMetrics
   readonly faultReport: FaultReport
   /** Looks at what a request brings along from other sidecars; a promise only when the key service has to be asked. */
-  readonly prepare: (request: ExportRequest, wait: KeyWait) => Promise<void> | void
+  readonly prepare: (request: ExportRequest, wait: RequestKeys) => Promise<void> | void
   /** Throws TENANT_DENIED, MALFORMED, and TOO_LARGE for more tenants than a request may have. */
   readonly tenantsOf: (request: ExportRequest) => RequestTenants
   /** Places for tenants, taken when a request has turned out to be valid. */
@@ -189,7 +190,7 @@ export class Pipeline {
   }
 
   /** With the keys that are at hand now; they are looked up again after every wait. */
-  #redact(request: ExportRequest, tenants: readonly string[], wait: KeyWait): Redacted {
+  #redact(request: ExportRequest, tenants: readonly string[], wait: RequestKeys): Redacted {
     const { redact, clock, metrics } = this.#parts
     const startedMs = clock.monotonicMs()
     const redacted = redact(request.signal, request.body, wait.tenantKeys(tenants))

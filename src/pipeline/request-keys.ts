@@ -1,34 +1,34 @@
 // Where a request gets its keys: at once from the cache, or by waiting for the key service within its own deadline.
 // A refusal is the last resort, since some clients never retry.
+
+import { pause } from '../base/abort.ts'
 import { forEachAtOnce } from '../base/at-once.ts'
 import type { Clock } from '../base/clock.ts'
 import { asSidecarError, SidecarError } from '../base/errors.ts'
-import { KEY_LOADS_PER_REQUEST_MAX } from '../base/limits.ts'
+import { KEY_LOADS_PER_REQUEST_MAX, WAITING_REQUESTS_MAX } from '../base/limits.ts'
 import type { SigningKey } from '../evidence/evidence.ts'
+import type { Pseudonymizer } from '../formats/pseudonym.ts'
+import type { Sealer } from '../formats/sealed-value.ts'
+import type { Keys } from '../keys/keys.ts'
 import { BreakerOpenError } from '../kms/breaker.ts'
-import type { Pseudonymizer, Sealer, TenantKeys } from '../redaction/tenant-keys.ts'
+import type { MissingKey } from '../redaction/editor.ts'
+import type { TenantKeys } from '../redaction/tenant-keys.ts'
 import type { Waiting } from './delivery.ts'
-import { pause } from './pause.ts'
 
-/** The part of `Keys` that the pipeline uses: a synchronous hit, which is counted, or a promise. */
-export interface KeyCache {
-  sealer(tenant: string): Sealer | undefined
-  loadSealer(tenant: string, abort: AbortSignal, isCounted: true): Promise<Sealer>
-  pseudonymizer(tenant: string): Pseudonymizer | undefined
-  loadPseudonymizer(tenant: string, abort: AbortSignal, isCounted: true): Promise<Pseudonymizer>
-  signingKey(tenant: string): SigningKey | undefined
-  loadSigningKey(tenant: string, abort: AbortSignal, isCounted: true): Promise<SigningKey>
-  /** Counts a wait, over all its attempts. Returns what ends it. */
-  startWait(key: 'encryption' | 'pseudonym' | 'signing'): () => void
-}
+/** What the pipeline uses of `Keys`: a synchronous hit, which is counted, or a promise. */
+export type TenantKeySource = Pick<
+  Keys,
+  | 'sealer'
+  | 'loadSealer'
+  | 'pseudonymizer'
+  | 'loadPseudonymizer'
+  | 'signingKey'
+  | 'loadSigningKey'
+  | 'startWait'
+>
 
-interface MissingKey {
-  readonly tenant: string
-  readonly key: 'encryption' | 'pseudonym'
-}
-
-export interface KeyDeskParts {
-  readonly keys: KeyCache
+export interface KeyResolverParts {
+  readonly keys: TenantKeySource
   readonly clock: Clock
   readonly onKmsFailure: 'refuse' | 'mask'
   /** Counts requests that wait; throws OVERLOADED when too many do. Returns the release. */
@@ -38,31 +38,31 @@ export interface KeyDeskParts {
 const RETRY_MS_MIN = 50
 const RETRY_MS_MAX = 1_000
 
-export class KeyDesk {
-  readonly #parts: KeyDeskParts
+export class KeyResolver {
+  readonly #parts: KeyResolverParts
 
-  constructor(parts: KeyDeskParts) {
+  constructor(parts: KeyResolverParts) {
     this.#parts = parts
   }
 
-  open(waiting: Waiting): KeyWait {
-    return new KeyWait(this.#parts, waiting)
+  open(waiting: Waiting): RequestKeys {
+    return new RequestKeys(this.#parts, waiting)
   }
 }
 
 /**
- * One request at the desk. Keeps what it got: a request may have more tenants than the cache has room for, and would else
+ * The keys of one request. Keeps what it got: a request may have more tenants than the cache has room for, and would else
  * push its own keys out again; and it looks several times, but counts as one. Remembers also which tenants' values the
  * policy decided to mask.
  */
-export class KeyWait {
-  readonly #parts: KeyDeskParts
+export class RequestKeys {
+  readonly #parts: KeyResolverParts
   readonly #waiting: Waiting
   readonly #sealers = new Map<string, Sealer | 'mask'>()
   readonly #pseudonymizers = new Map<string, Pseudonymizer | 'mask'>()
   readonly #signing = new Map<string, SigningKey>()
 
-  constructor(parts: KeyDeskParts, waiting: Waiting) {
+  constructor(parts: KeyResolverParts, waiting: Waiting) {
     this.#parts = parts
     this.#waiting = waiting
   }
@@ -132,7 +132,10 @@ export class KeyWait {
     )
   }
 
-  async #counted<Key>(key: Parameters<KeyCache['startWait']>[0], attempts: () => Promise<Key>): Promise<Key> {
+  async #counted<Key>(
+    key: Parameters<TenantKeySource['startWait']>[0],
+    attempts: () => Promise<Key>,
+  ): Promise<Key> {
     const endWait = this.#parts.keys.startWait(key)
     try {
       return await attempts()
@@ -141,7 +144,7 @@ export class KeyWait {
     }
   }
 
-  /** What else a request asks of the key service: with the same patience, and in the same waiting room. */
+  /** What else a request asks of the key service: with the same patience, and under the same limit. */
   async ask<Answer>(fetch: (abort: AbortSignal) => Promise<Answer>): Promise<Answer> {
     return this.#whileWaiting((abort) => this.#insist(abort, fetch, healsByWaiting))
   }
@@ -219,4 +222,16 @@ function isHiccup(error: SidecarError): boolean {
 /** A cache says "no usable key", and why as its cause. */
 function sourceOf(error: SidecarError): SidecarError {
   return error.code === 'KEY_UNAVAILABLE' && error.cause instanceof SidecarError ? error.cause : error
+}
+
+/** Bounds how many requests wait for keys at once. */
+export function waitLimit(): () => () => void {
+  let waitingCount = 0
+  return () => {
+    if (waitingCount >= WAITING_REQUESTS_MAX) {
+      throw new SidecarError('OVERLOADED', 'too many requests wait for keys', { retryAfterMs: 2_000 })
+    }
+    waitingCount++
+    return () => void waitingCount--
+  }
 }

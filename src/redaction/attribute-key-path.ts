@@ -1,9 +1,9 @@
 // The keys from an attribute down to the value that the scan is at: what rules see of a nested entry, and what a sealed
 // value is bound to. Nothing about an attribute outlives it: what was decided is cleared when the attribute ends.
 
+import { TEXT_KEY } from '../formats/text-keys.ts'
 import { Place } from '../wire/otlp.ts'
 import type { AttributeKeyEntry } from './attribute-key-cache.ts'
-import { TEXT_KEY } from './surfaces.ts'
 
 /** More than the scan lets messages nest. */
 export const DEPTH_MAX = 128

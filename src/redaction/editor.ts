@@ -1,5 +1,8 @@
 // Carries out what a rule decided: the one place where a value is sealed, pseudonymised, masked or dropped. Where the
 // key that is needed is not at hand, nothing is done but to say so; the body cannot be used then.
+
+import type { Sealer } from '../formats/sealed-value.ts'
+import { TEXT_KEY } from '../formats/text-keys.ts'
 import { Edits } from '../wire/edits.ts'
 import { Place, type Signal, ValueType } from '../wire/otlp.ts'
 import { readTag } from '../wire/reader.ts'
@@ -8,8 +11,8 @@ import type { AttributeKeyPath } from './attribute-key-path.ts'
 import { partialMask } from './masking.ts'
 import { Effect, type Outcome, PSEUDONYM_BITS } from './outcome.ts'
 import { SealQueue } from './seal-queue.ts'
-import { isTraceState, needsPlainMask, TEXT_KEY } from './surfaces.ts'
-import type { Sealer, TenantKeys } from './tenant-keys.ts'
+import { isTraceState, needsPlainMask } from './surfaces.ts'
+import type { TenantKeys } from './tenant-keys.ts'
 import { ascii, pseudonymBytes, textValue } from './value-bytes.ts'
 
 const EFFECTS = 5

@@ -1,9 +1,10 @@
 // Attribute names that are ours. From outside they are not to be trusted: who could put a `betrace.key.*` there could
 // make plain text look sealed (proto/sealed-value.md §3).
+import { ANNOUNCEMENT_KEY_PREFIX } from '../formats/announcement.ts'
+import { hasText } from '../formats/token-bytes.ts'
 import { Place } from '../wire/otlp.ts'
 import { Reserved } from './attribute-key-cache.ts'
 
-export const ANNOUNCEMENT_PREFIX = 'betrace.key.'
 const REDACTION_PREFIX = 'redaction.'
 const SIGNATURE_PREFIX = 'span.signature'
 
@@ -19,14 +20,8 @@ export function reservedKind(
   end: number,
   evidenceFollows: boolean,
 ): Reserved {
-  if (hasPrefix(buf, start, end, ANNOUNCEMENT_PREFIX)) return Reserved.ANNOUNCEMENT
-  if (hasPrefix(buf, start, end, REDACTION_PREFIX)) return Reserved.REMOVED
+  if (hasText(buf, start, end, ANNOUNCEMENT_KEY_PREFIX)) return Reserved.ANNOUNCEMENT
+  if (hasText(buf, start, end, REDACTION_PREFIX)) return Reserved.REMOVED
   const isEvidence = evidenceFollows && place === Place.SPAN_ATTRIBUTE
-  return isEvidence && hasPrefix(buf, start, end, SIGNATURE_PREFIX) ? Reserved.SIGNATURE : Reserved.NO
-}
-
-function hasPrefix(buf: Uint8Array, start: number, end: number, prefix: string): boolean {
-  if (end - start < prefix.length) return false
-  for (let i = 0; i < prefix.length; i++) if (buf[start + i] !== prefix.charCodeAt(i)) return false
-  return true
+  return isEvidence && hasText(buf, start, end, SIGNATURE_PREFIX) ? Reserved.SIGNATURE : Reserved.NO
 }

@@ -1,7 +1,8 @@
 // Values that wait to be sealed, so that each tenant's go through one call.
+
+import type { Sealer, SealItem } from '../formats/sealed-value.ts'
 import type { Edits } from '../wire/edits.ts'
 import { writeVarint } from '../wire/write.ts'
-import type { Sealer, SealItem } from './tenant-keys.ts'
 
 /** Where a token goes: instead of a part of a text, or as the string of an AnyValue. */
 interface Batch {

@@ -3,11 +3,12 @@
 
 import { Matches } from '../detection/engine/matches.ts'
 import { scanText } from '../detection/engine/text-scan.ts'
+import { findPrefix, token, tokenEnd } from '../formats/token-bytes.ts'
 import type { Outcome } from './outcome.ts'
 import { Parts } from './parts.ts'
 import { outcomeOf, type Profile } from './profile.ts'
 import type { RuleSetHooks } from './rules.ts'
-import { findPrefix, token, tokenEnd, trustedKids } from './tokens.ts'
+import { trustedKids } from './trusted-kids.ts'
 
 /** What a pattern's automaton may cost per byte, against one detector pass. */
 const PATTERN_WEIGHT = 30

@@ -19,10 +19,9 @@ import { ItemAccounts } from '../pipeline/accounts.ts'
 import { FaultReport } from '../pipeline/fault-report.ts'
 import { PipelineMetrics } from '../pipeline/metrics.ts'
 import { Pipeline } from '../pipeline/pipeline.ts'
-import { KeyDesk } from '../pipeline/request-keys.ts'
+import { KeyResolver, waitLimit } from '../pipeline/request-keys.ts'
 import { TenantResolver } from '../pipeline/tenant.ts'
 import { createTenantFinder } from '../pipeline/tenant-finder.ts'
-import { waitingRoom } from '../pipeline/waiting-room.ts'
 import type { BoundAddress } from '../receivers/listener.ts'
 import type { Transport } from '../receivers/metrics.ts'
 import { storeKeyStore } from '../store/key-store.ts'
@@ -163,7 +162,7 @@ async function assemble(
     delivery,
     metrics: new PipelineMetrics(registry),
     faultReport: new FaultReport(around),
-    desk: new KeyDesk({ keys, clock, onKmsFailure: processors.onKmsFailure, startWaiting: waitingRoom() }),
+    desk: new KeyResolver({ keys, clock, onKmsFailure: processors.onKmsFailure, startWaiting: waitLimit() }),
     prepare: ({ signal, body }, wait) => trust.learn(signal, body, wait),
     tenantsOf: createTenantFinder(tenants),
     places: tenants,

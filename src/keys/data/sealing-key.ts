@@ -8,31 +8,13 @@ import {
   deriveKeys,
   lengthPrefixedTraceId,
   NONCE_BYTES,
+  type Sealer,
+  type SealItem,
   TAG_BYTES,
   TOKEN_PREFIX,
 } from '../../formats/sealed-value.ts'
 import type { Kms } from '../../kms/kms.ts'
 import type { TenantSecret } from './tenant-secret.ts'
-
-/** One value to seal. The bytes stay the caller's. */
-export interface SealItem {
-  /** The encoded AnyValue. */
-  readonly plaintext: Uint8Array
-  /** Where the value stands, proto/sealed-value.md §5. */
-  readonly attributeKey: string
-  readonly dataClass: string
-  /** 16 bytes; only read when the key is bound to traces. */
-  readonly traceId?: Uint8Array
-}
-
-export interface Sealer {
-  /** Resource attribute key, `betrace.key.<kid>`. */
-  readonly announcementKey: string
-  /** Its value. */
-  readonly announcement: string
-  /** Tokens in the order of `items`. Throws INTERNAL for a class that the announcement does not list. */
-  sealAll(items: readonly SealItem[]): string[]
-}
 
 export interface SealingKeyOptions {
   readonly tenant: string

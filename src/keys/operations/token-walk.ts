@@ -2,7 +2,8 @@
 // Text is decoded as Latin-1 here, so that positions in it are positions in bytes; tokens are ASCII.
 
 import { ANNOUNCEMENT_KEY_PREFIX, isAnnouncement } from '../../formats/announcement.ts'
-import { findTokens } from '../../formats/sealed-value.ts'
+import { findTokens, TOKEN_PREFIX } from '../../formats/sealed-value.ts'
+import { TEXT_KEY } from '../../formats/text-keys.ts'
 import type { Edits } from '../../wire/edits.ts'
 import { Frame, Place, type Signal, ValueType } from '../../wire/otlp.ts'
 import { Fields } from '../../wire/reader.ts'
@@ -27,32 +28,10 @@ export interface TokenWalk {
   token(found: FoundToken): void
 }
 
-/** The attribute keys of text that is no attribute. */
-const TEXT_KEYS: Readonly<Partial<Record<Place, string>>> = {
-  [Place.LOG_BODY]: '@log.body',
-  [Place.RESOURCE_SCHEMA_URL]: '@resource.schema_url',
-  [Place.SCOPE_SCHEMA_URL]: '@scope.schema_url',
-  [Place.SCOPE_NAME]: '@scope.name',
-  [Place.SCOPE_VERSION]: '@scope.version',
-  [Place.SPAN_NAME]: '@span.name',
-  [Place.SPAN_TRACE_STATE]: '@span.trace_state',
-  [Place.SPAN_STATUS_MESSAGE]: '@span.status_message',
-  [Place.EVENT_NAME]: '@event.name',
-  [Place.LINK_TRACE_STATE]: '@link.trace_state',
-  [Place.LOG_SEVERITY_TEXT]: '@log.severity_text',
-  [Place.LOG_EVENT_NAME]: '@log.event_name',
-  [Place.METRIC_NAME]: '@metric.name',
-  [Place.METRIC_DESCRIPTION]: '@metric.description',
-  [Place.METRIC_UNIT]: '@metric.unit',
-  [Place.ENTITY_SCHEMA_URL]: '@entity.schema_url',
-  [Place.ENTITY_TYPE]: '@entity.type',
-  [Place.ENTITY_KEY]: '@entity.key',
-}
-
 /** Field number of the trace id in the messages that have one. */
 const TRACE_ID_FIELD: Readonly<Partial<Record<Signal, number>>> = { traces: 1, logs: 9 }
 
-const TOKEN_HEAD = Buffer.from('enc.v1.')
+const TOKEN_HEAD = Buffer.from(TOKEN_PREFIX)
 
 /** Walks one encoded Export request. Throws MALFORMED or TOO_DEEP as `scan` does. */
 export function walkTokens(body: Uint8Array, signal: Signal, walk: TokenWalk, edits?: Edits): void {
@@ -83,7 +62,7 @@ class TokenVisitor implements Visitor {
   }
 
   text(place: Place, start: number, end: number): void {
-    this.#search(TEXT_KEYS[place] ?? '', start, end, undefined)
+    this.#search(TEXT_KEY[place], start, end, undefined)
   }
 
   attribute(

@@ -1,6 +1,7 @@
 // Ed25519 keys that sign a tenant's evidence. Made here, wrapped by the key service, and stored with their public half
 // before the first signature, so that there is never a signature whose key nobody can show.
-import { createPrivateKey, createPublicKey, type KeyObject, randomBytes } from 'node:crypto'
+import { createPrivateKey, createPublicKey, randomBytes } from 'node:crypto'
+import type { SigningKey as StatementKey } from '../../evidence/chain.ts'
 import { judgeEndorsements, type PublicKeyRecord, signEndorsement } from '../../formats/endorsement.ts'
 import { shortHash } from '../../formats/sealed-value.ts'
 import { ended } from '../records/key-history.ts'
@@ -13,9 +14,8 @@ import {
   storedKeys,
 } from '../records/stored-key.ts'
 
-export interface SigningKey {
-  readonly keyId: string
-  readonly privateKey: KeyObject
+/** Ed25519. */
+export interface SigningKey extends StatementKey {
   /** 32 bytes. */
   readonly publicKey: Uint8Array
 }

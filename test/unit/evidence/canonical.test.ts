@@ -1,10 +1,10 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { CanonicalForm } from '../../../src/evidence/canonical.ts'
-import { Globs } from '../../../src/evidence/globs.ts'
 import { compileCoverage } from '../../../src/evidence/policy.ts'
 import { SpanWalk } from '../../../src/evidence/span-walk.ts'
 import { DEFAULT_COVERAGE } from '../../../src/evidence/statement.ts'
+import { StarGlobs } from '../../../src/wire/attribute-glob.ts'
 import { jsonToProtobuf, protobufToJson } from '../../../src/wire/json.ts'
 import { attribute, decode, encode, type Message, request, span } from './otlp.ts'
 
@@ -203,7 +203,7 @@ test.each<[glob: string, yes: string[], no: string[]]>([
   ['', [''], ['x']],
   ['**', ['', 'xyz'], []],
 ])('the glob %j takes whole keys only', (glob, yes, no) => {
-  const globs = new Globs([glob])
+  const globs = new StarGlobs([glob])
   const match = (key: string): boolean =>
     globs.match(Buffer.from(`..${key}..`), 2, 2 + Buffer.byteLength(key))
   expect(yes.map(match)).toEqual(yes.map(() => true))

@@ -1,14 +1,10 @@
 import { describe, expect, test, vi } from 'vitest'
 import { systemClock } from '../../../src/base/clock.ts'
 import { SidecarError } from '../../../src/base/errors.ts'
-import {
-  type AckMode,
-  type NewRecord,
-  type QueueStore,
-  StoredDelivery,
-} from '../../../src/pipeline/delivery.ts'
+import type { StatementRecord } from '../../../src/evidence/chain.ts'
+import { type AckMode, type QueueStore, StoredDelivery } from '../../../src/pipeline/delivery.ts'
 
-const statement: NewRecord = { key: Uint8Array.of(1), value: Uint8Array.of(2) }
+const statement: StatementRecord = { key: Uint8Array.of(1), value: Uint8Array.of(2) }
 const entry = {
   signal: 'traces' as const,
   itemCount: 3,
@@ -31,7 +27,7 @@ function store(overrides: Partial<QueueStore> = {}): QueueStore {
 function delivery(
   over: QueueStore,
   ack: AckMode = 'durable',
-  failed: NewRecord[] = [],
+  failed: StatementRecord[] = [],
   lost: unknown[] = [],
 ): StoredDelivery {
   return new StoredDelivery({
@@ -67,14 +63,14 @@ describe('delivery into the store', () => {
   const broken = () => ({ durable: Promise.reject(new Error('EIO')) })
 
   test('a failed commit is STORE_FAILED, and its statements go back to evidence', async () => {
-    const failed: NewRecord[] = []
+    const failed: StatementRecord[] = []
     const refused = delivery(store({ append: broken }), 'durable', failed).deliver(entry, [statement])
     await expect(refused).rejects.toMatchObject({ code: 'STORE_FAILED', isRetryable: true })
     expect(failed).toEqual([statement])
   })
 
   test('with ack enqueue OK does not wait for the disk, and what the disk then refuses is counted as lost', async () => {
-    const failed: NewRecord[] = []
+    const failed: StatementRecord[] = []
     const lost: unknown[] = []
     await delivery(store({ append: broken }), 'enqueue', failed, lost).deliver(entry, [statement])
     await new Promise(setImmediate)
@@ -86,7 +82,7 @@ describe('delivery into the store', () => {
     const append = (): never => {
       throw new SidecarError('QUEUE_FULL', 'queue is full')
     }
-    const failed: NewRecord[] = []
+    const failed: StatementRecord[] = []
     await expect(
       delivery(store({ append }), 'durable', failed).deliver(entry, [statement]),
     ).rejects.toMatchObject({ code: 'QUEUE_FULL' })
@@ -95,7 +91,7 @@ describe('delivery into the store', () => {
 
   test('with ack exported the entry is durable first, and the next hop is waited for apart', async () => {
     const exported = vi.fn(() => Promise.reject(new SidecarError('DOWNSTREAM_REFUSED', 'refused')))
-    const failed: NewRecord[] = []
+    const failed: StatementRecord[] = []
     const confirmation = await delivery(store({ exported }), 'exported', failed).deliver(entry, [statement])
     expect(exported).not.toHaveBeenCalled()
     await expect(confirmation!()).rejects.toMatchObject({ code: 'DOWNSTREAM_REFUSED' })

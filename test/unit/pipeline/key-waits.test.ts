@@ -1,7 +1,7 @@
 // What the figures of the caches say while the key service is away: a request that waits is one miss, however often it
 // tries, and the time it took is the time it waited.
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
-import { KeyDesk } from '../../../src/pipeline/request-keys.ts'
+import { KeyResolver } from '../../../src/pipeline/request-keys.ts'
 import { build } from '../keys/keys-fixture.ts'
 import { ManualClock } from '../kms/manual-clock.ts'
 
@@ -25,7 +25,7 @@ afterEach(() => {
 async function open(onKmsFailure: 'refuse' | 'mask' = 'refuse') {
   const clock = new TimersClock()
   const built = await build({ clock })
-  const desk = new KeyDesk({
+  const desk = new KeyResolver({
     keys: built.keys,
     clock,
     onKmsFailure,

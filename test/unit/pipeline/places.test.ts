@@ -7,7 +7,7 @@ import { ItemAccounts } from '../../../src/pipeline/accounts.ts'
 import { FaultReport } from '../../../src/pipeline/fault-report.ts'
 import { PipelineMetrics } from '../../../src/pipeline/metrics.ts'
 import { Pipeline, type PipelineParts } from '../../../src/pipeline/pipeline.ts'
-import { type KeyCache, KeyDesk } from '../../../src/pipeline/request-keys.ts'
+import { KeyResolver, type TenantKeySource } from '../../../src/pipeline/request-keys.ts'
 import { TenantResolver, tenantDefaults } from '../../../src/pipeline/tenant.ts'
 
 /** A pipeline whose stages say what happened, in order. */
@@ -30,12 +30,12 @@ function make(parts: Partial<PipelineParts>) {
       return { keyId: 'k' }
     },
     // Only what the desk calls here; the keys themselves are looked at by nobody.
-  } as unknown as KeyCache
+  } as unknown as TenantKeySource
   const startWaiting = () => () => undefined
   const clock = systemClock
   const pipeline = new Pipeline({
     clock,
-    desk: new KeyDesk({ keys, clock, onKmsFailure: 'refuse', startWaiting }),
+    desk: new KeyResolver({ keys, clock, onKmsFailure: 'refuse', startWaiting }),
     delivery: { room: () => undefined, deliver: async () => undefined },
     accounts: new ItemAccounts(registry),
     metrics: new PipelineMetrics(registry),

@@ -4,7 +4,7 @@ import { expect, onTestFinished, test, vi } from 'vitest'
 import { systemClock } from '../../../src/base/clock.ts'
 import { silentTelemetry } from '../../../src/base/telemetry.ts'
 import { KEYS_DEFAULTS, Keys } from '../../../src/keys/keys.ts'
-import { KeyDesk } from '../../../src/pipeline/request-keys.ts'
+import { KeyResolver } from '../../../src/pipeline/request-keys.ts'
 import { MemoryKeyStore } from '../keys/memory-keystore.ts'
 import { guarded, OPEN_MS } from '../kms/guarded-kms.ts'
 import { DoorKms } from '../kms/key-service.ts'
@@ -24,7 +24,7 @@ async function open() {
     { ...KEYS_DEFAULTS, dataClasses: ['person'] },
   )
   onTestFinished(() => keys.close())
-  const desk = new KeyDesk({
+  const desk = new KeyResolver({
     keys,
     clock: systemClock,
     onKmsFailure: 'refuse',

@@ -2,11 +2,12 @@ import { generateKeyPairSync } from 'node:crypto'
 import { describe, expect, test } from 'vitest'
 import type { Clock } from '../../../src/base/clock.ts'
 import { SidecarError } from '../../../src/base/errors.ts'
+import type { Pseudonymizer } from '../../../src/formats/pseudonym.ts'
+import type { Sealer } from '../../../src/formats/sealed-value.ts'
 import { KeyRecordError } from '../../../src/keys/records/key-record.ts'
 import { BreakerOpenError } from '../../../src/kms/breaker.ts'
 import { type KmsClass, KmsError } from '../../../src/kms/kms.ts'
-import { type KeyCache, KeyDesk } from '../../../src/pipeline/request-keys.ts'
-import type { Pseudonymizer, Sealer } from '../../../src/redaction/tenant-keys.ts'
+import { KeyResolver, type TenantKeySource } from '../../../src/pipeline/request-keys.ts'
 
 const sealer: Sealer = { announcementKey: 'betrace.key.k', announcement: '{}', sealAll: () => [] }
 const pseudonymizer: Pseudonymizer = { pseudonym: () => 'tok' }
@@ -18,7 +19,7 @@ const failure = (kmsClass: KmsClass): SidecarError =>
   })
 
 /** A cache that answers after so many failures, and counts how often it was asked. */
-class FlakyKeys implements KeyCache {
+class FlakyKeys implements TenantKeySource {
   calls = 0
   #failures: SidecarError[]
   #sealer: Sealer | undefined
@@ -53,15 +54,15 @@ class FlakyKeys implements KeyCache {
 }
 
 function desk(
-  keys: KeyCache,
+  keys: TenantKeySource,
   onKmsFailure: 'refuse' | 'mask',
   waits: { open: number; most: number },
-): KeyDesk {
+): KeyResolver {
   const startWaiting = (): (() => void) => {
     waits.most = Math.max(waits.most, ++waits.open)
     return () => void waits.open--
   }
-  return new KeyDesk({ keys, clock: realClock, onKmsFailure, startWaiting })
+  return new KeyResolver({ keys, clock: realClock, onKmsFailure, startWaiting })
 }
 
 const until = (ms: number): { deadlineMs: number; abort: AbortSignal } => ({
@@ -201,7 +202,7 @@ describe('a request that needs a key', () => {
   test('keeps what it loaded, also when the cache has no room for all of its tenants', async () => {
     let loadCount = 0
     // Forgets at once: the smallest cache there is.
-    const forgetful: KeyCache = {
+    const forgetful: TenantKeySource = {
       sealer: () => undefined,
       loadSealer: async () => {
         loadCount++
@@ -214,6 +215,7 @@ describe('a request that needs a key', () => {
       loadSigningKey: async (tenant) => ({
         keyId: tenant,
         privateKey: generateKeyPairSync('ed25519').privateKey,
+        publicKey: new Uint8Array(32),
       }),
     }
     const tenants = Array.from({ length: 50 }, (_, index) => `tenant-${index}`)

@@ -1,6 +1,8 @@
 // Small real keys: AES-256-GCM and HMAC from node:crypto, with tokens in the format of proto/sealed-value.md.
 import { createCipheriv, createDecipheriv, createHash, createHmac, hkdfSync } from 'node:crypto'
-import type { Pseudonymizer, Sealer, SealItem, TenantKeys } from '../../../src/redaction/tenant-keys.ts'
+import type { Pseudonymizer } from '../../../src/formats/pseudonym.ts'
+import type { Sealer, SealItem } from '../../../src/formats/sealed-value.ts'
+import type { TenantKeys } from '../../../src/redaction/tenant-keys.ts'
 
 const KID_CHARS = 12
 
