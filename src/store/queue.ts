@@ -184,8 +184,10 @@ export class Queue {
   #skip(consumer: Consumer, segment: Segment, i: number): void {
     const { signal } = consumer
     const entries = segment.lanes[signal]
-    consumer.pass(entries.sequence(i))
     this.#dirty.add(consumer)
+    if (entries.state(i) === EntryState.LEFT) consumer.pass(entries.sequence(i))
+    // It stays pending: the next start must not take it for exported.
+    else consumer.handOut(entries.sequence(i))
     if (entries.state(i) !== EntryState.LIVE) return
     this.#usage.bytes -= entries.bytes(i)
     this.#usage.countItems(signal, -entries.items(i))

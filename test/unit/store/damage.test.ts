@@ -24,6 +24,7 @@ import { statementsIn } from './statements.ts'
 
 const COUNT = Number(process.env.BETRACE_DAMAGE_COUNT ?? 200)
 const SEED = Number(process.env.BETRACE_DAMAGE_SEED ?? (Date.now() % 1_000_000) + 1)
+const RUNNING_COUNT = Math.ceil(COUNT / 4)
 const PAGE = 4096
 const CONSUMERS = [
   { signal: 'traces', id: 'next' },
@@ -148,6 +149,57 @@ test(`${COUNT} damages: what is lost is counted and named each time`, async () =
   console.log(JSON.stringify(tally))
   expect(tally.told).toBeGreaterThan(COUNT / 4)
 }, 300_000)
+
+test(`${RUNNING_COUNT} damages under a running store`, async () => {
+  console.log(`BETRACE_DAMAGE_SEED=${SEED}`)
+  const random = generator(SEED + 1)
+  const folder = testFolder()
+  const truth = await makeFolder(folder, random)
+  const tally = { unharmed: 0, told: 0, entries: 0, items: 0, statements: 0, keys: 0 }
+  for (let round = 0; round < RUNNING_COUNT; round++) {
+    const copy = join(folder, 'copy')
+    rmSync(copy, { recursive: true, force: true })
+    cpSync(join(folder, 'killed'), copy, { recursive: true })
+    const seen: Truth = {
+      waiting: new Map(truth.waiting),
+      statements: new Set(truth.statements),
+      keys: new Map(truth.keys),
+    }
+    const store = await Store.open(options(copy), CONSUMERS)
+    const what = `seed ${SEED}, round ${round}: ${await runWithDamage(store, copy, seen, random)}`
+    await store.close()
+    await oneRound(copy, what, seen, tally)
+  }
+  console.log(JSON.stringify(tally))
+  expect(tally.told).toBeGreaterThan(RUNNING_COUNT / 10)
+}, 300_000)
+
+/** Appends before and after the damage; what is said OK to is promised. Half of the time somebody reads, too. */
+async function runWithDamage(store: Store, copy: string, seen: Truth, random: () => number): Promise<string> {
+  let what = ''
+  for (let i = 0; i < 20; i++) {
+    if (i === 10) what = damageSome(copy, random)
+    const size = Math.floor(random() * 20_000)
+    const entry = {
+      signal: 'traces',
+      itemCount: 2,
+      acceptedAtMs: 1,
+      body: Buffer.alloc(size, i),
+      refs: Buffer.of(i),
+    } as const
+    try {
+      const name = `running ${i}`
+      const sequence = await store.append(entry, [{ key: Buffer.from(name), value: Buffer.of(i) }]).durable
+      seen.waiting.set(sequence, { signal: 'traces', items: 2, size })
+      seen.statements.add(name)
+    } catch (thrown) {
+      expect(thrown).toMatchObject({ code: 'STORE_FAILED' })
+      await expect.poll(() => store.health().ok).toBe(false)
+    }
+    if (i === 15 && random() < 0.5) store.next('traces:next', 0, 1_000)
+  }
+  return what
+}
 
 async function oneRound(
   copy: string,

@@ -135,7 +135,14 @@ describe('damage while it runs', () => {
     expect(text).toContain('betrace_store_corrupt_entries_total 1')
     expect(text).toContain('betrace_store_corrupt_items_total 3')
     expect(text).toContain('betrace_store_damaged 1')
+    expect(store.next('traces:next', 0, 9)).toEqual([])
+    expect(dropped).toEqual([3])
     await store.close()
+    // Nobody has put it aside.
+    await expect(openStore(folder)).rejects.toMatchObject({
+      code: 'STORE_CORRUPT',
+      cause: { message: 'queue/0000000001: 1 record(s), entries not yet exported: 1 of traces with 3 items' },
+    })
   })
 
   test.each([
