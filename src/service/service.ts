@@ -12,7 +12,8 @@ import { processorOf } from '../config/pipeline-processors.ts'
 import type { SidecarConfig } from '../config/schema.ts'
 import { StatementEmitter } from '../evidence/statement-emitter.ts'
 import type { Keys } from '../keys/keys.ts'
-import { hasRecords, type KeyRecordKind, type KeyStore } from '../keys/records/keystore.ts'
+import type { RunningKeyStore } from '../keys/operations/key-operations.ts'
+import { hasRecords, type KeyRecordKind } from '../keys/records/keystore.ts'
 import { MemoryKeyStore } from '../keys/records/memory-key-store.ts'
 import type { Rotation } from '../keys/rotation/rotation.ts'
 import { ItemAccounts } from '../pipeline/accounts.ts'
@@ -199,8 +200,8 @@ async function assemble(
   return new Service(parts, addresses, state, config.service.limits.shutdownMsMax, clock)
 }
 
-function openKeyStore(store: Store | undefined, log: Telemetry['log']): KeyStore {
-  if (store) return storeKeyStore<KeyRecordKind>(store)
+function openKeyStore(store: Store | undefined, log: Telemetry['log']): RunningKeyStore {
+  if (store) return { ...storeKeyStore<KeyRecordKind>(store), scrub: () => store.scrubKeys() }
   log.warn('Storage is off: signing and pseudonym keys last until the process ends')
   return new MemoryKeyStore()
 }

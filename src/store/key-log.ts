@@ -85,7 +85,9 @@ export class KeyLog implements Table {
   /** Leaves no trace in the files of what was replaced or removed. */
   async scrub(): Promise<void> {
     while (this.#running) await this.#running
-    await this.#rewrite(true)
+    const scrubbing = this.#rewrite(true)
+    this.#occupy(scrubbing)
+    await scrubbing
   }
 
   /** Goes on with what could be read. */
@@ -112,10 +114,16 @@ export class KeyLog implements Table {
   }
 
   #start(): void {
-    this.#running ??= this.#run().finally(() => {
+    if (!this.#running) this.#occupy(this.#run())
+  }
+
+  /** One at a time works on the files; what is put meanwhile comes next. */
+  #occupy(work: Promise<void>): void {
+    const done = (): void => {
       this.#running = undefined
       if (this.#waiting.length > 0) this.#start()
-    })
+    }
+    this.#running = work.then(done, done)
   }
 
   async #run(): Promise<void> {

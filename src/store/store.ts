@@ -225,6 +225,11 @@ export class Store {
     return this.#folder.keys
   }
 
+  /** Leaves no trace in the files of key records that were replaced or removed. */
+  scrubKeys(): Promise<void> {
+    return this.#folder.keys.scrub()
+  }
+
   /** The last statement that was stored under a tip's key. */
   tip(key: Uint8Array): Uint8Array | undefined {
     return this.#folder.evidence.tip(key)

@@ -1,4 +1,4 @@
-import { statSync } from 'node:fs'
+import { readdirSync, readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { SidecarError } from '../../../src/base/errors.ts'
@@ -261,6 +261,41 @@ describe('the key store', () => {
     expect(storeKeyStore<'data'>(again).get('data', '__proto__', 'id')).toEqual(
       new Uint8Array(Buffer.from('__proto__')),
     )
+    await again.close()
+  })
+
+  test('forgets in its files what was removed, beside whatever else is put', async () => {
+    const folder = testFolder()
+    const store = await openStore(folder)
+    const files = () => {
+      const names = readdirSync(join(folder, 'keys'))
+      return names.map((name) => readFileSync(join(folder, 'keys', name)))
+    }
+    await store.keys.put(Buffer.from('gone'), Buffer.from('a secret of old'))
+    await store.keys.put(Buffer.from('stays'), Buffer.from('one that stays'))
+    await store.keys.remove(Buffer.from('gone'))
+    expect(files().map((bytes) => bytes.includes('a secret of old'))).toEqual([true, true])
+    const puts = Array.from({ length: 50 }, (_, i) => store.keys.put(Buffer.from(`k${i}`), Buffer.of(i)))
+    await Promise.all([store.scrubKeys(), ...puts, store.keys.put(Buffer.from('late'), Buffer.of(1))])
+    expect(files().map((bytes) => bytes.includes('a secret of old'))).toEqual([false, false])
+    expect(files().map((bytes) => bytes.includes('one that stays'))).toEqual([true, true])
+    await store.close()
+    const again = await openStore(folder)
+    expect(again.keys.range()).toHaveLength(52)
+    await again.close()
+  })
+
+  test('keeps its files small, however often a record is replaced', async () => {
+    const folder = testFolder()
+    const store = await openStore(folder)
+    for (let i = 0; i < 1_500; i++) store.keys.put(Buffer.from(`k${i % 3}`), Buffer.from(`value ${i}`))
+    await store.keys.put(Buffer.from('last'), Buffer.of(1))
+    await store.scrubKeys()
+    await store.close()
+    const [name] = readdirSync(join(folder, 'keys'))
+    expect(statSync(join(folder, 'keys', name!)).size).toBeLessThan(1_000)
+    const again = await openStore(folder)
+    expect(Buffer.from(again.keys.get(Buffer.from('k2')) ?? []).toString()).toBe('value 1499')
     await again.close()
   })
 
