@@ -9,7 +9,7 @@ import {
 } from '../../../src/base/limits.ts'
 import { Edits } from '../../../src/wire/edits.ts'
 import type { Signal } from '../../../src/wire/otlp.ts'
-import { REQUEST_BOUNDS, scan, UNBOUNDED } from '../../../src/wire/scan.ts'
+import { CHECKED, REQUEST_BOUNDS, scan } from '../../../src/wire/scan.ts'
 import { scanInSlices } from '../../../src/wire/scan-in-slices.ts'
 import { splice } from '../../../src/wire/splice.ts'
 import { request } from './arbitrary.ts'
@@ -29,30 +29,39 @@ class Editing extends Recorder {
     else this.edits.replace(keyStart, keyEnd, Uint8Array.of(0x6b))
     return super.attribute(...at) || end % 5 === 0
   }
+  unknown(wireType: number, start: number, end: number): void {
+    this.lines.push(`unknown ${wireType} ${start}-${end}`)
+  }
 }
 
 interface Heard {
   readonly lines: readonly string[]
   readonly body: Uint8Array
+  readonly doubts: number
 }
 
-function hear(buf: Uint8Array, read: (visitor: Editing) => void): Heard | 'refused' {
+function hear(buf: Uint8Array, read: (visitor: Editing) => number): Heard | 'refused' {
   const visitor = new Editing(buf, (key) => key.length % 3 === 0)
+  let doubts: number
   try {
-    read(visitor)
+    doubts = read(visitor)
   } catch (thrown) {
     if (thrown instanceof SidecarError) return 'refused'
     throw thrown
   }
-  return { lines: visitor.lines, body: splice(buf, visitor.edits) }
+  return { lines: visitor.lines, body: splice(buf, visitor.edits), doubts }
 }
 
 const atOnce = (buf: Uint8Array, signal: Signal): Heard | 'refused' =>
-  hear(buf, (visitor) => scan(buf, signal, visitor, visitor.edits))
+  hear(buf, (visitor) => scan(buf, signal, visitor, visitor.edits, CHECKED))
 
 function inSlices(buf: Uint8Array, signal: Signal, sliceBytes: number): Heard | 'refused' {
   return hear(buf, (visitor) => {
-    for (const _ of scanInSlices(buf, signal, visitor, visitor.edits, UNBOUNDED, sliceBytes));
+    const slices = scanInSlices(buf, signal, visitor, visitor.edits, CHECKED, sliceBytes)
+    for (;;) {
+      const { done, value } = slices.next()
+      if (done) return value
+    }
   })
 }
 
