@@ -29,6 +29,16 @@ export const VALUES_PER_REQUEST_MAX = 256 * ITEMS_PER_REQUEST_MAX
 /** … of them in one item, resource or scope. SDKs keep 128 attributes; this leaves room for arrays of numbers. */
 export const VALUES_OF_ONE_MAX = 262_144
 /**
+ * What the edits of one request may hold, against its bytes: 50 bytes of bookkeeping for each and what it puts in, so some
+ * 200,000 sealed values in any request, and one for each 75 bytes of a large one. A refused request has held no more.
+ */
+export const EDIT_MEMORY: WorkRate = { base: 32 * MIB, perByte: 2 }
+/**
+ * Bytes that redaction may look at, against the bytes of a request: each key and text once or twice, and for a sealed
+ * value inside a kvlist the path that it is bound to.
+ */
+export const REDACTION_WORK: WorkRate = { base: 16 * MIB, perByte: 16 }
+/**
  * Bytes that evidence may look at, against the bytes of a request: reading, ordering and hashing a span take some 6, lists
  * inside lists with equal keys up to 2 for each of their 64 levels. The base pays for what 16,384 spans have in front.
  */

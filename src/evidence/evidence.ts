@@ -1,6 +1,7 @@
 // What the pipeline holds: signs the selected spans of a request, and the statements that no spans go with.
 import { SidecarError } from '../base/errors.ts'
 import { TENANTS_MAX } from '../base/limits.ts'
+import type { Edits } from '../wire/edits.ts'
 import { splice } from '../wire/splice.ts'
 import type { Chain, ChainedStatement, SigningKey, StatementRecord } from './chain.ts'
 import { type KeyLookup, SpanChecker } from './check.ts'
@@ -31,6 +32,9 @@ export interface EvidenceOptions {
   readonly knownKeys?: KeyLookup
 }
 
+/** Of a large request; only `Evidence` looks into it. */
+export type FoundSpans = Pick<SelectedSpans, 'batches' | 'edits' | 'forgedCount' | 'keptCount' | 'missing'>
+
 export interface Signed {
   /** The same buffer when nothing was signed or removed. */
   readonly body: Uint8Array
@@ -58,6 +62,8 @@ export class Evidence {
   readonly policy: Policy
   readonly #bootId: Uint8Array
   readonly #metrics: EvidenceMetrics | undefined
+  readonly #newSpans: () => SelectedSpans
+  /** For requests that are signed in one go. */
   readonly #spans: SelectedSpans
   readonly #proofs = new ProofWriter()
   readonly #streams: Streams
@@ -71,8 +77,9 @@ export class Evidence {
     this.#bootId = bootId
     this.#streams = new Streams({ instanceId, bootId, policyId: this.policy.id }, tips, tenantsMax)
     this.#metrics = metrics
-    const checker = knownKeys === undefined ? undefined : new SpanChecker(knownKeys, this.policy.rules)
-    this.#spans = new SelectedSpans(this.policy, checker)
+    this.#newSpans = () =>
+      new SelectedSpans(this.policy, knownKeys && new SpanChecker(knownKeys, this.policy.rules))
+    this.#spans = this.#newSpans()
   }
 
   /** Tenants that have signed in this boot: the streams that heartbeats and a shutdown are for. */
@@ -95,21 +102,41 @@ export class Evidence {
     keys: ReadonlyMap<string, SigningKey>,
     nowNs: bigint,
   ): Signed {
+    this.#spans.find(body, tenants)
+    return this.signFound(this.#spans, body, keys, nowNs)
+  }
+
+  /**
+   * The first half of `sign` for a large request: between two slices others have their turn. What it returns is for
+   * `signFound`, with the keys of that moment; it may be given again when keys were missing.
+   */
+  *find(body: Uint8Array, tenants: readonly string[]): Generator<void, FoundSpans> {
+    const spans = this.#newSpans()
+    yield* spans.findInSlices(body, tenants)
+    return spans
+  }
+
+  /** The second half, in one go: what is signed first is stored first. */
+  signFound(
+    spans: FoundSpans,
+    body: Uint8Array,
+    keys: ReadonlyMap<string, SigningKey>,
+    nowNs: bigint,
+  ): Signed {
     if (this.#isShut) throw new SidecarError('SHUTTING_DOWN', 'evidence is shut down')
-    const spans = this.#spans
-    spans.find(body, tenants, keys)
     const { keptCount, forgedCount, batches } = spans
     const outside = { keptCount, forgedCount }
-    if (spans.missing.length > 0) {
-      return { body, signedCount: 0, statements: [], refs: [], missing: [...spans.missing], ...outside }
+    const missing = spans.missing(keys)
+    if (missing.length > 0) {
+      return { body, signedCount: 0, statements: [], refs: [], missing, ...outside }
     }
     if (batches.length > 0) this.#streams.refuseWhileStoreFails(nowNs)
     const isMac = this.policy.options.algorithm === 'hmac-sha256'
     const statements: StatementRecord[] = []
     const refs: BatchRef[] = []
-    const signedCount = isMac ? this.#signSpans(batches, nowNs) : 0
-    const treeCount = isMac ? 0 : this.#signTrees(batches, keys, nowNs, statements, refs)
-    const signed = this.#splice(body, statements)
+    const signedCount = isMac ? this.#signSpans(spans, keys, nowNs) : 0
+    const treeCount = isMac ? 0 : this.#signTrees(spans, keys, nowNs, statements, refs)
+    const signed = this.#splice(body, spans, statements)
     this.#metrics?.signed(signedCount + treeCount, keptCount, forgedCount, statements.length)
     return { body: signed, signedCount: signedCount + treeCount, statements, refs, missing: [], ...outside }
   }
@@ -179,9 +206,9 @@ export class Evidence {
   }
 
   /** The body with its signatures. Fails only by a bug; the statements are signed by then and must not be lost. */
-  #splice(body: Uint8Array, statements: readonly StatementRecord[]): Uint8Array {
+  #splice(body: Uint8Array, spans: FoundSpans, statements: readonly StatementRecord[]): Uint8Array {
     try {
-      return splice(body, this.#spans.edits)
+      return splice(body, spans.edits)
     } catch (thrown) {
       this.failed(statements)
       throw thrown
@@ -189,12 +216,13 @@ export class Evidence {
   }
 
   /** One signature per span (proto/evidence.md §7). Returns how many. */
-  #signSpans(batches: readonly Batch[], nowNs: bigint): number {
+  #signSpans({ batches, edits }: FoundSpans, keys: ReadonlyMap<string, SigningKey>, nowNs: bigint): number {
     let count = 0
-    for (const { key, tree, marks } of batches) {
+    for (const { tenant, tree, marks } of batches) {
+      const key = keys.get(tenant)! // none is missing
       for (let i = 0; i < tree.leafCount; i++) {
         const mac = spanMac(key.privateKey, key.keyId, nowNs, tree.leaf(i))
-        this.#spans.edits.fill(marks[i], signatureAttributes(mac, 'hmac-sha256', nowNs, key.keyId))
+        edits.fill(marks[i], signatureAttributes(mac, 'hmac-sha256', nowNs, key.keyId))
       }
       count += tree.leafCount
     }
@@ -203,7 +231,7 @@ export class Evidence {
 
   /** One statement per tree, and its proof in every span. All streams move, or none does. Returns the span count. */
   #signTrees(
-    batches: readonly Batch[],
+    { batches, edits }: FoundSpans,
     keys: ReadonlyMap<string, SigningKey>,
     nowNs: bigint,
     statements: StatementRecord[],
@@ -217,7 +245,7 @@ export class Evidence {
     const emitted = this.#streams.emit([...tenants], keys, nowNs, (chain, key, records) => {
       const batch = byTenant.get(chain.tenant)
       if (batch === undefined) return
-      const chained = this.#signTree(batch, chain, key, nowNs)
+      const chained = this.#signTree(batch, edits, chain, key, nowNs)
       const { leafCount } = batch.tree
       count += leafCount
       records.push(chained.record)
@@ -228,7 +256,7 @@ export class Evidence {
     return count
   }
 
-  #signTree(batch: Batch, chain: Chain, key: SigningKey, nowNs: bigint): ChainedStatement {
+  #signTree(batch: Batch, edits: Edits, chain: Chain, key: SigningKey, nowNs: bigint): ChainedStatement {
     const { tree, marks } = batch
     const { coverage, options } = this.policy
     const draft = { kind: Kind.BATCH, leafCount: tree.leafCount, root: tree.close() }
@@ -239,7 +267,7 @@ export class Evidence {
     this.#proofs.begin(shared, chained.statement)
     for (let i = 0; i < tree.leafCount; i++) {
       const bytes = this.#proofs.write(i, pathLength(i, tree.leafCount), isInline ? tree : undefined)
-      this.#spans.edits.fillFrom(marks[i], this.#proofs.bytes, 0, bytes)
+      edits.fillFrom(marks[i], this.#proofs.bytes, 0, bytes)
     }
     return chained
   }

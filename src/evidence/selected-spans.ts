@@ -14,7 +14,6 @@ import { type SpanContext, type SpanHandler, SpanWalk } from './span-walk.ts'
 /** The selected spans of one tenant in one request. */
 export interface Batch {
   readonly tenant: string
-  readonly key: SigningKey
   readonly tree: MerkleTree
   /** Reserved edit of each leaf. */
   readonly marks: number[]
@@ -23,8 +22,6 @@ export interface Batch {
 export class SelectedSpans implements SpanHandler {
   readonly edits = new Edits()
   readonly batches: Batch[] = []
-  /** Tenants that need a key and have none. */
-  readonly missing: string[] = []
   /** Spans whose signature from outside was good and stays. */
   keptCount = 0
   /** Spans whose signature from outside was not, and was removed. */
@@ -36,12 +33,11 @@ export class SelectedSpans implements SpanHandler {
   readonly #checker: SpanChecker | undefined
   readonly #form: CanonicalForm
   readonly #trees: MerkleTree[] = []
-  readonly #byTenant = new Map<string, Batch | undefined>()
+  readonly #byTenant = new Map<string, Batch>()
   #tenants: readonly string[] = []
-  #keys: ReadonlyMap<string, SigningKey> = new Map()
   #tenant = ''
+  /** That of the present resource group's tenant, once it is known. */
   #batch: Batch | undefined
-  #isBatchKnown = false
 
   constructor(policy: Policy, checker: SpanChecker | undefined) {
     this.#selection = new Selection(policy)
@@ -49,22 +45,35 @@ export class SelectedSpans implements SpanHandler {
     this.#form = new CanonicalForm(policy.rules)
   }
 
-  /** Scans a request. Everything public is about that request until the next call. Throws MALFORMED or TOO_DEEP. */
-  find(body: Uint8Array, tenants: readonly string[], keys: ReadonlyMap<string, SigningKey>): void {
+  /** Scans a request. Everything public is about that request until the next call. Throws MALFORMED, TOO_DEEP or TOO_LARGE. */
+  find(body: Uint8Array, tenants: readonly string[]): void {
+    this.#begin(body, tenants)
+    this.#walk.run(body, this.edits)
+  }
+
+  /** As `find`; nobody else may use this instance until what was found is signed. */
+  *findInSlices(body: Uint8Array, tenants: readonly string[]): Generator<void, void> {
+    this.#begin(body, tenants)
+    yield* this.#walk.runInSlices(body, this.edits)
+  }
+
+  /** Tenants whose key is needed and is not among these. */
+  missing(keys: ReadonlyMap<string, SigningKey>): string[] {
+    return this.batches.flatMap(({ tenant }) => (keys.has(tenant) ? [] : [tenant]))
+  }
+
+  #begin(body: Uint8Array, tenants: readonly string[]): void {
     this.#tenants = tenants
-    this.#keys = keys
     this.#byTenant.clear()
     this.batches.length = 0
-    this.missing.length = 0
     this.keptCount = 0
     this.forgedCount = 0
     this.work.begin(body.length)
-    this.#walk.run(body, this.edits)
   }
 
   resource(span: SpanContext, groupIndex: number): void {
     this.#tenant = this.#tenants[groupIndex]
-    this.#isBatchKnown = false
+    this.#batch = undefined
     this.work.look(span.resourceEnd - span.resourceStart)
     this.#selection.resource(span)
   }
@@ -78,8 +87,8 @@ export class SelectedSpans implements SpanHandler {
     const { parts } = span
     if (parts.signatureFields.count > 0 && this.#keepsSignature(span)) return
     if (!this.#selection.selects(span)) return
-    const batch = this.#batchOfGroup()
-    if (batch === undefined) return
+    this.#batch ??= this.#byTenant.get(this.#tenant) ?? this.#openBatch(this.#tenant)
+    const batch = this.#batch
     const before = this.#form.bytesLookedAt
     batch.tree.add(this.#form.leaf(span))
     this.work.look(this.#form.bytesLookedAt - before)
@@ -103,27 +112,14 @@ export class SelectedSpans implements SpanHandler {
     return false
   }
 
-  /** The batch of the present resource group's tenant; `undefined` when its key is missing. */
-  #batchOfGroup(): Batch | undefined {
-    if (this.#isBatchKnown) return this.#batch
-    if (!this.#byTenant.has(this.#tenant)) this.#byTenant.set(this.#tenant, this.#openBatch(this.#tenant))
-    this.#batch = this.#byTenant.get(this.#tenant)
-    this.#isBatchKnown = true
-    return this.#batch
-  }
-
-  #openBatch(tenant: string): Batch | undefined {
-    const key = this.#keys.get(tenant)
-    if (key === undefined) {
-      this.missing.push(tenant)
-      return undefined
-    }
+  #openBatch(tenant: string): Batch {
     const ordinal = this.batches.length
     this.#trees[ordinal] ??= new MerkleTree()
     const tree = this.#trees[ordinal]
     tree.reset()
-    const batch = { tenant, key, tree, marks: [] }
+    const batch = { tenant, tree, marks: [] }
     this.batches.push(batch)
+    this.#byTenant.set(tenant, batch)
     return batch
   }
 }

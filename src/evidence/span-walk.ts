@@ -2,7 +2,8 @@
 // walk like this, so neither sees a span that the other would not.
 import type { Edits } from '../wire/edits.ts'
 import { Frame, Place } from '../wire/otlp.ts'
-import { scan, type Visitor } from '../wire/scan.ts'
+import { scan, UNBOUNDED, type Visitor } from '../wire/scan.ts'
+import { scanInSlices } from '../wire/scan-in-slices.ts'
 import { field, nextField } from './field.ts'
 import { SpanParts } from './span-parts.ts'
 
@@ -53,10 +54,20 @@ export class SpanWalk implements Visitor, SpanContext {
 
   /** Throws MALFORMED or TOO_DEEP for bytes that are no ExportTraceServiceRequest. */
   run(body: Uint8Array, edits?: Edits): void {
+    this.#begin(body)
+    scan(this.buf, 'traces', this, edits)
+  }
+
+  /** As `run`; nobody else may use this walk or `edits` until the end. */
+  *runInSlices(body: Uint8Array, edits: Edits): Generator<void, void> {
+    this.#begin(body)
+    yield* scanInSlices(this.buf, 'traces', this, edits, UNBOUNDED)
+  }
+
+  #begin(body: Uint8Array): void {
     // A plain view, whatever the caller has, so that the hot loops see one kind of array.
     this.buf = new Uint8Array(body.buffer, body.byteOffset, body.length)
     this.#groupIndex = -1
-    scan(this.buf, 'traces', this, edits)
   }
 
   enter(frame: Frame, start: number, end: number): void {

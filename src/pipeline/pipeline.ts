@@ -2,12 +2,16 @@
 // for room in the queue, and for its bytes to be durable. What stands between two awaits is synchronous, so the order
 // of statements in a stream is the order in which they reach the store.
 //
+// Where a request is large, what reads it is done in slices, and others have their turn in between; but what is signed
+// and stored in one order is done in one go, large or not.
+//
 //   body ─ tenants ─ announcements ⟂ known? ─ redact ⟂ key? ─ room? ⟂ ─ sign ⟂ key? ─ deliver ⟂ ─ OK
 import type { Clock } from '../base/clock.ts'
 import { asSidecarError, SidecarError } from '../base/errors.ts'
 import { ITEMS_PER_REQUEST_MAX } from '../base/limits.ts'
+import { type Slices, turns } from '../base/turns.ts'
 import type { StatementRecord } from '../evidence/chain.ts'
-import type { SigningKey } from '../evidence/evidence.ts'
+import type { FoundSpans, SigningKey } from '../evidence/evidence.ts'
 import type { TenantKeys } from '../redaction/tenant-keys.ts'
 import { Faults } from '../wire/faults.ts'
 import type { Signal } from '../wire/otlp.ts'
@@ -84,19 +88,30 @@ export interface PipelineParts {
   readonly tenantsOf: (request: ExportRequest) => RequestTenants
   /** Places for tenants, taken when a request has turned out to be valid. */
   readonly places: Pick<TenantResolver, 'enter' | 'leave' | 'mayLoad'>
-  /** Spans, log records or data points. Throws MALFORMED. */
-  readonly countItems: (signal: Signal, body: Uint8Array) => number
+  /** Spans, log records or data points. Throws MALFORMED, and TOO_LARGE for more of anything else than a request may have. */
+  readonly countItems: (signal: Signal, body: Uint8Array) => Slices<number>
   readonly redact: (signal: Signal, body: Uint8Array, keys: readonly TenantKeys[]) => Redacted
+  /** As `redact`, for a large body. */
+  readonly redactInSlices: (signal: Signal, body: Uint8Array, keys: readonly TenantKeys[]) => Slices<Redacted>
+  /** What `sign` would look for in a large body; `undefined` where nothing is signed. */
+  readonly findSpans: (
+    signal: Signal,
+    body: Uint8Array,
+    tenants: readonly string[],
+  ) => Slices<FoundSpans | undefined>
   readonly sign: (
     signal: Signal,
     body: Uint8Array,
     tenants: readonly string[],
     keys: ReadonlyMap<string, SigningKey>,
+    found: FoundSpans | undefined,
   ) => Signed
 }
 
 /** A larger body is counted before it is redacted: a scan, some 2 % of the work. SDKs' and most Collectors' are smaller. */
 const COUNTED_BYTES_MIN = 4 * 1024 * 1024
+/** A larger body is worked on in slices. A smaller one takes a tenth of a second at the very worst. */
+const ONE_GO_BYTES_MAX = 128 * 1024
 const FULL_SUCCESS = { rejectedItems: 0, message: '' } as const
 
 type OnItems = (outcome: 'accepted' | 'refused', signal: Signal, itemCount: number) => void
@@ -129,12 +144,12 @@ export class Pipeline {
     let isAccepted = false
     this.#underWayCount++
     try {
-      this.#boundItems(request, entry)
+      await this.#boundItems(request, entry)
       const { groups, different } = tenantsOf(request)
       const wait = desk.open(request)
       const preparing = this.#parts.prepare(request, wait)
       if (preparing) await preparing
-      let redacted = this.#redact(request, groups, wait)
+      let redacted = await this.#redact(request, groups, wait)
       const { itemCount } = redacted
       // From here on the items are known, also when the request is refused for want of a key.
       const faults = allFaults(request, redacted)
@@ -149,7 +164,7 @@ export class Pipeline {
       while (redacted.missing.length > 0) {
         places.mayLoad(redacted.missing.map(({ tenant }) => tenant))
         await wait.load(redacted.missing)
-        redacted = this.#redact(request, groups, wait)
+        redacted = await this.#redact(request, groups, wait)
       }
       const confirmation = itemCount > 0 ? await this.#signAndDeliver(request, groups, redacted) : undefined
       isAccepted = true
@@ -181,21 +196,40 @@ export class Pipeline {
   }
 
   /** Before anything is made of a large request. A count is a scan, so the usual ones are counted on the way. */
-  #boundItems({ signal, body }: ExportRequest, entry: OpenAccount): void {
+  async #boundItems({ signal, body }: ExportRequest, entry: OpenAccount): Promise<void> {
     if (body.length <= COUNTED_BYTES_MIN) return
-    const itemCount = this.#parts.countItems(signal, body)
+    const itemCount = await turns.run(this.#parts.countItems(signal, body))
     if (itemCount <= ITEMS_PER_REQUEST_MAX) return
     entry.accepted(itemCount)
     throw tooManyItems()
   }
 
   /** With the keys that are at hand now; they are looked up again after every wait. */
-  #redact(request: ExportRequest, tenants: readonly string[], wait: RequestKeys): Redacted {
-    const { redact, clock, metrics } = this.#parts
+  async #redact(request: ExportRequest, tenants: readonly string[], wait: RequestKeys): Promise<Redacted> {
+    const { clock, metrics } = this.#parts
     const startedMs = clock.monotonicMs()
-    const redacted = redact(request.signal, request.body, wait.tenantKeys(tenants))
+    const redacted = await this.#redactOnce(request, wait.tenantKeys(tenants))
     metrics.observe('redact', clock.monotonicMs() - startedMs)
     return redacted
+  }
+
+  async #redactOnce({ signal, body }: ExportRequest, keys: readonly TenantKeys[]): Promise<Redacted> {
+    const { redact, redactInSlices } = this.#parts
+    if (body.length > ONE_GO_BYTES_MAX) return turns.run(redactInSlices(signal, body, keys))
+    const turn = turns.next()
+    if (turn) await turn
+    return redact(signal, body, keys)
+  }
+
+  async #findSpans(
+    signal: Signal,
+    body: Uint8Array,
+    tenants: readonly string[],
+  ): Promise<FoundSpans | undefined> {
+    if (body.length > ONE_GO_BYTES_MAX) return turns.run(this.#parts.findSpans(signal, body, tenants))
+    const turn = turns.next()
+    if (turn) await turn
+    return undefined
   }
 
   async #signAndDeliver(
@@ -205,10 +239,13 @@ export class Pipeline {
   ): Promise<Confirmation | undefined> {
     const { desk, sign, delivery, clock, metrics, places } = this.#parts
     const wait = desk.open(request)
+    const findStartedMs = clock.monotonicMs()
+    const found = await this.#findSpans(request.signal, redacted.body, tenants)
+    const findMs = clock.monotonicMs() - findStartedMs
     for (;;) {
       await delivery.room(redacted.body.length, request)
-      const startedMs = clock.monotonicMs()
-      const signed = sign(request.signal, redacted.body, tenants, wait.signingKeys(tenants))
+      const startedMs = clock.monotonicMs() - findMs
+      const signed = sign(request.signal, redacted.body, tenants, wait.signingKeys(tenants), found)
       if (signed.missing.length > 0) {
         places.mayLoad(signed.missing)
         await wait.loadSigning(signed.missing)

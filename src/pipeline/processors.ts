@@ -10,7 +10,7 @@ import type { PolicyOptions } from '../evidence/policy.ts'
 import { encodeRefs } from '../evidence/refs.ts'
 import { RedactionMetrics } from '../redaction/metrics.ts'
 import type { RedactionOptions } from '../redaction/options.ts'
-import { redact } from '../redaction/redact.ts'
+import { redact, redactInSlices } from '../redaction/redact.ts'
 import { compileRules, type RuleSet, type RuleSetHooks } from '../redaction/rules.ts'
 import type { Store } from '../store/store.ts'
 import { countSoundItems } from '../wire/item-count.ts'
@@ -28,6 +28,8 @@ export interface ProcessorSettings {
 
 export interface Processors {
   readonly redact: PipelineParts['redact']
+  readonly redactInSlices: PipelineParts['redactInSlices']
+  readonly findSpans: PipelineParts['findSpans']
   readonly sign: PipelineParts['sign']
   readonly evidence: Evidence | undefined
   /** With `hmac-sha256`: key id → tenant, of the keys that have signed since the start. */
@@ -75,14 +77,24 @@ export function createProcessors(
       if (result.missing.length === 0) metrics.observe(result)
       return result
     },
-    sign(signal, body, tenants, keys) {
+    *redactInSlices(signal, body, keys) {
+      const rules = ruleSets.get(signal)
+      yield
+      if (!rules) return { ...countSoundItems(signal, body), missing: [] }
+      const result = yield* redactInSlices(body, signal, rules, keys)
+      if (result.missing.length === 0) metrics.observe(result)
+      return result
+    },
+    *findSpans(signal, body, tenants) {
+      return evidence && signal === 'traces' ? yield* evidence.find(body, tenants) : undefined
+    },
+    sign(signal, body, tenants, keys, found) {
       if (!evidence || signal !== 'traces') return { body, statements: [], refs: NO_REFS, missing: [] }
-      const signed = evidence.sign(
-        body,
-        tenants,
-        isMac ? macKeys(keys, signedSince) : keys,
-        around.clock.nowNs(),
-      )
+      const usable = isMac ? macKeys(keys, signedSince) : keys
+      const nowNs = around.clock.nowNs()
+      const signed = found
+        ? evidence.signFound(found, body, usable, nowNs)
+        : evidence.sign(body, tenants, usable, nowNs)
       return { ...signed, refs: encodeRefs(signed.refs) }
     },
   }

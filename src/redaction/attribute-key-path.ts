@@ -24,6 +24,8 @@ export class AttributeKeyPath {
   /** At `depth + 1`; the first is that of no attribute. */
   readonly #entries = new Array<AttributeKeyEntry | undefined>(DEPTH_MAX + 1).fill(undefined)
   readonly #renamed = new Array<string | undefined>(DEPTH_MAX).fill(undefined)
+  /** The name down to a depth that is not the innermost, where it was asked for. */
+  readonly #names = new Array<string | undefined>(DEPTH_MAX).fill(undefined)
 
   constructor(buf: Uint8Array) {
     this.buf = buf
@@ -37,6 +39,7 @@ export class AttributeKeyPath {
     this.matchedDepth = -1
     this.#entries.fill(undefined)
     this.#renamed.fill(undefined)
+    this.#names.fill(undefined)
   }
 
   push(place: Place, depth: number, keyStart: number, keyEnd: number): void {
@@ -51,6 +54,7 @@ export class AttributeKeyPath {
     const depth = this.depth--
     this.#entries[depth + 1] = undefined
     this.#renamed[depth] = undefined
+    this.#names[depth] = undefined
   }
 
   keyStart(depth: number): number {
@@ -87,11 +91,21 @@ export class AttributeKeyPath {
   /** proto/sealed-value.md §5: the keys from the outermost attribute inwards, joined with `.`, as they leave us. */
   name(place: Place): string {
     if (this.depth === 0 && place !== Place.LOG_BODY) return this.#outerName()
-    let name = place === Place.LOG_BODY ? TEXT_KEY[place] : ''
-    for (let depth = firstDepth(place); depth <= this.depth; depth++) {
-      name = name === '' && depth === firstDepth(place) ? this.#key(depth) : `${name}.${this.#key(depth)}`
-    }
-    return name
+    return this.#nameDownTo(place, this.depth)
+  }
+
+  /** What is around a value is kept while it is, so that names of many entries share it instead of holding a copy each. */
+  #nameDownTo(place: Place, depth: number): string {
+    if (depth < firstDepth(place)) return TEXT_KEY[place]
+    if (depth === this.depth) return this.#joined(place, depth)
+    this.#names[depth] ??= this.#joined(place, depth)
+    return this.#names[depth]
+  }
+
+  #joined(place: Place, depth: number): string {
+    const isOutermost = depth === firstDepth(place)
+    if (isOutermost && place !== Place.LOG_BODY) return this.#key(depth)
+    return `${this.#nameDownTo(place, depth - 1)}.${this.#key(depth)}`
   }
 
   // Most values are of an attribute, and most attributes come again with every span.

@@ -1,6 +1,8 @@
 // Carries out what a rule decided: the one place where a value is sealed, pseudonymised, masked or dropped. Where the
 // key that is needed is not at hand, nothing is done but to say so; the body cannot be used then.
 
+import { REDACTION_WORK } from '../base/limits.ts'
+import { Work } from '../base/work.ts'
 import type { Sealer } from '../formats/sealed-value.ts'
 import { TEXT_KEY } from '../formats/text-keys.ts'
 import { Edits } from '../wire/edits.ts'
@@ -19,6 +21,10 @@ const EFFECTS = 5
 /** W3C Trace Context §3.3.1.3: characters of a list member's value. */
 const TRACE_STATE_VALUE_MAX = 256
 const SEALED_CHARS_MIN = 58
+/** What a value takes in the queue until it is sealed. */
+const QUEUED_BYTES = 48
+/** Tag and length around a part, at most. */
+const PART_FRAME_BYTES = 6
 
 export interface MissingKey {
   readonly tenant: string
@@ -39,10 +45,13 @@ export interface WholeValue {
 
 export class Editor {
   readonly edits = new Edits()
+  /** What the request has cost so far. */
+  readonly work = new Work(REDACTION_WORK)
   readonly seals = new SealQueue()
   /** By rule and effect: `rule * EFFECTS + effect`. */
   readonly counts: Int32Array
   readonly missing: MissingKey[] = []
+  readonly #missed = new Set<string>()
   /** Whether a value of the current resource group is sealed, so that its key must be announced there. */
   isGroupSealed = false
   #buf: Uint8Array = new Uint8Array(0)
@@ -59,6 +68,8 @@ export class Editor {
     this.#tenant = undefined
     this.counts.fill(0)
     this.missing.length = 0
+    this.#missed.clear()
+    this.work.begin(buf.length)
     this.seals.clear()
   }
 
@@ -90,13 +101,14 @@ export class Editor {
     if (effect === undefined || effect === Effect.KEEP) return
     this.count(outcome.rule, effect, 1)
     if (effect === Effect.ENCRYPT) {
-      const size = SEALED_CHARS_MIN + Math.ceil(((end - start + 6) * 4) / 3)
+      const size = sealedChars(end - start + PART_FRAME_BYTES)
       if (isTraceState(place) && size > TRACE_STATE_VALUE_MAX) {
         this.edits.replace(start, end, outcome.plainMask)
         return
       }
-      const plaintext = textValue(type, this.#buf, start, end)
-      this.#seal(outcome, this.edits.reserve(start, end), false, plaintext, nameOf(place, path))
+      const mark = this.#reserveSealed(start, end, size)
+      const name = this.#bindTo(nameOf(place, path), path)
+      this.seals.addPart(this.sealer, mark, type, start, end, name, outcome.dataClass)
     } else {
       this.edits.replace(start, end, this.#textFor(effect, outcome, place, start, end))
     }
@@ -113,8 +125,9 @@ export class Editor {
       else this.edits.remove(valueStart, valueEnd)
     } else if (valueStart === valueEnd) return
     else if (effect === Effect.ENCRYPT) {
-      const plaintext = this.#buf.subarray(valueStart, valueEnd)
-      this.#seal(outcome, this.edits.reserve(valueStart, valueEnd), true, plaintext, path.name(at.place))
+      const mark = this.#reserveSealed(valueStart, valueEnd, sealedChars(valueEnd - valueStart))
+      const name = this.#bindTo(path.name(at.place), path)
+      this.seals.addValue(this.sealer, mark, valueStart, valueEnd, name, outcome.dataClass)
       if (outcome.hasBeacon && fieldEnd > 0) this.#addBeacon(outcome, at, path.ownName())
     } else if (effect === Effect.HASH) {
       const token = this.#pseudonym(outcome, pseudonymBytes(this.#buf, valueStart, valueEnd))
@@ -157,8 +170,10 @@ export class Editor {
   }
 
   #miss(tenant: string, key: MissingKey['key']): void {
-    if (!this.missing.some((known) => known.tenant === tenant && known.key === key))
-      this.missing.push({ tenant, key })
+    const id = `${key} ${tenant}`
+    if (this.#missed.has(id)) return
+    this.#missed.add(id)
+    this.missing.push({ tenant, key })
   }
 
   #textFor(effect: Effect, outcome: Outcome, place: Place, start: number, end: number): Uint8Array {
@@ -175,9 +190,16 @@ export class Editor {
       : pseudonymizer.pseudonym(outcome.dataClass, value)
   }
 
-  #seal(outcome: Outcome, mark: number, isValue: boolean, plaintext: Uint8Array, attributeKey: string): void {
+  #reserveSealed(start: number, end: number, chars: number): number {
     this.isGroupSealed = true
-    this.seals.add(this.sealer, mark, isValue, { plaintext, attributeKey, dataClass: outcome.dataClass })
+    this.edits.expect(chars + QUEUED_BYTES)
+    return this.edits.reserve(start, end)
+  }
+
+  /** What a value is bound to is read again with each value: nothing for a key, much for the end of a long path. */
+  #bindTo(name: string, path: AttributeKeyPath): string {
+    if (path.depth > 0) this.work.look(name.length)
+    return name
   }
 
   /** `<key>.tok` in front of the attribute, to search without opening. */
@@ -201,6 +223,10 @@ export class Editor {
 }
 
 const NOTHING = new Uint8Array(0)
+
+function sealedChars(plaintextBytes: number): number {
+  return SEALED_CHARS_MIN + Math.ceil((plaintextBytes * 4) / 3)
+}
 
 function maskOf(outcome: Outcome, effect: Effect, text: Uint8Array, start: number, end: number): Uint8Array {
   const isPartial = effect === Effect.MASK && outcome.keepFirst + outcome.keepLast > 0

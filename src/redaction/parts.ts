@@ -113,21 +113,32 @@ export class Parts {
       this.#add(members[0].start, members[0].end, members[0].outcome)
       return
     }
-    const start = members[0].start
-    members.sort(
-      (a, b) => a.outcome.rule - b.outcome.rule || b.end - b.start - (a.end - a.start) || a.start - b.start,
-    )
     if (members.length > CLUSTER_MAX) {
-      const decisive = members.find((part) => part.outcome.effect !== Effect.KEEP) ?? members[0]
-      this.#add(start, end, decisive.outcome)
+      this.#add(members[0].start, end, decisiveOf(members).outcome)
       return
     }
+    members.sort(byPrecedence)
     let accepted: Part[] = []
     for (const part of members) {
       accepted = [...accepted, ...remainders(part, accepted)].sort((a, b) => a.start - b.start)
     }
     for (const part of accepted) this.#add(part.start, part.end, part.outcome)
   }
+}
+
+function byPrecedence(a: Part, b: Part): number {
+  return a.outcome.rule - b.outcome.rule || b.end - b.start - (a.end - a.start) || a.start - b.start
+}
+
+/** The first by precedence of those that change something, or of all. */
+function decisiveOf(members: readonly Part[]): Part {
+  let best = members[0]
+  for (const part of members) {
+    const isKept = part.outcome.effect === Effect.KEEP
+    const isBestKept = best.outcome.effect === Effect.KEEP
+    if (isKept === isBestKept ? byPrecedence(part, best) < 0 : isBestKept) best = part
+  }
+  return best
 }
 
 /** What of `part` none of `taken`, sorted and free of overlap, has. */

@@ -3,7 +3,8 @@ import { strict as assert } from 'node:assert'
 import { rejectFaultyItems, removeUnknownFields } from '../wire/clean.ts'
 import type { Faults } from '../wire/faults.ts'
 import type { Signal } from '../wire/otlp.ts'
-import { CHECKED, scan } from '../wire/scan.ts'
+import { REQUEST_BOUNDS, scan } from '../wire/scan.ts'
+import { scanInSlices } from '../wire/scan-in-slices.ts'
 import { splice } from '../wire/splice.ts'
 import type { MissingKey } from './editor.ts'
 import { EFFECT_NAMES } from './outcome.ts'
@@ -37,12 +38,14 @@ export interface RedactResult {
   readonly faults?: Faults
 }
 
-const redactors = new WeakMap<RuleSet, Redactor>()
+/** Between requests. More than one only where a large request gives others their turn while it is worked on. */
+const idle = new WeakMap<RuleSet, Redactor[]>()
+const IDLE_MAX = 4
 
 /**
  * Applies the rules to an encoded Export request. `tenants[i]` has the keys of the i-th resource group. Throws MALFORMED
- * or TOO_DEEP for what the scan refuses; `buf` stays the caller's and is not changed. The rules see text as it leaves:
- * a request that is doubted is cleaned first.
+ * or TOO_DEEP for what the scan refuses, TOO_LARGE for what is too much; `buf` stays the caller's and is not changed.
+ * The rules see text as it leaves: a request that is doubted is cleaned first.
  */
 export function redact(
   buf: Uint8Array,
@@ -54,6 +57,22 @@ export function redact(
   if (result !== undefined) return result
   const { body, faults } = clean(buf, signal, ruleSet)
   const again = applyRules(body, signal, ruleSet, tenants)
+  assert(again !== undefined, 'a cleaned request is not doubted')
+  return { ...again, faults }
+}
+
+/** As `redact`, for a large request: between two slices others have their turn. The keys are those given at the start. */
+export function* redactInSlices(
+  buf: Uint8Array,
+  signal: Signal,
+  ruleSet: RuleSet,
+  tenants: readonly TenantKeys[],
+): Generator<void, RedactResult> {
+  const result = yield* applyRulesInSlices(buf, signal, ruleSet, tenants)
+  if (result !== undefined) return result
+  const { body, faults } = clean(buf, signal, ruleSet)
+  yield
+  const again = yield* applyRulesInSlices(body, signal, ruleSet, tenants)
   assert(again !== undefined, 'a cleaned request is not doubted')
   return { ...again, faults }
 }
@@ -79,30 +98,65 @@ function applyRules(
   ruleSet: RuleSet,
   tenants: readonly TenantKeys[],
 ): RedactResult | undefined {
-  let redactor = redactors.get(ruleSet)
-  if (redactor === undefined) {
-    redactor = new Redactor(ruleSet)
-    redactors.set(ruleSet, redactor)
-  }
+  const redactor = take(ruleSet)
   const { editor } = redactor
-  // A plain view, whatever the caller has: a Buffer has another hidden class.
-  redactor.begin(new Uint8Array(buf.buffer, buf.byteOffset, buf.length), signal, tenants)
+  redactor.begin(plainView(buf), signal, tenants)
   try {
-    const doubts = scan(buf, signal, redactor, editor.edits, CHECKED)
+    const doubts = scan(buf, signal, redactor, editor.edits, REQUEST_BOUNDS)
     if (doubts !== 0 || redactor.hasUnwanted) return undefined
-    const missing = [...editor.missing]
-    if (missing.length === 0) editor.seals.fill(editor.edits)
-    return {
-      body: missing.length === 0 ? splice(buf, editor.edits) : buf,
-      itemCount: redactor.itemCount,
-      itemsByGroup: redactor.itemsByGroup,
-      counts: namedCounts(editor.counts, ruleSet.ruleNames),
-      missing,
-      forged: redactor.forged,
-      overBudget: redactor.overBudget,
-    }
+    if (editor.missing.length === 0) editor.seals.fill(editor.edits, buf)
+    return resultOf(redactor, buf, ruleSet)
   } finally {
-    redactor.end()
+    giveBack(redactor, ruleSet)
+  }
+}
+
+function* applyRulesInSlices(
+  buf: Uint8Array,
+  signal: Signal,
+  ruleSet: RuleSet,
+  tenants: readonly TenantKeys[],
+): Generator<void, RedactResult | undefined> {
+  const redactor = take(ruleSet)
+  const { editor } = redactor
+  redactor.begin(plainView(buf), signal, tenants)
+  try {
+    const doubts = yield* scanInSlices(buf, signal, redactor, editor.edits, REQUEST_BOUNDS)
+    if (doubts !== 0 || redactor.hasUnwanted) return undefined
+    if (editor.missing.length === 0) yield* editor.seals.fillInSlices(editor.edits, buf)
+    return resultOf(redactor, buf, ruleSet)
+  } finally {
+    giveBack(redactor, ruleSet)
+  }
+}
+
+/** Whatever the caller has: a Buffer has another hidden class. */
+function plainView(buf: Uint8Array): Uint8Array {
+  return new Uint8Array(buf.buffer, buf.byteOffset, buf.length)
+}
+
+function take(ruleSet: RuleSet): Redactor {
+  return idle.get(ruleSet)?.pop() ?? new Redactor(ruleSet)
+}
+
+function giveBack(redactor: Redactor, ruleSet: RuleSet): void {
+  redactor.end()
+  const waiting = idle.get(ruleSet)
+  if (waiting === undefined) idle.set(ruleSet, [redactor])
+  else if (waiting.length < IDLE_MAX) waiting.push(redactor)
+}
+
+function resultOf(redactor: Redactor, buf: Uint8Array, ruleSet: RuleSet): RedactResult {
+  const { editor } = redactor
+  const missing = [...editor.missing]
+  return {
+    body: missing.length === 0 ? splice(buf, editor.edits) : buf,
+    itemCount: redactor.itemCount,
+    itemsByGroup: redactor.itemsByGroup,
+    counts: namedCounts(editor.counts, ruleSet.ruleNames),
+    missing,
+    forged: redactor.forged,
+    overBudget: redactor.overBudget,
   }
 }
 

@@ -70,6 +70,7 @@ export class Redactor implements Visitor {
     this.#path.reset(NOTHING)
     this.#found.release()
     this.editor.reset(NOTHING, 'traces')
+    this.editor.edits.reset(0)
   }
 
   enter(frame: Frame, start: number, end: number): void {
@@ -117,6 +118,7 @@ export class Redactor implements Visitor {
     valueEnd: number,
   ): boolean {
     const path = this.#path
+    this.editor.work.look(keyEnd - keyStart)
     path.push(place, depth, keyStart, keyEnd)
     this.#fieldStart = fieldStart
     this.#fieldEnd = end
@@ -171,6 +173,7 @@ export class Redactor implements Visitor {
     if (!profile.isBlind) {
       if (this.#found.isTooMuch(profile, end - start)) decided ??= this.#countOverBudget()
       else {
+        this.editor.work.look(end - start)
         this.#found.search(profile, this.#buf, start, end)
         if (this.#found.matches.count > 0) {
           this.#found.resolve(profile)
@@ -230,6 +233,7 @@ export class Redactor implements Visitor {
     this.#found.parts.count = 0
     if (this.#found.isTooMuch(profile, end - start)) decided ??= this.#countOverBudget()
     else {
+      this.editor.work.look(end - start)
       this.#found.search(profile, this.#buf, start, end)
       if (this.#found.matches.count > 0) this.#found.resolve(profile)
       if (this.#found.matches.isOverflown) decided ??= this.#countOverBudget()

@@ -1,45 +1,122 @@
-// Values that wait to be sealed, so that each tenant's go through one call.
+// Values that wait to be sealed, so that each tenant's go through few calls. A request can hold a million of them, so
+// each is some integers and two names that it shares with others; what a sealer takes is made when its turn comes.
 
 import type { Sealer, SealItem } from '../formats/sealed-value.ts'
 import type { Edits } from '../wire/edits.ts'
+import { ValueType } from '../wire/otlp.ts'
 import { writeVarint } from '../wire/write.ts'
+import { textValue } from './value-bytes.ts'
 
-/** Where a token goes: instead of a part of a text, or as the string of an AnyValue. */
-interface Batch {
-  readonly marks: number[]
-  readonly isValue: boolean[]
-  readonly items: SealItem[]
-}
+/** Integers per value: its mark, its range, and what that is: a ValueType for a part of a text, WHOLE for an AnyValue. */
+const VALUE = 4
+const WHOLE = ValueType.EMPTY
+const VALUES_MIN = 64
+/** Sealed in one call: about a millisecond. */
+const BATCH = 256
+/** A table that grew beyond this is given back, values. */
+const VALUES_KEPT = 16_384
 
 const STRING_TAG = 0x0a
 
+/** The values from `first` on, up to the next run's, are this sealer's. */
+interface Run {
+  readonly sealer: Sealer
+  readonly first: number
+}
+
 export class SealQueue {
-  readonly #batches = new Map<Sealer, Batch>()
+  count = 0
+  #ints = new Int32Array(VALUES_MIN * VALUE)
+  #attributeKeys: string[] = []
+  #dataClasses: string[] = []
+  readonly #runs: Run[] = []
   #scratch = Buffer.allocUnsafeSlow(4096)
 
   clear(): void {
-    this.#batches.clear()
+    this.count = 0
+    this.#runs.length = 0
+    this.#attributeKeys = []
+    this.#dataClasses = []
+    if (this.#ints.length > VALUES_KEPT * VALUE) this.#ints = new Int32Array(VALUES_MIN * VALUE)
   }
 
-  /** The token of `item` will fill `mark`; with `isValue` as the content of an AnyValue. */
-  add(sealer: Sealer, mark: number, isValue: boolean, item: SealItem): void {
-    let batch = this.#batches.get(sealer)
-    if (batch === undefined) {
-      batch = { marks: [], isValue: [], items: [] }
-      this.#batches.set(sealer, batch)
-    }
-    batch.marks.push(mark)
-    batch.isValue.push(isValue)
-    batch.items.push(item)
+  /** The token of the AnyValue [start, end) will fill `mark`, as the content of another. */
+  addValue(sealer: Sealer, mark: number, start: number, end: number, key: string, dataClass: string): void {
+    this.#add(sealer, mark, WHOLE, start, end, key, dataClass)
   }
 
-  fill(edits: Edits): void {
-    for (const [sealer, batch] of this.#batches) {
-      const tokens = sealer.sealAll(batch.items)
-      for (let i = 0; i < tokens.length; i++) {
-        const size = this.#write(tokens[i], batch.isValue[i])
-        edits.fillFrom(batch.marks[i], this.#scratch, 0, size)
+  /** The token of a part [start, end) of a text or of bytes will fill `mark`. */
+  addPart(
+    sealer: Sealer,
+    mark: number,
+    type: ValueType,
+    start: number,
+    end: number,
+    key: string,
+    dataClass: string,
+  ): void {
+    this.#add(sealer, mark, type, start, end, key, dataClass)
+  }
+
+  #add(
+    sealer: Sealer,
+    mark: number,
+    kind: number,
+    start: number,
+    end: number,
+    attributeKey: string,
+    dataClass: string,
+  ): void {
+    if (this.#runs.at(-1)?.sealer !== sealer) this.#runs.push({ sealer, first: this.count })
+    const at = this.count++ * VALUE
+    if (at + VALUE > this.#ints.length) this.#grow()
+    this.#ints[at] = mark
+    this.#ints[at + 1] = start
+    this.#ints[at + 2] = end
+    this.#ints[at + 3] = kind
+    this.#attributeKeys.push(attributeKey)
+    this.#dataClasses.push(dataClass)
+  }
+
+  /** Seals all values, which are ranges of `buf`. */
+  fill(edits: Edits, buf: Uint8Array): void {
+    for (const _ of this.fillInSlices(edits, buf));
+  }
+
+  *fillInSlices(edits: Edits, buf: Uint8Array): Generator<void, void> {
+    for (const [index, { sealer, first }] of this.#runs.entries()) {
+      const end = this.#runs[index + 1]?.first ?? this.count
+      for (let from = first; from < end; from += BATCH) {
+        this.#seal(sealer, from, Math.min(end, from + BATCH), edits, buf)
+        yield
       }
+    }
+  }
+
+  #seal(sealer: Sealer, from: number, to: number, edits: Edits, buf: Uint8Array): void {
+    const items: SealItem[] = []
+    for (let i = from; i < to; i++) items.push(this.#item(i, buf))
+    const tokens = sealer.sealAll(items)
+    for (let i = from; i < to; i++) {
+      const isValue = this.#ints[i * VALUE + 3] === WHOLE
+      // First: writing may take a larger scratch.
+      const size = this.#write(tokens[i - from], isValue)
+      edits.fillFrom(this.#ints[i * VALUE], this.#scratch, 0, size)
+    }
+  }
+
+  #item(index: number, buf: Uint8Array): SealItem {
+    const at = index * VALUE
+    const start = this.#ints[at + 1]
+    const end = this.#ints[at + 2]
+    const kind = this.#ints[at + 3] as ValueType // `#add` was given one
+    const attributeKey = this.#attributeKeys[index]
+    // A nested value has its own, and joining it in one piece takes as much memory as its whole path.
+    this.#attributeKeys[index] = ''
+    return {
+      plaintext: kind === WHOLE ? buf.subarray(start, end) : textValue(kind, buf, start, end),
+      attributeKey,
+      dataClass: this.#dataClasses[index],
     }
   }
 
@@ -52,5 +129,11 @@ export class SealQueue {
       at = writeVarint(this.#scratch, at, token.length)
     }
     return at + this.#scratch.write(token, at, 'latin1') // tokens are ASCII
+  }
+
+  #grow(): void {
+    const grown = new Int32Array(this.#ints.length * 2)
+    grown.set(this.#ints)
+    this.#ints = grown
   }
 }

@@ -27,7 +27,7 @@ import type { BoundAddress } from '../receivers/listener.ts'
 import type { Transport } from '../receivers/metrics.ts'
 import { storeKeyStore } from '../store/key-store.ts'
 import type { Store } from '../store/store.ts'
-import { countItems } from '../wire/item-count.ts'
+import { countItemsInSlices } from '../wire/item-count.ts'
 import type { Closers } from './closers.ts'
 import type { Exporting } from './exporting.ts'
 import { checkRecords, type KeyServices, openKeyServices } from './key-services.ts'
@@ -167,8 +167,10 @@ async function assemble(
     prepare: ({ signal, body }, wait) => trust.learn(signal, body, wait),
     tenantsOf: createTenantFinder(tenants),
     places: tenants,
-    countItems,
+    countItems: countItemsInSlices,
     redact: processors.redact,
+    redactInSlices: processors.redactInSlices,
+    findSpans: processors.findSpans,
     sign: processors.sign,
   })
   const receiving = createReceiving(config, pipeline, tenants, around)

@@ -2,6 +2,8 @@
 // growing arena. The scan keeps the stack of open frames here, and a frame is recorded only when the first mark inside
 // it appears, so a request without a match costs nothing but the stack.
 import { strict as assert } from 'node:assert'
+import { SidecarError } from '../base/errors.ts'
+import { EDIT_MEMORY } from '../base/limits.ts'
 
 /** Integers per entry of each table. */
 export const MARK = 5 // start, end, frame, arena start or UNFILLED, arena end
@@ -52,6 +54,8 @@ export class Edits {
   /** Whether edits may stand between the fields of the request itself, where no frame is open. */
   mayEditRoot = false
   #requestBytes = 0
+  /** Bytes that reserved marks will be filled with, as far as that was said. */
+  #bytesExpected = 0
   readonly #open: Int32Array = new Int32Array(OPEN_FRAMES_MAX * OPEN)
   #depth = 0
 
@@ -64,6 +68,7 @@ export class Edits {
     this.isOutOfOrder = false
     this.#depth = 0
     this.#requestBytes = requestBytes
+    this.#bytesExpected = 0
     if (this.arena.byteLength > KEPT_BYTES_MAX) this.arena = new Uint8Array(ARENA_BYTES_MIN)
     if (this.marks.byteLength > KEPT_BYTES_MAX) this.marks = new Int32Array(TABLE_INTS_MIN)
     if (this.frames.byteLength > KEPT_BYTES_MAX) this.frames = new Int32Array(TABLE_INTS_MIN)
@@ -84,12 +89,27 @@ export class Edits {
     this.fill(this.reserve(at, at), bytes)
   }
 
-  /** A mark over [start, end) whose bytes come later, until the next reset. Never filled, it changes nothing. */
+  /** Memory that the edits take, with what is still to be filled in. */
+  get bytesHeld(): number {
+    return this.marks.byteLength + this.frames.byteLength + this.arena.byteLength + this.#bytesExpected
+  }
+
+  /** A reserved mark will be filled with so many bytes: counted before the work is done. */
+  expect(bytes: number): void {
+    this.#bytesExpected += bytes
+  }
+
+  /**
+   * A mark over [start, end) whose bytes come later, until the next reset. Never filled, it changes nothing. Throws
+   * TOO_LARGE when the edits take more memory than a request of this size may.
+   */
   reserve(start: number, end: number): number {
     assert(start >= 0 && start <= end && end <= this.#requestBytes, 'an edit is inside the request')
     // Once the scan is over the frames around a position are gone; only the two ends of the request need none.
     const isAtEdge = start === end && (start === 0 || start === this.#requestBytes)
     assert(this.#depth > 0 || isAtEdge || this.mayEditRoot, 'an edit is made while its frame is open')
+    if (this.bytesHeld > EDIT_MEMORY.base + EDIT_MEMORY.perByte * this.#requestBytes)
+      throw new SidecarError('TOO_LARGE', 'request needs more changes than one of its size may')
     const frame = this.#recordFrame(start, end, this.#depth)
     const mark = this.markCount++
     const at = mark * MARK

@@ -1,16 +1,14 @@
 // A quick look at the resources of a request, for what must be known before the scan: which tenants it is from.
 import { SidecarError } from '../base/errors.ts'
+import { GROUPS_PER_REQUEST_MAX } from '../base/limits.ts'
 import { Fields } from './reader.ts'
 import { Wire } from './schema.ts'
-
-/** Resource groups in one request. More than this in 64 MiB leaves no room for telemetry in them, only for our tables. */
-export const RESOURCE_GROUPS_MAX = 2 ** 20
 
 /**
  * For each resource group of an encoded request of any signal, in order: the string value of the resource attribute
  * `key` (UTF-8 bytes), or `undefined` where there is none or it is no string. Of several with one key the first counts,
  * as in the Collector. Only what is passed on the way is checked: the scan validates the request. Throws MALFORMED, and
- * TOO_LARGE over RESOURCE_GROUPS_MAX.
+ * TOO_LARGE over GROUPS_PER_REQUEST_MAX.
  */
 export function resourceStrings(buf: Uint8Array, key: Uint8Array): (string | undefined)[] {
   const values: (string | undefined)[] = []
@@ -18,7 +16,8 @@ export function resourceStrings(buf: Uint8Array, key: Uint8Array): (string | und
   while (groups.next()) {
     if (groups.field !== 1) continue
     groups.expect(Wire.LENGTH)
-    if (values.length === RESOURCE_GROUPS_MAX) throw new SidecarError('TOO_LARGE', 'too many resource groups')
+    if (values.length === GROUPS_PER_REQUEST_MAX)
+      throw new SidecarError('TOO_LARGE', 'too many resource groups')
     values.push(groupString(buf, groups.start, groups.end, key))
   }
   return values

@@ -56,8 +56,10 @@ function make(parts: Partial<PipelineParts>) {
         resolver.leave(tenants, isAccepted)
       },
     },
-    countItems: () => 1,
+    countItems: () => slicesOf(1),
     redact: (_signal, body) => ({ body, itemCount: 1, missing: [] }),
+    redactInSlices: (_signal, body) => slicesOf({ body, itemCount: 1, missing: [] }),
+    findSpans: () => slicesOf(undefined),
     sign: (_signal, body) => ({ body, statements: [], refs: new Uint8Array(0), missing: [] }),
     ...parts,
   })
@@ -73,6 +75,11 @@ function make(parts: Partial<PipelineParts>) {
     }
   }
   return { send, steps, resolver }
+}
+
+function* slicesOf<Result>(result: Result): Generator<void, Result> {
+  yield
+  return result
 }
 
 test('one that is malformed enters nobody', async () => {

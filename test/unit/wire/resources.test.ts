@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest'
-import { RESOURCE_GROUPS_MAX, resourceStrings } from '../../../src/wire/resources.ts'
+import { GROUPS_PER_REQUEST_MAX } from '../../../src/base/limits.ts'
+import { resourceStrings } from '../../../src/wire/resources.ts'
 import { collectorVectors } from './collector-vectors.ts'
 import { field, joined, text } from './recorder.ts'
 
@@ -62,9 +63,9 @@ describe('the string of a resource attribute', () => {
   })
 
   test('is refused over the limit of groups', () => {
-    const groups = new Uint8Array((RESOURCE_GROUPS_MAX + 1) * 2)
+    const groups = new Uint8Array((GROUPS_PER_REQUEST_MAX + 1) * 2)
     for (let i = 0; i < groups.length; i += 2) groups[i] = 0x0a
     expect(() => resourceStrings(groups, key)).toThrow(expect.objectContaining({ code: 'TOO_LARGE' }))
-    expect(resourceStrings(groups.subarray(2), key).length).toBe(RESOURCE_GROUPS_MAX)
+    expect(resourceStrings(groups.subarray(2), key).length).toBe(GROUPS_PER_REQUEST_MAX)
   })
 })
