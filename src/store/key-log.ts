@@ -82,7 +82,7 @@ export class KeyLog implements Table {
     return this.#change(key, undefined)
   }
 
-  /** Leaves no trace in the files of what was replaced or removed. */
+  /** Leaves no trace in the files of what was replaced or removed. Changes that come meanwhile wait. */
   async scrub(): Promise<void> {
     while (this.#running) await this.#running
     const scrubbing = this.#rewrite(true)
