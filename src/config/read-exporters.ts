@@ -1,4 +1,4 @@
-import { parseEndpoint } from './quantity.ts'
+import { parseEndpoint } from '../base/endpoint.ts'
 import { componentType } from './read-receivers.ts'
 import type { ClientTlsConfig, ExporterConfig, OtlpExporterConfig, RetryConfig } from './schema.ts'
 import type { Section } from './section.ts'

@@ -1,5 +1,7 @@
 import { isTenantId, TENANT_ID_PHRASE } from '../formats/tenant-id.ts'
 import { type TenantOptions, tenantDefaults } from '../pipeline/tenant.ts'
+import { grpcReceiverDefaults } from '../receivers/grpc-options.ts'
+import { httpReceiverDefaults } from '../receivers/http-options.ts'
 import type { GrpcReceiverConfig, HttpReceiverConfig, OtlpReceiverConfig, ServerTlsConfig } from './schema.ts'
 import type { Section } from './section.ts'
 import { didYouMean } from './suggestion.ts'
@@ -55,7 +57,7 @@ function readOtlp(receiver: Section): OtlpReceiverConfig {
 
 function readGrpc(grpc: Section): GrpcReceiverConfig {
   return {
-    endpoint: grpc.endpoint('endpoint', '127.0.0.1:4317'),
+    endpoint: grpc.endpoint('endpoint', grpcReceiverDefaults.endpoint),
     requestBytesMax: grpc.integer('max_recv_msg_size_mib', 64, 1, REQUEST_MIB_MAX) * MIB,
     concurrentStreamsMax: grpc.integer('max_concurrent_streams', 256, 1, STREAMS_MAX),
     tls: grpc.optionalSection('tls', readServerTls),
@@ -65,7 +67,7 @@ function readGrpc(grpc: Section): GrpcReceiverConfig {
 
 function readHttp(http: Section): HttpReceiverConfig {
   return {
-    endpoint: http.endpoint('endpoint', '127.0.0.1:4318'),
+    endpoint: http.endpoint('endpoint', httpReceiverDefaults.endpoint),
     requestBytesMax: http.integer('max_request_body_size_mib', 64, 1, REQUEST_MIB_MAX) * MIB,
     tls: http.optionalSection('tls', readServerTls),
     bearerToken: readBearerToken(http),

@@ -29,7 +29,7 @@ export function readService(service: Section): ServiceConfig {
     pipelines: service.section('pipelines', readPipelines),
     allowedHosts: readAllowedHosts(service),
     admin: service.section('admin', (admin) => ({
-      endpoint: admin.endpoint('endpoint', '127.0.0.1:8080'),
+      endpoint: admin.endpoint('endpoint', { host: '127.0.0.1', port: 8080 }),
       token: admin.secret('token'),
       revealToken: admin.secret('reveal_token'),
     })),

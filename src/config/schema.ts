@@ -1,10 +1,11 @@
 // What a configuration is once it has been checked: camelCase, milliseconds, bytes. `collector-config.yaml` documents
 // every setting; the readers beside this file hold the defaults.
+
+import type { Endpoint } from '../base/endpoint.ts'
 import type { PolicyOptions } from '../evidence/policy.ts'
 import type { TenantOptions } from '../pipeline/tenant.ts'
 import type { RedactionOptions } from '../redaction/options.ts'
 import type { Signal } from '../wire/otlp.ts'
-import type { Endpoint } from './quantity.ts'
 import type { Secret } from './secret.ts'
 
 export interface SidecarConfig {

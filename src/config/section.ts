@@ -1,4 +1,5 @@
-import { type Endpoint, parseDuration, parseEndpoint, parseSize } from './quantity.ts'
+import { type Endpoint, formatEndpoint, parseEndpoint } from '../base/endpoint.ts'
+import { parseDuration, parseSize } from './quantity.ts'
 import { Secret } from './secret.ts'
 import { didYouMean } from './suggestion.ts'
 import {
@@ -134,10 +135,10 @@ export class Section {
     return parseSize(fallback)!
   }
 
-  endpoint(key: string, fallback: string): Endpoint {
-    const value = parseEndpoint(this.text(key, fallback))
+  endpoint(key: string, fallback: Endpoint): Endpoint {
+    const value = parseEndpoint(this.text(key, formatEndpoint(fallback)))
     if (!value) this.problem(key, 'must be host:port or [ipv6]:port')
-    return value ?? parseEndpoint(fallback)!
+    return value ?? fallback
   }
 
   textList(key: string, fallback: readonly string[]): readonly string[] {

@@ -1,4 +1,5 @@
 // What an operator may set of the gRPC transport, and the defaults.
+import type { Endpoint } from '../base/endpoint.ts'
 import {
   BODY_SILENCE_MS,
   BODY_TIMEOUT_MS,
@@ -13,7 +14,7 @@ import { type AuthOptions, authDefaults } from './auth.ts'
 import type { TlsServerOptions } from './tls.ts'
 
 export interface GrpcReceiverOptions {
-  readonly endpoint: string
+  readonly endpoint: Endpoint
   /** Before and after decompression, bytes. */
   readonly maxRecvMsgSizeBytes: number
   /** Per connection. */
@@ -45,7 +46,7 @@ export interface GrpcKeepaliveOptions {
 }
 
 export const grpcReceiverDefaults: GrpcReceiverOptions = {
-  endpoint: '127.0.0.1:4317',
+  endpoint: { host: '127.0.0.1', port: 4317 },
   maxRecvMsgSizeBytes: REQUEST_BYTES_MAX,
   maxConcurrentStreams: STREAMS_PER_CONNECTION_MAX,
   tls: undefined,

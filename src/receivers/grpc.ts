@@ -51,7 +51,6 @@ import {
   CLOSE_GRACE_MS,
   closedWithin,
   listen,
-  parseEndpoint,
   trackSockets,
   UnderWay,
 } from './listener.ts'
@@ -99,7 +98,6 @@ export class GrpcReceiver implements Receiver {
   constructor(options: GrpcReceiverOptions, context: ReceiverContext) {
     this.#options = options
     this.#context = context
-    parseEndpoint(options.endpoint, SETTING)
     this.#authenticate = createAuthenticate(options.auth)
     const { admission, clock } = context
     this.#arrivals = new Arrivals(options, clock, () => admission.waitingCount > 0)

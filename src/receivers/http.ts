@@ -5,15 +5,6 @@ import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import { createServer as createTlsServer } from 'node:https'
 import type { TLSSocket, Server as TlsServer } from 'node:tls'
 import { SidecarError } from '../base/errors.ts'
-import {
-  BODY_SILENCE_MS,
-  BODY_TIMEOUT_MS,
-  CONNECTIONS_MAX,
-  HEADERS_TIMEOUT_MS,
-  IDLE_TIMEOUT_MS,
-  REQUEST_BYTES_MAX,
-  REQUEST_WAIT_MS_MAX,
-} from '../base/limits.ts'
 import { http } from '../base/node-http.ts'
 import type { ExportAccepted } from '../pipeline/pipeline.ts'
 import type { Cleaned } from '../wire/clean.ts'
@@ -21,48 +12,17 @@ import { jsonToSoundItems } from '../wire/json.ts'
 import type { Signal } from '../wire/otlp.ts'
 import type { Lease } from './admission.ts'
 import { Arrivals } from './arrivals.ts'
-import { type Authenticate, type AuthOptions, authDefaults, createAuthenticate } from './auth.ts'
+import { type Authenticate, createAuthenticate } from './auth.ts'
 import { type Encoding, parseEncoding, readBody } from './body.ts'
 import { Connections } from './connections.ts'
 import { createHostCheck, type HostCheck } from './host-check.ts'
 import { HttpAnswer, mediaTypeOf } from './http-answer.ts'
+import type { HttpReceiverOptions } from './http-options.ts'
 import { transportTenant } from './identity.ts'
-import { type BoundAddress, CLOSE_GRACE_MS, listen, parseEndpoint, UnderWay } from './listener.ts'
+import { type BoundAddress, CLOSE_GRACE_MS, listen, UnderWay } from './listener.ts'
 import type { Receiver, ReceiverContext } from './receiver.ts'
 import { logBug } from './status.ts'
-import { type TlsServerOptions, type TlsWatch, tlsServerOptions, watchTlsFiles } from './tls.ts'
-
-export interface HttpReceiverOptions {
-  readonly endpoint: string
-  /** Before and after decompression, bytes. */
-  readonly maxRequestBodySizeBytes: number
-  readonly tls: TlsServerOptions | undefined
-  readonly auth: AuthOptions
-  /** Further names by which we may be asked, see `createHostCheck`. */
-  readonly allowedHosts: readonly string[]
-  readonly connectionsMax: number
-  readonly headersTimeoutMs: number
-  readonly bodyTimeoutMs: number
-  /** How long nothing of a body may arrive. */
-  readonly bodySilenceMs: number
-  readonly idleTimeoutMs: number
-  /** How long a request may wait for memory and keys. */
-  readonly waitMsMax: number
-}
-
-export const httpReceiverDefaults: HttpReceiverOptions = {
-  endpoint: '127.0.0.1:4318',
-  maxRequestBodySizeBytes: REQUEST_BYTES_MAX,
-  tls: undefined,
-  auth: authDefaults,
-  allowedHosts: [],
-  connectionsMax: CONNECTIONS_MAX,
-  headersTimeoutMs: HEADERS_TIMEOUT_MS,
-  bodyTimeoutMs: BODY_TIMEOUT_MS,
-  bodySilenceMs: BODY_SILENCE_MS,
-  idleTimeoutMs: IDLE_TIMEOUT_MS,
-  waitMsMax: REQUEST_WAIT_MS_MAX,
-}
+import { type TlsWatch, tlsServerOptions, watchTlsFiles } from './tls.ts'
 
 /** Of a refused body, as much as this beyond the limit is read and forgotten before the connection is cut. */
 const DISCARD_BYTES_EXTRA = 1024 * 1024
@@ -90,8 +50,8 @@ export class HttpReceiver implements Receiver {
   constructor(options: HttpReceiverOptions, context: ReceiverContext) {
     this.#options = options
     this.#context = context
-    const { host } = parseEndpoint(options.endpoint, SETTING)
-    this.#isOurHost = options.tls ? () => true : createHostCheck(host, options.allowedHosts)
+    const { endpoint, allowedHosts } = options
+    this.#isOurHost = options.tls ? () => true : createHostCheck(endpoint.host, allowedHosts)
     this.#authenticate = createAuthenticate(options.auth)
     const { admission, clock } = context
     this.#arrivals = new Arrivals(options, clock, () => admission.waitingCount > 0)

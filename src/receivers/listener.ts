@@ -1,5 +1,6 @@
 // What both transports need to open and close a listening socket, with errors that name the setting.
 import type { AddressInfo, Server, Socket } from 'node:net'
+import { type Endpoint, formatEndpoint } from '../base/endpoint.ts'
 import { SidecarError } from '../base/errors.ts'
 import { holderHint } from './port-holder.ts'
 
@@ -13,30 +14,21 @@ export interface BoundAddress {
 /** How long `close` waits for requests under way, ms. */
 export const CLOSE_GRACE_MS = 10_000
 
-/** `host:port`, `[v6]:port` or `:port` (every interface). Throws CONFIG that names the setting. */
-export function parseEndpoint(endpoint: string, setting: string): { host: string | undefined; port: number } {
-  const match = /^(?:\[([0-9a-fA-F:.%\w]+)\]|([^:[\]\s]*)):(\d{1,5})$/.exec(endpoint)
-  const port = match ? Number(match[3]) : Number.NaN
-  if (!match || !(port <= 65_535)) throw new SidecarError('CONFIG', `${setting}.endpoint: must be host:port`)
-  const host = match[1] ?? match[2]
-  return { host: host === '' ? undefined : host, port }
-}
-
 /** Listens; rejects CONFIG when the address is in use, not ours, or not permitted. */
-export function listen(server: Server, endpoint: string, setting: string): Promise<BoundAddress> {
-  const { host, port } = parseEndpoint(endpoint, setting)
+export function listen(server: Server, endpoint: Endpoint, setting: string): Promise<BoundAddress> {
+  const { host, port } = endpoint
   return new Promise((resolve, reject) => {
     const onError = (cause: NodeJS.ErrnoException): void => {
       reject(
         new SidecarError(
           'CONFIG',
-          `${setting}.endpoint: cannot listen on ${endpoint}: ${listenFailure(cause, port)}`,
+          `${setting}.endpoint: cannot listen on ${formatEndpoint(endpoint)}: ${listenFailure(cause, port)}`,
           { cause },
         ),
       )
     }
     server.once('error', onError)
-    server.listen(host === undefined ? { port } : { host, port }, () => {
+    server.listen({ host, port }, () => {
       server.removeListener('error', onError)
       // A TCP server's address is an AddressInfo; the string form is for pipes.
       const bound = server.address() as AddressInfo

@@ -13,7 +13,8 @@ import type { TenantResolver } from '../pipeline/tenant.ts'
 import { Admission, admissionDefaults } from '../receivers/admission.ts'
 import { GrpcReceiver } from '../receivers/grpc.ts'
 import { grpcReceiverDefaults } from '../receivers/grpc-options.ts'
-import { HttpReceiver, httpReceiverDefaults } from '../receivers/http.ts'
+import { HttpReceiver } from '../receivers/http.ts'
+import { httpReceiverDefaults } from '../receivers/http-options.ts'
 import type { BoundAddress } from '../receivers/listener.ts'
 import { ReceiverMetrics, type Transport } from '../receivers/metrics.ts'
 import type { Receiver, ReceiverContext } from '../receivers/receiver.ts'
@@ -73,7 +74,7 @@ export function createReceiving(
 function createGrpc(config: GrpcReceiverConfig, waitMsMax: number, context: ReceiverContext): Receiver {
   const options = {
     ...grpcReceiverDefaults,
-    endpoint: endpointText(config.endpoint),
+    endpoint: config.endpoint,
     maxRecvMsgSizeBytes: config.requestBytesMax,
     maxConcurrentStreams: config.concurrentStreamsMax,
     tls: tlsOptions(config.tls),
@@ -90,7 +91,7 @@ function createHttp(
 ): Receiver {
   const options = {
     ...httpReceiverDefaults,
-    endpoint: endpointText(config.endpoint),
+    endpoint: config.endpoint,
     maxRequestBodySizeBytes: config.requestBytesMax,
     tls: tlsOptions(config.tls),
     auth: { bearerToken: config.bearerToken?.reveal() },
@@ -102,8 +103,4 @@ function createHttp(
 
 function tlsOptions(tls: ServerTlsConfig | undefined): typeof grpcReceiverDefaults.tls {
   return tls && { certFile: tls.certFile, keyFile: tls.keyFile, clientCaFile: tls.clientCaFile }
-}
-
-function endpointText({ host, port }: { readonly host: string; readonly port: number }): string {
-  return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`
 }

@@ -20,7 +20,7 @@ const ALLOWED: Readonly<Record<string, readonly string[]>> = {
   receivers: ['wire', 'pipeline'],
   exporters: ['wire'],
   admin: ['wire', 'formats', 'kms', 'evidence', 'keys', 'store', 'pipeline', 'receivers', 'exporters'],
-  config: ['wire', 'formats', 'kms', 'redaction', 'evidence', 'keys', 'pipeline'],
+  config: ['wire', 'formats', 'kms', 'redaction', 'evidence', 'keys', 'pipeline', 'receivers'],
   service: [
     'wire',
     'kms',

@@ -10,7 +10,8 @@ import { type TenantOptions, TenantResolver, tenantDefaults } from '../../../src
 import { Admission, type AdmissionOptions, admissionDefaults } from '../../../src/receivers/admission.ts'
 import { GrpcReceiver } from '../../../src/receivers/grpc.ts'
 import { type GrpcReceiverOptions, grpcReceiverDefaults } from '../../../src/receivers/grpc-options.ts'
-import { HttpReceiver, type HttpReceiverOptions, httpReceiverDefaults } from '../../../src/receivers/http.ts'
+import { HttpReceiver } from '../../../src/receivers/http.ts'
+import { type HttpReceiverOptions, httpReceiverDefaults } from '../../../src/receivers/http-options.ts'
 import { ReceiverMetrics } from '../../../src/receivers/metrics.ts'
 import type { Signal } from '../../../src/wire/otlp.ts'
 
@@ -40,11 +41,11 @@ export async function startReceivers(options: HarnessOptions = {}) {
     },
   }
   const http = new HttpReceiver(
-    { ...httpReceiverDefaults, endpoint: '127.0.0.1:0', ...options.http },
+    { ...httpReceiverDefaults, endpoint: { host: '127.0.0.1', port: 0 }, ...options.http },
     context,
   )
   const grpc = new GrpcReceiver(
-    { ...grpcReceiverDefaults, endpoint: '127.0.0.1:0', ...options.grpc },
+    { ...grpcReceiverDefaults, endpoint: { host: '127.0.0.1', port: 0 }, ...options.grpc },
     context,
   )
   const httpBound = await http.start()
