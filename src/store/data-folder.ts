@@ -47,6 +47,12 @@ export async function removeUnfinished(directory: string): Promise<void> {
   }
 }
 
+/** Files before the first that the mark names: a death came between the two. */
+export async function removeRetired(directory: string, first: number): Promise<void> {
+  for (const file of filesOf(directory, 'queue'))
+    if (file < first) await rm(logPath(directory, 'queue', file))
+}
+
 export async function makeLogFolders(directory: string): Promise<void> {
   for (const log of LOGS) await mkdir(logFolder(directory, log), { recursive: true, mode: 0o700 })
 }

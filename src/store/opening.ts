@@ -5,12 +5,19 @@ import { dirname, resolve } from 'node:path'
 import { syncDirectory } from '../base/directory.ts'
 import { SidecarError } from '../base/errors.ts'
 import { damageError, queueLosses } from './damage.ts'
-import { hasStore, makeLogFolders, markPath, refuseFormerFormat, removeUnfinished } from './data-folder.ts'
+import {
+  filesOf,
+  makeLogFolders,
+  markPath,
+  refuseFormerFormat,
+  removeRetired,
+  removeUnfinished,
+} from './data-folder.ts'
 import { decodePairs, encodePairs } from './data-record.ts'
 import { EvidenceLog } from './evidence-log.ts'
 import { isTip } from './evidence-survey.ts'
 import { NO_EXTENT } from './extent.ts'
-import { SECRET_BYTES } from './file-head.ts'
+import { LOGS, SECRET_BYTES } from './file-head.ts'
 import { type JournalContent, readJournal } from './journal.ts'
 import { KeyLog } from './key-log.ts'
 import type { DirectoryLock } from './lock.ts'
@@ -35,6 +42,7 @@ export interface OpenedFolder {
 export async function openFolder(directory: string, lock: DirectoryLock): Promise<OpenedFolder> {
   refuseFormerFormat(directory)
   const mark = Mark.open(markPath(directory)) ?? (await makeStore(directory, lock))
+  await makeLogFolders(directory)
   try {
     return await openLogs(directory, mark)
   } catch (thrown) {
@@ -55,6 +63,7 @@ async function openLogs(directory: string, mark: Mark): Promise<OpenedFolder> {
   }
   await fileStatements(content, evidence.log)
   await removeUnfinished(directory)
+  await removeRetired(directory, mark.state.queue.first)
   mark.write({ boot: mark.state.boot + 1, sequence: content.sequence })
   await mark.sync()
   const { log } = evidence
@@ -87,7 +96,8 @@ export async function fileStatements({ unfiled }: JournalContent, evidence: Evid
 
 /** A folder without a mark is a new one, unless it shows that there was a store before. */
 async function makeStore(directory: string, lock: DirectoryLock): Promise<Mark> {
-  if (hasStore(directory) || lock.formerStore !== undefined)
+  // Of one whose first start ended on the way there are no files yet.
+  if (lock.formerStore !== undefined || LOGS.some((log) => filesOf(directory, log).length > 0))
     throw new SidecarError(
       'STORE_CORRUPT',
       'the mark of the data folder is gone or damaged; betrace store salvage goes on with what is left',

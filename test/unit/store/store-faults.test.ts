@@ -219,6 +219,23 @@ describe('a folder that has lost what it had', () => {
     await expect(openStore(folder)).rejects.toMatchObject({ code: 'STORE_CORRUPT' })
   })
 
+  test('is a new one where the first start ended on the way', async () => {
+    for (const left of [
+      (folder: string) => writeFileSync(join(folder, 'mark'), ''),
+      (folder: string) => mkdirSync(join(folder, 'queue')),
+      (folder: string) => writeFileSync(join(folder, 'owner'), 'pid 7\n'),
+    ]) {
+      const folder = testFolder()
+      left(folder)
+      const store = await openStore(folder)
+      await store.append(entryOf(10), []).durable
+      await store.close()
+      const again = await openStore(folder)
+      expect(again.queuedItems).toBe(3)
+      await again.close()
+    }
+  })
+
   test('loses no key record when one copy is damaged: it is made anew from the other', async () => {
     const folder = await used()
     const file = join(folder, 'keys', readdirSync(join(folder, 'keys'))[0]!)
