@@ -1,5 +1,6 @@
 // A process of its own for the tests of crashes and of the lock: `open` says what opening the folder came to, `load`
-// appends without end and prints each sequence once it is durable, so that whoever reads knows what was promised.
+// appends without end and prints each sequence once it is durable, so that whoever reads knows what was promised; `drain`
+// takes two of three entries away again, in small files, and says which before it does.
 import { writeSync } from 'node:fs'
 import { SidecarError } from '../../../src/base/errors.ts'
 import { Store } from '../../../src/store/store.ts'
@@ -30,14 +31,27 @@ async function load(store: Store): Promise<never> {
     }
     const { durable } = store.append(entry, [record(`${store.boot}/${i}`)])
     durable.then((sequence) => say(`${sequence} ${store.boot}/${i} ${size}`))
-    if (i % 8 === 7) await durable
+    if (i % 8 !== 7) continue
+    await durable
+    if (mode === 'drain') drain(store)
+  }
+}
+
+let drainedTo = 0
+function drain(store: Store): void {
+  for (const { sequence } of store.next('traces:next', drainedTo, 8)) {
+    drainedTo = sequence
+    if (sequence % 3 === 0) continue
+    say(`taken ${sequence}`)
+    store.ack('traces:next', sequence)
   }
 }
 
 try {
-  const store = await Store.open({ directory }, [{ signal: 'traces', id: 'next' }])
+  const small = mode === 'drain' ? { segmentBytes: 300_000 } : {}
+  const store = await Store.open({ directory, ...small }, [{ signal: 'traces', id: 'next' }])
   say('open')
-  if (mode === 'load') await load(store)
+  if (mode === 'load' || mode === 'drain') await load(store)
   else process.stdin.resume()
 } catch (thrown) {
   say(thrown instanceof SidecarError ? thrown.code : String(thrown))

@@ -1,5 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
+import { readdirSync, statSync } from 'node:fs'
+import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import { expect, onTestFinished, test } from 'vitest'
@@ -17,7 +19,7 @@ interface Child {
   kill(): Promise<void>
 }
 
-function startChild(mode: 'open' | 'load', directory: string): Child {
+function startChild(mode: 'open' | 'load' | 'drain', directory: string): Child {
   const child = spawn(process.execPath, ['--no-warnings', CHILD, mode, directory], {
     stdio: ['pipe', 'pipe', 'inherit'],
   })
@@ -72,6 +74,41 @@ test('kill -9 under load, five times: what was durable is there, with its record
   }
   expect(promised.size).toBeGreaterThan(200)
 }, 60_000)
+
+test('kill -9 while files come, are written anew and go, ten times: nothing that nobody took is lost', async () => {
+  const folder = testFolder()
+  const [promised, taken, statements] = [new Map<number, number>(), new Set<number>(), new Set<string>()]
+  for (let round = 1; round <= 10; round++) {
+    const child = startChild('drain', folder)
+    await child.until(60 + 25 * round)
+    await child.kill()
+    for (const line of child.lines.slice(1)) {
+      const match = /^(?:taken (\d+)|(\d+) (\d+\/\d+) (\d+))$/.exec(line)
+      if (match?.[1]) taken.add(Number(match[1]))
+      else if (match) {
+        promised.set(Number(match[2]), Number(match[4]))
+        statements.add(match[3]!)
+      }
+    }
+    const store = await openStore(folder, ['next'], { segmentBytes: 300_000 })
+    const found = new Map(
+      store.next('traces:next', 0, 100_000).map(({ sequence, body }) => [sequence, body.length]),
+    )
+    for (const [sequence, size] of promised)
+      if (!taken.has(sequence)) expect(found.get(sequence), `round ${round}, sequence ${sequence}`).toBe(size)
+    const filed = new Set(statementsIn(folder).map(({ key }) => key.toString()))
+    expect([...statements].filter((name) => !filed.has(name))).toEqual([])
+    await store.close()
+  }
+  expect(taken.size).toBeGreaterThan(200)
+  // Two of three were taken: had no file been written anew, there would be three times as much.
+  const names = readdirSync(join(folder, 'queue'))
+  const bytes = names.reduce((sum, name) => sum + statSync(join(folder, 'queue', name)).size, 0)
+  const live = [...promised]
+    .filter(([sequence]) => !taken.has(sequence))
+    .reduce((sum, [, size]) => sum + size, 0)
+  expect(bytes).toBeLessThan(2.5 * live + 4 * 300_000)
+}, 120_000)
 
 test('of four processes that open a folder at once, one wins and three are told so', async () => {
   const folder = testFolder()
