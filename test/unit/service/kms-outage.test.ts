@@ -306,7 +306,7 @@ describe('readiness', () => {
     expect(performance.now() - startMs).toBeLessThan(1_000)
     expect([status, checks.map(({ name }) => name)]).toEqual([
       'UP',
-      ['receivers', 'exporter file/out', 'store'],
+      ['receivers', 'exporter file/out', 'dead letters', 'store'],
     ])
   })
 
