@@ -108,24 +108,31 @@ function createInflater(
 // Not by the stream's iterator: that one cannot be left while it waits for bytes, and a body that has stopped must be.
 function readAll(source: Readable, pieces: Pieces, abort: AbortSignal): Promise<void> {
   return new Promise((resolve, reject) => {
+    // A stream ends as soon as its last piece was taken from it, be it kept or still waiting for memory.
     let isWaiting = false
+    let isEnded = false
     const leave = (): void => {
       source.off('readable', onReadable).off('end', onEnd).off('error', onFailed).off('close', onFailed)
       abort.removeEventListener('abort', onAbort)
     }
     const fail = (error: unknown): void => {
       leave()
-      reject(
-        error instanceof SidecarError
-          ? error
-          : new SidecarError('MALFORMED', 'body does not decompress or ended early', { cause: error }),
-      )
+      reject(bodyFault(error))
     }
-    const onFailed = (error?: Error): void => fail(error)
+    const onFailed = (error?: Error): void => {
+      if (!isEnded) fail(error)
+    }
     const onAbort = (): void => fail(abort.reason)
     const onEnd = (): void => {
+      isEnded = true
+      if (isWaiting) return
       leave()
       resolve()
+    }
+    const onKept = (): void => {
+      isWaiting = false
+      if (isEnded) onEnd()
+      else onReadable()
     }
     const onReadable = (): void => {
       if (isWaiting) return
@@ -134,10 +141,7 @@ function readAll(source: Readable, pieces: Pieces, abort: AbortSignal): Promise<
           const waiting = pieces.add(chunk as Uint8Array)
           if (waiting === undefined) continue
           isWaiting = true
-          waiting.then(() => {
-            isWaiting = false
-            onReadable()
-          }, fail)
+          waiting.then(onKept, fail)
           return
         }
       } catch (error) {
@@ -150,6 +154,11 @@ function readAll(source: Readable, pieces: Pieces, abort: AbortSignal): Promise<
     if (source.readableEnded) onEnd()
     else if (source.destroyed) onFailed()
   })
+}
+
+function bodyFault(error: unknown): SidecarError {
+  if (error instanceof SidecarError) return error
+  return new SidecarError('MALFORMED', 'body does not decompress or ended early', { cause: error })
 }
 
 /**

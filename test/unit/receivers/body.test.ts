@@ -1,4 +1,5 @@
 import { Readable } from 'node:stream'
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import { constants, deflateSync, gzipSync, zstdCompressSync } from 'node:zlib'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
@@ -143,6 +144,63 @@ describe('compressed', () => {
     const { code } = await read([gzipSync(Buffer.alloc(100_000))], { encoding: 'gzip', budget: 50_000 })
     expect(code).toBe('TOO_LARGE')
   })
+})
+
+describe('memory that has to be waited for', () => {
+  // A stream ends once its last piece was taken, also when that piece still waits for memory.
+  const CASES = (['identity', ...CODINGS] as const).flatMap((encoding) => [
+    { encoding, isDeclared: false },
+    ...(encoding === 'identity' ? [{ encoding, isDeclared: true }] : []),
+  ])
+
+  test.each(CASES)(
+    'at any piece: the body is whole ($encoding, declared: $isDeclared)',
+    async ({ encoding, isDeclared }) => {
+      await fc.assert(
+        fc.asyncProperty(
+          fc.uint8Array({ minLength: 1, maxLength: 2_000 }),
+          fc.integer({ min: 1, max: 2_500 }),
+          fc.nat(),
+          async (bytes, size, at) => {
+            const wire = encoding === 'identity' ? bytes : COMPRESS[encoding](bytes)
+            const admission = new Admission({ bytesMax: 2_000, waitingMax: 2 }, systemClock)
+            const deadlineMs = systemClock.monotonicMs() + 10_000
+            // Leaves room for a part of the body only, so that some piece waits: the first, a middle or the last one.
+            const other = admission.open(deadlineMs, NEVER)
+            await other.grow(2_000 - (at % bytes.byteLength))
+            const lease = admission.open(deadlineMs, NEVER)
+            const bounds = { bytesMax: MIB, bytesDeclared: isDeclared ? bytes.byteLength : undefined }
+            const reading = readBody(Readable.from(cut(wire, size)), encoding, bounds, lease, NEVER)
+            await expect.poll(() => admission.waitingCount, { interval: 1 }).toBe(1)
+            // Everything that the stream has to say meanwhile is said.
+            for (let turn = 0; turn < 5; turn++) await nextTurn()
+            other.release()
+            expect(Buffer.compare(await reading, bytes)).toBe(0)
+            expect(lease.bytes).toBe(bytes.byteLength)
+          },
+        ),
+        { numRuns: 30 },
+      )
+    },
+  )
+
+  test.each(CASES)(
+    'until none comes: OVERLOADED, never MALFORMED ($encoding, declared: $isDeclared)',
+    async ({ encoding, isDeclared }) => {
+      const bytes = Buffer.alloc(1_000, 7)
+      const wire = encoding === 'identity' ? bytes : COMPRESS[encoding](bytes)
+      for (const size of [1_000, 300]) {
+        const admission = new Admission({ bytesMax: 2_000, waitingMax: 2 }, systemClock)
+        const deadlineMs = systemClock.monotonicMs() + 50
+        const other = admission.open(deadlineMs, NEVER)
+        await other.grow(1_001)
+        const lease = admission.open(deadlineMs, NEVER)
+        const bounds = { bytesMax: MIB, bytesDeclared: isDeclared ? 1_000 : undefined }
+        const reading = readBody(Readable.from(cut(wire, size)), encoding, bounds, lease, NEVER)
+        await expect(reading).rejects.toMatchObject({ code: 'OVERLOADED' })
+      }
+    },
+  )
 })
 
 test('a body of single bytes costs one buffer', async () => {
