@@ -9,17 +9,22 @@
 import type { Clock } from '../base/clock.ts'
 import { asSidecarError, SidecarError } from '../base/errors.ts'
 import { ITEMS_PER_REQUEST_MAX } from '../base/limits.ts'
-import { type Slices, turns } from '../base/turns.ts'
-import type { StatementRecord } from '../evidence/chain.ts'
-import type { FoundSpans, SigningKey } from '../evidence/evidence.ts'
+import { turns } from '../base/turns.ts'
+import type { Evidence, FoundSpans, Signed } from '../evidence/evidence.ts'
+import { encodeRefs } from '../evidence/refs.ts'
+import type { AnnouncementTrust } from '../keys/trust/announcement-trust.ts'
+import { type RedactResult, redact, redactInSlices } from '../redaction/redact.ts'
 import type { TenantKeys } from '../redaction/tenant-keys.ts'
 import { Faults } from '../wire/faults.ts'
+import { countItemsInSlices, countSoundItems } from '../wire/item-count.ts'
 import type { Signal } from '../wire/otlp.ts'
 import type { ItemAccounts, OpenAccount } from './accounts.ts'
 import type { Confirmation, Delivery } from './delivery.ts'
 import type { FaultReport } from './fault-report.ts'
 import type { PipelineMetrics } from './metrics.ts'
+import { type Processors, statementKeys } from './processors.ts'
 import type { KeyResolver, RequestKeys } from './request-keys.ts'
+import { requestTenants } from './request-tenants.ts'
 import type { TenantResolver } from './tenant.ts'
 
 /** One Export call, as a receiver hands it on. */
@@ -51,61 +56,19 @@ export interface ExportAccepted {
 export type Accept = (request: ExportRequest) => Promise<ExportAccepted>
 
 /** A request after redaction. `missing` not empty: the body must not be used; load those keys and ask again. */
-export interface Redacted {
-  readonly body: Uint8Array
-  readonly itemCount: number
-  /** What is left out of the body, or mended in it. */
-  readonly faults?: Faults
-  readonly missing: readonly { readonly tenant: string; readonly key: 'encryption' | 'pseudonym' }[]
-}
-
-/** A request with its evidence. `missing`: tenants whose signing key is needed first; no state has moved then. */
-export interface Signed {
-  readonly body: Uint8Array
-  readonly statements: readonly StatementRecord[]
-  readonly refs: Uint8Array
-  readonly missing: readonly string[]
-}
-
-/** Whose the items of a request are. */
-export interface RequestTenants {
-  /** The tenant of each resource group, in order. */
-  readonly groups: readonly string[]
-  /** Each tenant once. */
-  readonly different: readonly string[]
-}
+type Redacted = Pick<RedactResult, 'body' | 'itemCount' | 'missing' | 'faults'>
 
 export interface PipelineParts {
   readonly clock: Clock
-  readonly desk: KeyResolver
+  readonly processors: Processors
+  readonly keys: KeyResolver
+  /** What a request brings along from other sidecars is judged before it is redacted. */
+  readonly announcements: Pick<AnnouncementTrust, 'checkAnnouncements'>
+  readonly tenants: TenantResolver
   readonly delivery: Delivery
   readonly accounts: ItemAccounts
   readonly metrics: PipelineMetrics
   readonly faultReport: FaultReport
-  /** Looks at what a request brings along from other sidecars; a promise only when the key service has to be asked. */
-  readonly prepare: (request: ExportRequest, wait: RequestKeys) => Promise<void> | void
-  /** Throws TENANT_DENIED, MALFORMED, and TOO_LARGE for more tenants than a request may have. */
-  readonly tenantsOf: (request: ExportRequest) => RequestTenants
-  /** Places for tenants, taken when a request has turned out to be valid. */
-  readonly places: Pick<TenantResolver, 'enter' | 'leave' | 'mayLoad'>
-  /** Spans, log records or data points. Throws MALFORMED, and TOO_LARGE for more of anything else than a request may have. */
-  readonly countItems: (signal: Signal, body: Uint8Array) => Slices<number>
-  readonly redact: (signal: Signal, body: Uint8Array, keys: readonly TenantKeys[]) => Redacted
-  /** As `redact`, for a large body. */
-  readonly redactInSlices: (signal: Signal, body: Uint8Array, keys: readonly TenantKeys[]) => Slices<Redacted>
-  /** What `sign` would look for in a large body; `undefined` where nothing is signed. */
-  readonly findSpans: (
-    signal: Signal,
-    body: Uint8Array,
-    tenants: readonly string[],
-  ) => Slices<FoundSpans | undefined>
-  readonly sign: (
-    signal: Signal,
-    body: Uint8Array,
-    tenants: readonly string[],
-    keys: ReadonlyMap<string, SigningKey>,
-    found: FoundSpans | undefined,
-  ) => Signed
 }
 
 /** A larger body is counted before it is redacted: a scan, some 2 % of the work. SDKs' and most Collectors' are smaller. */
@@ -136,7 +99,7 @@ export class Pipeline {
 
   async #accept(request: ExportRequest, onItems: OnItems): Promise<ExportAccepted> {
     if (request.body.length === 0 && request.faults === undefined) return { itemCount: 0, ...FULL_SUCCESS }
-    const { accounts, clock, desk, metrics, places, tenantsOf } = this.#parts
+    const { accounts, announcements, clock, keys, metrics, tenants } = this.#parts
     const { signal } = request
     const startedMs = clock.monotonicMs()
     const entry = accounts.open(signal)
@@ -145,10 +108,10 @@ export class Pipeline {
     this.#underWayCount++
     try {
       await this.#boundItems(request, entry)
-      const { groups, different } = tenantsOf(request)
-      const wait = desk.open(request)
-      const preparing = this.#parts.prepare(request, wait)
-      if (preparing) await preparing
+      const { groups, different } = requestTenants(tenants, request.body, request.tenant)
+      const wait = keys.open(request)
+      const checking = announcements.checkAnnouncements(signal, request.body, wait)
+      if (checking) await checking
       let redacted = await this.#redact(request, groups, wait)
       const { itemCount } = redacted
       // From here on the items are known, also when the request is refused for want of a key.
@@ -158,11 +121,11 @@ export class Pipeline {
       if (itemsRead > ITEMS_PER_REQUEST_MAX) throw tooManyItems()
       if (itemCount > 0) {
         // All of it was read by now: what is refused as malformed has cost nobody a place, and the key service no call.
-        places.enter(different)
+        tenants.enter(different)
         entered = different
       }
       while (redacted.missing.length > 0) {
-        places.mayLoad(redacted.missing.map(({ tenant }) => tenant))
+        tenants.mayLoad(redacted.missing.map(({ tenant }) => tenant))
         await wait.load(redacted.missing)
         redacted = await this.#redact(request, groups, wait)
       }
@@ -177,7 +140,7 @@ export class Pipeline {
       onItems('refused', signal, entry.rejected(error.code))
       throw error
     } finally {
-      places.leave(entered, isAccepted)
+      tenants.leave(entered, isAccepted)
       this.#underWayCount--
       metrics.observe('request', clock.monotonicMs() - startedMs)
     }
@@ -198,7 +161,7 @@ export class Pipeline {
   /** Before anything is made of a large request. A count is a scan, so the usual ones are counted on the way. */
   async #boundItems({ signal, body }: ExportRequest, entry: OpenAccount): Promise<void> {
     if (body.length <= COUNTED_BYTES_MIN) return
-    const itemCount = await turns.run(this.#parts.countItems(signal, body))
+    const itemCount = await turns.run(countItemsInSlices(signal, body))
     if (itemCount <= ITEMS_PER_REQUEST_MAX) return
     entry.accepted(itemCount)
     throw tooManyItems()
@@ -214,19 +177,26 @@ export class Pipeline {
   }
 
   async #redactOnce({ signal, body }: ExportRequest, keys: readonly TenantKeys[]): Promise<Redacted> {
-    const { redact, redactInSlices } = this.#parts
-    if (body.length > ONE_GO_BYTES_MAX) return turns.run(redactInSlices(signal, body, keys))
-    const turn = turns.next()
+    const { ruleSets, redactionMetrics } = this.#parts.processors
+    const rules = ruleSets.get(signal)
+    const isLarge = rules !== undefined && body.length > ONE_GO_BYTES_MAX
+    const turn = isLarge ? undefined : turns.next()
     if (turn) await turn
-    return redact(signal, body, keys)
+    if (rules === undefined) return { ...countSoundItems(signal, body), missing: [] }
+    const result = isLarge
+      ? await turns.run(redactInSlices(body, signal, rules, keys))
+      : redact(body, signal, rules, keys)
+    if (result.missing.length === 0) redactionMetrics.observe(result)
+    return result
   }
 
+  /** What `sign` would look for in a large body. */
   async #findSpans(
-    signal: Signal,
+    evidence: Evidence,
     body: Uint8Array,
     tenants: readonly string[],
   ): Promise<FoundSpans | undefined> {
-    if (body.length > ONE_GO_BYTES_MAX) return turns.run(this.#parts.findSpans(signal, body, tenants))
+    if (body.length > ONE_GO_BYTES_MAX) return turns.run(evidence.find(body, tenants))
     const turn = turns.next()
     if (turn) await turn
     return undefined
@@ -234,35 +204,51 @@ export class Pipeline {
 
   async #signAndDeliver(
     request: ExportRequest,
-    tenants: readonly string[],
-    redacted: Redacted,
+    groups: readonly string[],
+    { body, itemCount }: Redacted,
   ): Promise<Confirmation | undefined> {
-    const { desk, sign, delivery, clock, metrics, places } = this.#parts
-    const wait = desk.open(request)
+    const { keys, delivery, clock, metrics, processors, tenants } = this.#parts
+    const { signal } = request
+    const evidence = signal === 'traces' ? processors.evidence : undefined
+    const wait = keys.open(request)
     const findStartedMs = clock.monotonicMs()
-    const found = await this.#findSpans(request.signal, redacted.body, tenants)
+    const found = evidence && (await this.#findSpans(evidence, body, groups))
     const findMs = clock.monotonicMs() - findStartedMs
     for (;;) {
-      await delivery.room(redacted.body.length, request)
+      await delivery.room(body.length, request)
       const startedMs = clock.monotonicMs() - findMs
-      const signed = sign(request.signal, redacted.body, tenants, wait.signingKeys(tenants), found)
+      const signed = evidence ? this.#sign(evidence, body, groups, wait, found) : { ...UNSIGNED, body }
       if (signed.missing.length > 0) {
-        places.mayLoad(signed.missing)
+        tenants.mayLoad(signed.missing)
         await wait.loadSigning(signed.missing)
         continue
       }
       metrics.observe('sign', clock.monotonicMs() - startedMs)
-      const { signal } = request
-      const { itemCount } = redacted
-      const confirmation = await delivery.deliver(
-        { signal, itemCount, acceptedAtMs: clock.nowMs(), body: signed.body, refs: signed.refs },
-        signed.statements,
-      )
+      const refs = encodeRefs(signed.refs)
+      const entry = { signal, itemCount, acceptedAtMs: clock.nowMs(), body: signed.body, refs }
+      const confirmation = await delivery.deliver(entry, signed.statements)
       metrics.observe('deliver', clock.monotonicMs() - startedMs)
       return confirmation
     }
   }
+
+  #sign(
+    evidence: Evidence,
+    body: Uint8Array,
+    groups: readonly string[],
+    wait: RequestKeys,
+    found: FoundSpans | undefined,
+  ): Signed {
+    const { clock, processors } = this.#parts
+    const keys = statementKeys(processors, wait.signingKeys(groups))
+    return found
+      ? evidence.signFound(found, body, keys, clock.nowNs())
+      : evidence.sign(body, groups, keys, clock.nowNs())
+  }
 }
+
+/** Where nothing is signed. */
+const UNSIGNED: Pick<Signed, 'statements' | 'refs' | 'missing'> = { statements: [], refs: [], missing: [] }
 
 /** What the receiver and the rules found; `undefined` when that is nothing. */
 function allFaults(request: ExportRequest, redacted: Redacted): Faults | undefined {

@@ -7,15 +7,11 @@ import { Evidence, type KeyLookup, type SigningKey } from '../evidence/evidence.
 import { macKeyOf } from '../evidence/mac-key.ts'
 import { EvidenceMetrics } from '../evidence/metrics.ts'
 import type { PolicyOptions } from '../evidence/policy.ts'
-import { encodeRefs } from '../evidence/refs.ts'
 import { RedactionMetrics } from '../redaction/metrics.ts'
 import type { RedactionOptions } from '../redaction/options.ts'
-import { redact, redactInSlices } from '../redaction/redact.ts'
 import { compileRules, type RuleSet, type RuleSetHooks } from '../redaction/rules.ts'
 import type { Store } from '../store/store.ts'
-import { countSoundItems } from '../wire/item-count.ts'
 import type { Signal } from '../wire/otlp.ts'
-import type { PipelineParts } from './pipeline.ts'
 
 export interface ProcessorSettings {
   /** By signal; one without an entry is not redacted. */
@@ -27,13 +23,14 @@ export interface ProcessorSettings {
 }
 
 export interface Processors {
-  readonly redact: PipelineParts['redact']
-  readonly redactInSlices: PipelineParts['redactInSlices']
-  readonly findSpans: PipelineParts['findSpans']
-  readonly sign: PipelineParts['sign']
+  /** By signal; one without an entry is not redacted. */
+  readonly ruleSets: ReadonlyMap<Signal, RuleSet>
+  readonly redactionMetrics: RedactionMetrics
+  /** `undefined`: nothing is signed. */
   readonly evidence: Evidence | undefined
+  readonly isMac: boolean
   /** With `hmac-sha256`: key id → tenant, of the keys that have signed since the start. */
-  readonly signedSince: ReadonlyMap<string, string>
+  readonly signedSince: Map<string, string>
   /** Of all rule sets together, for key announcements. */
   readonly dataClasses: readonly string[]
   readonly onKmsFailure: 'refuse' | 'mask'
@@ -60,55 +57,28 @@ export function createProcessors(
   }
   const redactions = [...redaction.values()]
   const isMaskedInOutage = redactions.length > 0 && redactions.every((each) => each.onKmsFailure === 'mask')
-  const metrics = new RedactionMetrics(around.registry)
-  const isMac = signing?.algorithm === 'hmac-sha256'
-  const signedSince = new Map<string, string>()
   return {
+    ruleSets,
+    redactionMetrics: new RedactionMetrics(around.registry),
     evidence,
-    signedSince,
+    isMac: signing?.algorithm === 'hmac-sha256',
+    signedSince: new Map(),
     dataClasses: [...new Set([...ruleSets.values()].flatMap((set) => set.dataClasses))],
     // One key serves every signal, so what holds for keys is the stricter of what the pipelines say.
     onKmsFailure: isMaskedInOutage ? 'mask' : 'refuse',
     tenantSecret: redactions.some((each) => each.tenantSecret),
-    redact(signal, body, keys) {
-      const rules = ruleSets.get(signal)
-      if (!rules) return { ...countSoundItems(signal, body), missing: [] }
-      const result = redact(body, signal, rules, keys)
-      if (result.missing.length === 0) metrics.observe(result)
-      return result
-    },
-    *redactInSlices(signal, body, keys) {
-      const rules = ruleSets.get(signal)
-      yield
-      if (!rules) return { ...countSoundItems(signal, body), missing: [] }
-      const result = yield* redactInSlices(body, signal, rules, keys)
-      if (result.missing.length === 0) metrics.observe(result)
-      return result
-    },
-    *findSpans(signal, body, tenants) {
-      return evidence && signal === 'traces' ? yield* evidence.find(body, tenants) : undefined
-    },
-    sign(signal, body, tenants, keys, found) {
-      if (!evidence || signal !== 'traces') return { body, statements: [], refs: NO_REFS, missing: [] }
-      const usable = isMac ? macKeys(keys, signedSince) : keys
-      const nowNs = around.clock.nowNs()
-      const signed = found
-        ? evidence.signFound(found, body, usable, nowNs)
-        : evidence.sign(body, tenants, usable, nowNs)
-      return { ...signed, refs: encodeRefs(signed.refs) }
-    },
   }
 }
 
-function macKeys(
-  keys: Parameters<PipelineParts['sign']>[3],
-  signedSince: Map<string, string>,
-): Map<string, SigningKey> {
+/** The keys as evidence signs with them: what MACs are made of is derived from the signing key. */
+export function statementKeys(
+  { isMac, signedSince }: Processors,
+  keys: ReadonlyMap<string, SigningKey>,
+): ReadonlyMap<string, SigningKey> {
+  if (!isMac) return keys
   for (const [tenant, { keyId }] of keys) signedSince.set(keyId, tenant)
   return new Map([...keys].map(([tenant, key]) => [tenant, macKeyOf(key)]))
 }
-
-const NO_REFS = new Uint8Array(0)
 
 function createEvidence(
   policy: PolicyOptions,

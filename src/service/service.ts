@@ -22,12 +22,10 @@ import { PipelineMetrics } from '../pipeline/metrics.ts'
 import { Pipeline } from '../pipeline/pipeline.ts'
 import { KeyResolver, waitLimit } from '../pipeline/request-keys.ts'
 import { TenantResolver } from '../pipeline/tenant.ts'
-import { createTenantFinder } from '../pipeline/tenant-finder.ts'
 import type { BoundAddress } from '../receivers/listener.ts'
 import type { Transport } from '../receivers/metrics.ts'
 import { storeKeyStore } from '../store/key-store.ts'
 import type { Store } from '../store/store.ts'
-import { countItemsInSlices } from '../wire/item-count.ts'
 import type { Closers } from './closers.ts'
 import type { Exporting } from './exporting.ts'
 import { checkRecords, type KeyServices, openKeyServices } from './key-services.ts'
@@ -163,15 +161,10 @@ async function assemble(
     delivery,
     metrics: new PipelineMetrics(registry),
     faultReport: new FaultReport(around),
-    desk: new KeyResolver({ keys, clock, onKmsFailure: processors.onKmsFailure, startWaiting: waitLimit() }),
-    prepare: ({ signal, body }, wait) => trust.learn(signal, body, wait),
-    tenantsOf: createTenantFinder(tenants),
-    places: tenants,
-    countItems: countItemsInSlices,
-    redact: processors.redact,
-    redactInSlices: processors.redactInSlices,
-    findSpans: processors.findSpans,
-    sign: processors.sign,
+    keys: new KeyResolver({ keys, clock, onKmsFailure: processors.onKmsFailure, startWaiting: waitLimit() }),
+    announcements: trust,
+    tenants,
+    processors,
   })
   const receiving = createReceiving(config, pipeline, tenants, around)
   closers.push(() => receiving.close(0))

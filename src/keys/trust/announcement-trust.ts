@@ -74,7 +74,7 @@ export class AnnouncementTrust {
     this.#budget = new TokenBucket(parts.clock, CHECKS_MAX, CHECKS_PER_SECOND)
   }
 
-  /** For redaction. False for what is not our own and was not judged by `learn`. */
+  /** For redaction. False for what is not our own and was not judged by `checkAnnouncements`. */
   isTrusted(kid: string, text: string): boolean {
     const verdict = this.#verdicts.get(verdictKey(kid, text))
     return verdict?.isOurs ?? this.#isOwnOrForged(kid, text) === true
@@ -84,7 +84,7 @@ export class AnnouncementTrust {
    * Judges the announcements of a request. Rejects retryably when the key service cannot say before the request's
    * deadline: taking one away for that reason would make its values unreadable for good.
    */
-  learn(signal: Signal, body: Uint8Array, patience: Patience): Promise<void> | void {
+  checkAnnouncements(signal: Signal, body: Uint8Array, patience: Patience): Promise<void> | void {
     if (!Buffer.from(body.buffer, body.byteOffset, body.length).includes(PREFIX)) return
     const unknown = this.#unknownOf(findAnnouncements(signal, body))
     if (unknown.length === 0) return
