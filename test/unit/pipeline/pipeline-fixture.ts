@@ -102,7 +102,7 @@ export function makePipeline(changes: PipelineChanges = {}) {
     outcomes.push(`${outcome} ${count} ${signal}`),
   )
   const send = (body: Uint8Array, more: Partial<ExportRequest> = {}): Promise<ExportAccepted> => {
-    const deadlineMs = clock.monotonicMs() + 1_000
+    const deadlineMs = clock.monotonicMs() + 20_000
     const { signal: abort } = new AbortController()
     return accept({ signal: 'traces', body, tenant: undefined, deadlineMs, abort, ...more })
   }
