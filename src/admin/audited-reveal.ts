@@ -6,12 +6,12 @@ import { asSidecarError } from '../base/errors.ts'
 import { REQUEST_WAIT_MS_MAX } from '../base/limits.ts'
 import { parseAnnouncement } from '../formats/announcement.ts'
 import { parseToken } from '../formats/sealed-value.ts'
-import { anyValueJson, type RevealParts, revealToken } from '../keys/operations/reveal.ts'
+import { anyValueJson, type RevealSettings, revealToken } from '../keys/operations/reveal.ts'
 import type { Accept } from '../pipeline/pipeline.ts'
 import { jsonToProtobuf } from '../wire/json.ts'
 import type { RevealControl, RevealedItem, RevealRequest, SealedItem } from './reveal.ts'
 
-export interface RevealDeskParts extends RevealParts {
+export interface AuditedRevealSettings extends RevealSettings {
   /** The pipeline's way in; resolves when the audit span is durable. */
   readonly accept: Accept
   readonly clock: Clock
@@ -20,7 +20,7 @@ export interface RevealDeskParts extends RevealParts {
   readonly version: string
 }
 
-export function createRevealDesk(parts: RevealDeskParts): RevealControl {
+export function createAuditedReveal(parts: AuditedRevealSettings): RevealControl {
   return {
     reveal: async (request, abort) => {
       const startNs = parts.clock.nowNs()
@@ -39,7 +39,7 @@ export function createRevealDesk(parts: RevealDeskParts): RevealControl {
 }
 
 async function openOne(
-  parts: RevealDeskParts,
+  parts: AuditedRevealSettings,
   { token, attributeKey, announcement, traceId }: SealedItem,
   abort: AbortSignal,
 ): Promise<RevealedItem> {
@@ -60,7 +60,7 @@ function tenantOf({ announcement }: SealedItem, fallback: string): string {
 }
 
 function auditRequest(
-  parts: RevealDeskParts,
+  parts: AuditedRevealSettings,
   { reason, actor, values }: RevealRequest,
   indexes: readonly number[],
   items: readonly RevealedItem[],

@@ -10,7 +10,7 @@ import type { Kms } from '../kms/kms.ts'
 import { validateKms } from './kms-validation.ts'
 import type { KmsControl, RotationControl } from './options.ts'
 
-export interface KmsControlParts {
+export interface KmsControlSettings {
   readonly keys: Pick<Keys, 'loadSigningKey' | 'signingKey' | 'flush'>
   readonly keyStore: KeyStore
   /** Counted and logged like every other call. */
@@ -27,7 +27,7 @@ export interface KmsControlParts {
 const CALLS_MS_MAX = 40_000
 const DAY_MS = 24 * 60 * 60 * 1_000
 
-export function createKmsControl(parts: KmsControlParts): KmsControl {
+export function createKmsControl(parts: KmsControlSettings): KmsControl {
   const { keys, kms, defaultTenant: tenant, clock, onWorking } = parts
   return {
     validate: async () => {
@@ -37,8 +37,8 @@ export function createKmsControl(parts: KmsControlParts): KmsControl {
           tenant,
           clock,
           randomBytes,
-          retrieve: (signal) => retrieve(parts, tenant, signal),
-          warm: async (signal) => void (await keys.loadSigningKey(tenant, signal)),
+          retrieve: (abort) => retrieve(parts, tenant, abort),
+          warm: async (abort) => void (await keys.loadSigningKey(tenant, abort)),
           isAtHand: () => keys.signingKey(tenant) !== undefined,
         },
         AbortSignal.timeout(CALLS_MS_MAX),
@@ -63,20 +63,20 @@ export function createKmsControl(parts: KmsControlParts): KmsControl {
  * that has no key gets none: a name that was mistyped would have one for good.
  */
 async function retrieve(
-  { kms, keyStore, clock }: KmsControlParts,
+  { kms, keyStore, clock }: KmsControlSettings,
   tenant: string,
-  signal: AbortSignal,
+  abort: AbortSignal,
 ): Promise<void> {
   const { records } = storedKeys(keyStore, 'signing', tenant)
   const record = records.findLast(({ status }) => status === 'ACTIVE')
   if (record !== undefined) {
-    ;(await openStoredKey({ kms, store: keyStore, clock }, 'signing', record, signal)).fill(0)
+    ;(await openStoredKey({ kms, store: keyStore, clock }, 'signing', record, abort)).fill(0)
     return
   }
   const context = { tenantId: tenant, purpose: 'probe' } as const
-  const { plaintext, wrapped, masterKeyId } = await kms.generateDataKey(context, signal)
+  const { plaintext, wrapped, masterKeyId } = await kms.generateDataKey(context, abort)
   plaintext.fill(0)
-  ;(await kms.unwrap(wrapped, masterKeyId, context, signal)).fill(0)
+  ;(await kms.unwrap(wrapped, masterKeyId, context, abort)).fill(0)
 }
 
 export function createRotationControl(

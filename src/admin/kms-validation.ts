@@ -24,15 +24,15 @@ export interface KmsValidation {
   readonly results: Readonly<Record<KmsTest, KmsTestResult>>
 }
 
-export interface ValidatedParts {
+export interface ValidatedSettings {
   readonly kms: Pick<Kms, 'provider' | 'generateDataKey' | 'wrap' | 'unwrap'>
   readonly tenant: string
   readonly clock: Clock
   readonly randomBytes: (count: number) => Uint8Array
   /** Gets the tenant's signing key from the key service, past the cache and leaving it as it is. */
-  readonly retrieve: (signal: AbortSignal) => Promise<void>
+  readonly retrieve: (abort: AbortSignal) => Promise<void>
   /** Sees to it that the cache holds the key. */
-  readonly warm: (signal: AbortSignal) => Promise<void>
+  readonly warm: (abort: AbortSignal) => Promise<void>
   /** Whether the cache hands the key out, at once. */
   readonly isAtHand: () => boolean
 }
@@ -40,7 +40,7 @@ export interface ValidatedParts {
 const KEY_BYTES = 32
 
 /** Runs every test in turn. Never rejects: what fails is in the results. */
-export async function validateKms(parts: ValidatedParts, signal: AbortSignal): Promise<KmsValidation> {
+export async function validateKms(parts: ValidatedSettings, abort: AbortSignal): Promise<KmsValidation> {
   const { kms, tenant, clock } = parts
   const context: KmsContext = { tenantId: tenant, purpose: 'probe' }
   const run = (test: () => Promise<void> | void): Promise<KmsTestResult> => timed(clock, test)
@@ -49,25 +49,25 @@ export async function validateKms(parts: ValidatedParts, signal: AbortSignal): P
   let sealed: { wrapped: Uint8Array; masterKeyId: string; plaintext: Uint8Array } | undefined
 
   const generate = await run(async () => {
-    const generated = await kms.generateDataKey(context, signal)
+    const generated = await kms.generateDataKey(context, abort)
     sealed = generated
     if (generated.plaintext.length !== KEY_BYTES) throw wrongAnswer('generate_data_key')
     if (generated.plaintext.every((byte) => byte === 0)) throw wrongAnswer('generate_data_key')
   })
   const encrypt = await run(async () => {
-    const wrapped = await kms.wrap(secret, context, signal)
+    const wrapped = await kms.wrap(secret, context, abort)
     if (Buffer.from(wrapped.wrapped).includes(Buffer.from(secret))) throw wrongAnswer('encrypt')
     sealed = { ...wrapped, plaintext: secret }
   })
   const decrypt = await run(async () => {
     if (sealed === undefined) throw new SidecarError('KMS', 'there is nothing to decrypt')
-    const opened = await kms.unwrap(sealed.wrapped, sealed.masterKeyId, context, signal)
+    const opened = await kms.unwrap(sealed.wrapped, sealed.masterKeyId, context, abort)
     const isSame = opened.length === sealed.plaintext.length && timingSafeEqual(opened, sealed.plaintext)
     opened.fill(0)
     if (!isSame) throw wrongAnswer('decrypt')
   })
-  const miss = await run(() => parts.retrieve(signal))
-  const warming = await run(() => parts.warm(signal))
+  const miss = await run(() => parts.retrieve(abort))
+  const warming = await run(() => parts.warm(abort))
   const hit = await run(() => {
     if (!parts.isAtHand())
       throw warming.error ?? new SidecarError('KEY_UNAVAILABLE', 'the cache holds no key')

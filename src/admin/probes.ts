@@ -14,7 +14,7 @@ import type { BreakerKms } from '../kms/breaker-kms.ts'
 import { MeteredKms } from '../kms/metered-kms.ts'
 import type { Accept } from '../pipeline/pipeline.ts'
 import type { Store } from '../store/store.ts'
-import { createRevealDesk } from './audited-reveal.ts'
+import { createAuditedReveal } from './audited-reveal.ts'
 import { createKmsControl, createRotationControl } from './kms-control.ts'
 import { failureAnswer } from './kms-failure.ts'
 import type { AdminProbes, HealthCheck, KmsStatus, PublicKeyView, Summary } from './options.ts'
@@ -112,7 +112,7 @@ function down(provider: string, error: SidecarError): HealthCheck {
   return { name: 'kms', isUp: false, data: { provider, ...failureAnswer(error) } }
 }
 
-export interface ProbedParts {
+export interface ProbedSettings {
   readonly keys: Keys
   readonly kms: KmsProbe
   readonly guardedKms: BreakerKms
@@ -140,7 +140,7 @@ export interface ProbedParts {
 }
 
 export function createProbes(
-  parts: ProbedParts,
+  parts: ProbedSettings,
 ): Pick<
   AdminProbes,
   | 'clock'
@@ -177,7 +177,7 @@ export function createProbes(
     rotation: parts.rotation && createRotationControl(parts.rotation, parts),
     reveal:
       acceptAudit &&
-      createRevealDesk({
+      createAuditedReveal({
         ...parts,
         kms: metered,
         accept: acceptAudit,
@@ -240,7 +240,7 @@ function queueChecks(store: Store | undefined): HealthCheck[] {
   ]
 }
 
-function kmsStatus({ keys, cacheSizeMax, guardedKms }: ProbedParts): KmsStatus {
+function kmsStatus({ keys, cacheSizeMax, guardedKms }: ProbedSettings): KmsStatus {
   const { provider, masterKeyId, caches, lastError, corruptRecords } = keys.status()
   const cache = (type: 'signing' | 'public' | 'encryption'): KmsStatus['caches']['signing'] => {
     const { size, hits, misses } = caches[type]
@@ -285,7 +285,7 @@ function publicKeyView(record: ReturnType<Keys['publicKeys']>[number]): PublicKe
   }
 }
 
-function summary({ keys, store, clock, version, startedAtMs }: ProbedParts): Summary {
+function summary({ keys, store, clock, version, startedAtMs }: ProbedSettings): Summary {
   const { signing, encryption, pseudonym } = keys.status().caches
   const kinds = [signing, encryption, pseudonym]
   const hits = kinds.reduce((sum, each) => sum + each.hits, 0)

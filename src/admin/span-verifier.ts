@@ -9,7 +9,7 @@ import { countItems } from '../wire/item-count.ts'
 import { jsonToProtobuf } from '../wire/json.ts'
 import type { AdminProbes } from './options.ts'
 
-export interface SpanVerifierParts {
+export interface SpanVerifierSettings {
   /** The keys at hand. */
   readonly keys: KeyLookup
   readonly macKeys: Pick<MacKeys, 'load'>
@@ -20,7 +20,7 @@ export interface SpanVerifierParts {
 }
 
 /** The verdict of the HTTP endpoint: the verifier of the command, over the keys that this sidecar knows. */
-export function createSpanVerifier(parts: SpanVerifierParts): AdminProbes['verifySpan'] {
+export function createSpanVerifier(parts: SpanVerifierSettings): AdminProbes['verifySpan'] {
   const { macKeys, expected, coverage } = parts
   const verify = (body: Uint8Array, keys: KeyLookup) => {
     const verifier = new Verifier({ keys, expected, ...(coverage && { macCoverage: coverage }) })

@@ -13,7 +13,7 @@ interface SigningKeys {
   loadSigningKey(tenant: string, abort: AbortSignal): Promise<SigningKey>
 }
 
-export interface StatementEmitterParts {
+export interface StatementEmitterSettings {
   readonly evidence: Evidence
   readonly keys: SigningKeys
   /** Resolves when the statements are durable. */
@@ -30,7 +30,7 @@ const IDLE_INTERVAL_MS = 30_000
 const IDLE_COUNT_MAX = 1_024
 
 export class StatementEmitter {
-  readonly #parts: StatementEmitterParts
+  readonly #parts: StatementEmitterSettings
   readonly #flushTimer: NodeJS.Timeout
   readonly #idleTimer: NodeJS.Timeout
   #heartbeatTimer: NodeJS.Timeout | undefined
@@ -38,7 +38,7 @@ export class StatementEmitter {
   #isEndingIdle = false
   #isWaiting = false
 
-  constructor(parts: StatementEmitterParts) {
+  constructor(parts: StatementEmitterSettings) {
     this.#parts = parts
     this.#flushTimer = setInterval(() => void this.#flush(), FLUSH_INTERVAL_MS).unref()
     this.#idleTimer = setInterval(() => void this.endIdle(), IDLE_INTERVAL_MS).unref()

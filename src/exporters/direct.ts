@@ -9,19 +9,19 @@ import type { Sender, SendOutcome } from './sender.ts'
 
 const RETRY_AFTER_MS = 1_000
 
-export interface DirectParts {
+export interface DirectSettings {
   readonly senders: ReadonlyMap<Signal, readonly Sender[]>
   readonly metrics: ExporterMetrics
   readonly clock: Clock
 }
 
 export class DirectExport {
-  readonly #parts: DirectParts
+  readonly #parts: DirectSettings
   readonly #health = new Map<string, HealthRecord>()
   readonly #abort = new AbortController()
   readonly #running = new Set<Promise<unknown>>()
 
-  constructor(parts: DirectParts) {
+  constructor(parts: DirectSettings) {
     this.#parts = parts
     for (const sender of [...parts.senders.values()].flat()) {
       this.#health.set(sender.id, new HealthRecord(sender.id, parts.clock))

@@ -20,7 +20,7 @@ export interface DrainSource {
   onEntries(signal: Signal, listener: () => void): () => void
 }
 
-export interface DrainParts {
+export interface DrainSettings {
   readonly source: DrainSource
   readonly sender: Sender
   /** The signals whose pipelines name this exporter, each with its consumer in the store. */
@@ -48,7 +48,7 @@ interface Position {
 }
 
 export class Drain {
-  readonly #parts: DrainParts
+  readonly #parts: DrainSettings
   readonly #retry: RetryOptions
   readonly #consumerCount: number
   readonly #positions: Position[]
@@ -61,7 +61,7 @@ export class Drain {
   #turn = 0
   #unsubscribe: (() => void)[] = []
 
-  constructor(parts: DrainParts) {
+  constructor(parts: DrainSettings) {
     this.#parts = parts
     this.#retry = parts.retry ?? RETRY_DEFAULTS
     this.#consumerCount = parts.consumerCount ?? OTLP_DEFAULTS.consumerCount

@@ -29,7 +29,7 @@ export interface KeyCacheOptions<V> {
   /** A tenant whose loads fail waits no longer than this before the next. */
   readonly failureMsMax: number
   /** Rejects with a SidecarError. Its signal aborts after `loadMsMax`, never because one caller gave up. */
-  readonly load: (tenant: string, signal: AbortSignal) => Promise<V>
+  readonly load: (tenant: string, abort: AbortSignal) => Promise<V>
   /** Whether a value must not serve again, whatever its age. */
   readonly isSpent?: (value: V) => boolean
   /** Whether its successor should be loaded already. */
@@ -114,14 +114,14 @@ export class KeyCache<V> {
    * The value, loaded if need be; all who ask for a tenant at once share one load. Rejects with the load's error, or with
    * KEY_UNAVAILABLE when this caller's own signal aborts; the others go on waiting.
    */
-  async load(tenant: string, signal: AbortSignal): Promise<V> {
+  async load(tenant: string, abort: AbortSignal): Promise<V> {
     const atHand = this.get(tenant)
     if (atHand !== undefined) return atHand
     const flight = this.#flights.get(tenant)
-    if (flight !== undefined) return settledOrAborted(flight.answer, signal, gaveUp)
+    if (flight !== undefined) return settledOrAborted(flight.answer, abort, gaveUp)
     const failure = this.#failures.get(tenant)
     if (failure !== undefined && this.#options.clock.monotonicMs() < failure.retryAtMs) throw failure.error
-    return settledOrAborted(this.#start(tenant).answer, signal, gaveUp)
+    return settledOrAborted(this.#start(tenant).answer, abort, gaveUp)
   }
 
   /** Whether an entry stands, young or old. Does not count as a use. */
@@ -133,10 +133,10 @@ export class KeyCache<V> {
    * Loads the successor of whatever is there, which serves until it stands; a load under way is joined. Rejects when that
    * failed, also where the old value goes on serving.
    */
-  async renew(tenant: string, signal: AbortSignal): Promise<V> {
+  async renew(tenant: string, abort: AbortSignal): Promise<V> {
     const before = this.#entries.peek(tenant)?.value
     const { loaded } = this.#flights.get(tenant) ?? this.#start(tenant)
-    const value = await settledOrAborted(loaded, signal, gaveUp)
+    const value = await settledOrAborted(loaded, abort, gaveUp)
     if (value === before) throw this.#failures.get(tenant)?.error ?? gaveUp()
     return value
   }

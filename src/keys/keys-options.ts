@@ -54,7 +54,7 @@ export const KEYS_DEFAULTS: Omit<KeysOptions, 'dataClasses'> = {
   signingKeyAgeMsMax: 90 * 24 * 60 * MINUTE_MS,
 }
 
-export interface KeysParts {
+export interface KeysSettings {
   readonly kms: Kms
   readonly store: RunningKeyStore
   readonly clock: Clock

@@ -38,7 +38,7 @@ export interface KeysStatus {
   readonly corruptRecords: readonly string[]
 }
 
-export interface StatusParts {
+export interface StatusSettings {
   readonly kms: MeteredKms
   readonly metrics: KeysMetrics
   readonly sizeOf: (type: KeyType) => number
@@ -47,7 +47,7 @@ export interface StatusParts {
   readonly corruptRecords: readonly string[]
 }
 
-export function keysStatus(parts: StatusParts): KeysStatus {
+export function keysStatus(parts: StatusSettings): KeysStatus {
   const { kms, metrics, sizeOf, sizeMax, isServing, corruptRecords } = parts
   const ofType = (type: KeyType): KeyTypeStatus => {
     const { hits, misses, hitRatio, evictions } = metrics.byType[type]

@@ -10,7 +10,7 @@ import { KeyCache, type KeyCacheOptions } from './cache.ts'
 import { checkedClasses, generateSealingKey, isUsed } from './data/data-keys.ts'
 import { loadPseudonymKey } from './data/pseudonym-keys.ts'
 import type { SealingKey } from './data/sealing-key.ts'
-import type { KeysOptions, KeysParts } from './keys-options.ts'
+import type { KeysOptions, KeysSettings } from './keys-options.ts'
 import { type KeysStatus, keysStatus } from './keys-status.ts'
 import { createKeysMetrics, type KeysMetrics, type KeyType } from './metrics.ts'
 import { KeyOperations } from './operations/key-operations.ts'
@@ -18,7 +18,7 @@ import { AnnouncementRetention } from './records/announcement-retention.ts'
 import { CorruptRecords } from './records/corrupt-records.ts'
 import { KeyRecordError } from './records/key-record.ts'
 import { checkKeyRecords } from './records/record-check.ts'
-import type { StoredKeyParts } from './records/stored-key.ts'
+import type { StoredKeySettings } from './records/stored-key.ts'
 import {
   type RotatedKeys,
   type RotateOptions,
@@ -33,18 +33,18 @@ import { loadSigningKey, type SigningKey } from './signing/signing-keys.ts'
 import { asUnavailable } from './unavailable.ts'
 import { type IsServing, repeatCall, unservedCalls } from './unserved.ts'
 
-export { KEYS_DEFAULTS, type KeysOptions, type KeysParts } from './keys-options.ts'
+export { KEYS_DEFAULTS, type KeysOptions, type KeysSettings } from './keys-options.ts'
 
 /** A successor is generated when this share of a data key's uses or bytes is gone. */
 const NEARLY_SPENT_SHARE = 0.9
 const PURGE_INTERVAL_MS = 60_000
 
 export class Keys {
-  readonly #parts: KeysParts
+  readonly #parts: KeysSettings
   readonly #options: KeysOptions
   readonly #metrics: KeysMetrics
   readonly #kms: MeteredKms
-  readonly #stored: StoredKeyParts
+  readonly #stored: StoredKeySettings
   readonly #encryption: KeyCache<SealingKey>
   readonly #pseudonym: KeyCache<PseudonymKey>
   readonly #signing: KeyCache<SigningKey>
@@ -58,14 +58,14 @@ export class Keys {
   #dataClasses: readonly string[]
   readonly #closing = new AbortController()
 
-  constructor(parts: KeysParts, options: KeysOptions) {
+  constructor(parts: KeysSettings, options: KeysOptions) {
     this.#parts = parts
     this.#corruptRecords = new CorruptRecords(parts.log)
     this.#options = options
     this.#dataClasses = checkedClasses(options.dataClasses)
     this.#metrics = createKeysMetrics(parts.registry, (type) => this.#sizeOf(type))
     this.#kms = new MeteredKms({ ...parts, requestMsMax: options.requestMsMax })
-    const stored: StoredKeyParts = { kms: this.#kms, store: parts.store, clock: parts.clock }
+    const stored: StoredKeySettings = { kms: this.#kms, store: parts.store, clock: parts.clock }
     this.#stored = stored
     const { dataKeyUsesMax: usesMax, dataKeyBytesMax: bytesMax } = options
     this.#retention = new AnnouncementRetention({
@@ -75,9 +75,9 @@ export class Keys {
     })
     this.#encryption = new KeyCache({
       ...this.#cacheOptions('encryption', options.encryptionKeyTtlMs),
-      load: async (tenant, signal) => {
+      load: async (tenant, abort) => {
         const asked = { ...options, tenant, dataClasses: this.#dataClasses }
-        const key = await generateSealingKey(stored, asked, signal)
+        const key = await generateSealingKey(stored, asked, abort)
         if (key.tenantSecretId !== '') this.#corruptRecords.opened('secret', tenant, key.tenantSecretId)
         this.#retention.added(key.kid)
         return key
@@ -87,15 +87,15 @@ export class Keys {
     })
     this.#pseudonym = new KeyCache({
       ...this.#cacheOptions('pseudonym', options.privateKeyTtlMs),
-      load: async (tenant, signal) => {
-        const key = await loadPseudonymKey(stored, options.pseudonymKeys, tenant, signal)
+      load: async (tenant, abort) => {
+        const key = await loadPseudonymKey(stored, options.pseudonymKeys, tenant, abort)
         this.#corruptRecords.opened('pseudonym', tenant, key.kid)
         return key
       },
     })
     this.#signing = new KeyCache({
       ...this.#cacheOptions('signing', options.privateKeyTtlMs),
-      load: (tenant, signal) => this.#loadSigningKey(stored, tenant, signal),
+      load: (tenant, abort) => this.#loadSigningKey(stored, tenant, abort),
     })
     this.#public = new PublicKeys({
       store: parts.store,
@@ -136,24 +136,24 @@ export class Keys {
   }
 
   /** Rejects KEY_UNAVAILABLE, the reason as its cause. `isCounted`: who calls may try again, and called `startWait`. */
-  loadSealer(tenant: string, signal: AbortSignal, isCounted = false): Promise<Sealer> {
-    return this.#load('encryption', this.#encryption, tenant, signal, isCounted)
+  loadSealer(tenant: string, abort: AbortSignal, isCounted = false): Promise<Sealer> {
+    return this.#load('encryption', this.#encryption, tenant, abort, isCounted)
   }
 
   pseudonymizer(tenant: string): Pseudonymizer | undefined {
     return this.#hit('pseudonym', this.#pseudonym.get(tenant))
   }
 
-  loadPseudonymizer(tenant: string, signal: AbortSignal, isCounted = false): Promise<Pseudonymizer> {
-    return this.#load('pseudonym', this.#pseudonym, tenant, signal, isCounted)
+  loadPseudonymizer(tenant: string, abort: AbortSignal, isCounted = false): Promise<Pseudonymizer> {
+    return this.#load('pseudonym', this.#pseudonym, tenant, abort, isCounted)
   }
 
   signingKey(tenant: string): SigningKey | undefined {
     return this.#hit('signing', this.#signing.get(tenant))
   }
 
-  loadSigningKey(tenant: string, signal: AbortSignal, isCounted = false): Promise<SigningKey> {
-    return this.#load('signing', this.#signing, tenant, signal, isCounted)
+  loadSigningKey(tenant: string, abort: AbortSignal, isCounted = false): Promise<SigningKey> {
+    return this.#load('signing', this.#signing, tenant, abort, isCounted)
   }
 
   /** For who loads more than once, see `KeyTypeMetrics.startWait`. */
@@ -173,12 +173,12 @@ export class Keys {
   rotate(
     tenant: string,
     reason: RotationReason,
-    signal: AbortSignal,
+    abort: AbortSignal,
     options: RotateOptions = {},
   ): Promise<RotatedKeys> {
     if (this.#closing.signal.aborted)
       return Promise.reject(new SidecarError('SHUTTING_DOWN', 'keys are closed'))
-    return this.#rotator.rotate(tenant, reason, signal, options).catch((thrown: unknown) => {
+    return this.#rotator.rotate(tenant, reason, abort, options).catch((thrown: unknown) => {
       throw this.#unavailable(asSidecarError(thrown))
     })
   }
@@ -246,14 +246,14 @@ export class Keys {
    * Makes the failed calls again that keep every tenant from its keys, for the tenants that they were for or else for this
    * one. For the readiness check, which must not ask often. Never rejects: `status` says what stands.
    */
-  async retryUnserved(otherTenant: string, signal: AbortSignal): Promise<void> {
+  async retryUnserved(otherTenant: string, abort: AbortSignal): Promise<void> {
     const calls = unservedCalls(this.#kms.history, this.#isServing)
-    await Promise.all(calls.map((call) => repeatCall(this.#stored, call, otherTenant, signal)))
+    await Promise.all(calls.map((call) => repeatCall(this.#stored, call, otherTenant, abort)))
   }
 
   /** Asks the key service about the master key; for the readiness check, which must not ask more than once a minute. */
-  describe(signal: AbortSignal): ReturnType<Kms['describe']> {
-    return this.#kms.describe(signal)
+  describe(abort: AbortSignal): ReturnType<Kms['describe']> {
+    return this.#kms.describe(abort)
   }
 
   /** Forgets every key and closes the key service. Raw bytes were zeroed when each key was made. */
@@ -306,7 +306,7 @@ export class Keys {
     type: KeyType,
     cache: KeyCache<V>,
     tenant: string,
-    signal: AbortSignal,
+    abort: AbortSignal,
     isCounted: boolean,
   ): Promise<V> {
     if (this.#closing.signal.aborted) throw new SidecarError('SHUTTING_DOWN', 'keys are closed')
@@ -314,7 +314,7 @@ export class Keys {
     if (atHand !== undefined) return atHand
     const endWait = isCounted ? undefined : this.startWait(type)
     try {
-      return await cache.load(tenant, signal)
+      return await cache.load(tenant, abort)
     } catch (thrown) {
       throw this.#unavailable(asSidecarError(thrown))
     } finally {
@@ -327,8 +327,8 @@ export class Keys {
     return asUnavailable(error)
   }
 
-  async #loadSigningKey(stored: StoredKeyParts, tenant: string, signal: AbortSignal): Promise<SigningKey> {
-    const key = await loadSigningKey(stored, tenant, signal)
+  async #loadSigningKey(stored: StoredKeySettings, tenant: string, abort: AbortSignal): Promise<SigningKey> {
+    const key = await loadSigningKey(stored, tenant, abort)
     this.#corruptRecords.opened('signing', tenant, key.keyId)
     this.#public.delete(tenant) // it may be new
     this.#rotator.noteLoaded(tenant)

@@ -4,7 +4,12 @@
 import { randomBytes } from 'node:crypto'
 import type { KeyPurpose } from '../formats/key-context.ts'
 import type { CallHistory, FailedCall } from '../kms/call-history.ts'
-import { openStoredKey, type StoredKeyKind, type StoredKeyParts, storedKeys } from './records/stored-key.ts'
+import {
+  openStoredKey,
+  type StoredKeyKind,
+  type StoredKeySettings,
+  storedKeys,
+} from './records/stored-key.ts'
 
 /** The keys without which a request is refused; a hash without its key falls to a mask. */
 export const NEEDED_KEYS = ['encryption', 'signing'] as const
@@ -34,15 +39,15 @@ export function unservedCalls(history: CallHistory, isServing: IsServing): Faile
  * noted where calls are noted, and zeroed; nothing is kept.
  */
 export async function repeatCall(
-  parts: StoredKeyParts,
+  parts: StoredKeySettings,
   { operation, purpose, tenant }: FailedCall,
   otherTenant: string,
-  signal: AbortSignal,
+  abort: AbortSignal,
 ): Promise<void> {
   if (purpose === undefined || tenant === undefined) return
   for (const tenantId of new Set([tenant, otherTenant])) {
     try {
-      await repeatFor(parts, operation, purpose, tenantId, signal)
+      await repeatFor(parts, operation, purpose, tenantId, abort)
       return
     } catch {
       // The call itself has counted, logged and noted it.
@@ -51,29 +56,29 @@ export async function repeatCall(
 }
 
 async function repeatFor(
-  parts: StoredKeyParts,
+  parts: StoredKeySettings,
   operation: string,
   purpose: KeyPurpose,
   tenantId: string,
-  signal: AbortSignal,
+  abort: AbortSignal,
 ): Promise<void> {
   const { kms } = parts
   if (operation === 'generate_data_key') {
-    const { plaintext } = await kms.generateDataKey({ tenantId, purpose }, signal)
+    const { plaintext } = await kms.generateDataKey({ tenantId, purpose }, abort)
     plaintext.fill(0)
     return
   }
   const record = operation === 'decrypt' ? activeRecord(parts, purpose, tenantId) : undefined
   if (record !== undefined) {
-    ;(await openStoredKey(parts, record.kind, record.record, signal)).fill(0)
+    ;(await openStoredKey(parts, record.kind, record.record, abort)).fill(0)
     return
   }
   const context = { tenantId, purpose, keyId: randomBytes(9).toString('base64url') }
-  const { wrapped, masterKeyId } = await kms.wrap(randomBytes(32), context, signal)
-  if (operation === 'decrypt') (await kms.unwrap(wrapped, masterKeyId, context, signal)).fill(0)
+  const { wrapped, masterKeyId } = await kms.wrap(randomBytes(32), context, abort)
+  if (operation === 'decrypt') (await kms.unwrap(wrapped, masterKeyId, context, abort)).fill(0)
 }
 
-function activeRecord({ store }: StoredKeyParts, purpose: KeyPurpose, tenant: string) {
+function activeRecord({ store }: StoredKeySettings, purpose: KeyPurpose, tenant: string) {
   const kind: StoredKeyKind | undefined =
     purpose === 'signing' || purpose === 'secret' || purpose === 'pseudonym' ? purpose : undefined
   if (kind === undefined) return undefined

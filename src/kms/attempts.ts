@@ -1,7 +1,7 @@
 // A call to a key service, tried again where that can help. Every call that goes through here may be made twice: each
 // makes a new ciphertext or reads.
 
-import { settledOrAborted } from '../base/abort.ts'
+import { pause, settledOrAborted } from '../base/abort.ts'
 import { KmsError } from './kms.ts'
 
 export interface CallLimits {
@@ -12,7 +12,7 @@ export interface CallLimits {
   readonly attemptsMax: number
 }
 
-export interface AttemptParts {
+export interface AttemptSettings {
   readonly limits: CallLimits
   /** For jitter only. */
   readonly random: () => number
@@ -27,36 +27,36 @@ const RETRY_AFTER_MS_MAX = 1_000
 
 /** The outcome of the first attempt that succeeds or fails for good. Rejects with `KmsError`. */
 export async function callWithAttempts<T>(
-  parts: AttemptParts,
+  parts: AttemptSettings,
   operation: string,
-  signal: AbortSignal,
-  attempt: (signal: AbortSignal) => Promise<T>,
+  abort: AbortSignal,
+  attempt: (abort: AbortSignal) => Promise<T>,
 ): Promise<T> {
   for (let count = 1; ; count++) {
-    if (signal.aborted) throw gaveUp(operation)
+    if (abort.aborted) throw gaveUp(operation)
     try {
-      return await boundedAttempt(parts, operation, signal, attempt)
+      return await boundedAttempt(parts, operation, abort, attempt)
     } catch (thrown) {
       if (!(thrown instanceof KmsError)) throw thrown
       const waitMs = waitMsAfter(thrown, count, parts)
-      if (waitMs === undefined || signal.aborted) throw thrown
-      await pause(waitMs, signal)
-      if (signal.aborted) throw thrown
+      if (waitMs === undefined || abort.aborted) throw thrown
+      await pause(waitMs, abort)
+      if (abort.aborted) throw thrown
     }
   }
 }
 
 async function boundedAttempt<T>(
-  { limits, errorOf }: AttemptParts,
+  { limits, errorOf }: AttemptSettings,
   operation: string,
-  signal: AbortSignal,
-  attempt: (signal: AbortSignal) => Promise<T>,
+  abort: AbortSignal,
+  attempt: (abort: AbortSignal) => Promise<T>,
 ): Promise<T> {
   const overdue = new AbortController()
   const timer = setTimeout(() => overdue.abort(), limits.timeoutMs)
-  const either = AbortSignal.any([signal, overdue.signal])
+  const either = AbortSignal.any([abort, overdue.signal])
   const late = (): KmsError =>
-    signal.aborted
+    abort.aborted
       ? gaveUp(operation)
       : new KmsError('timeout', operation, `No response after ${limits.timeoutMs}ms`)
   try {
@@ -74,7 +74,11 @@ function gaveUp(operation: string): KmsError {
   return new KmsError('timeout', operation, 'gave up waiting')
 }
 
-function waitMsAfter(error: KmsError, count: number, { limits, random }: AttemptParts): number | undefined {
+function waitMsAfter(
+  error: KmsError,
+  count: number,
+  { limits, random }: AttemptSettings,
+): number | undefined {
   if (!error.isRetryable || count >= limits.attemptsMax) return undefined
   const askedMs = error.retryAfterMs ?? 0
   if (askedMs > RETRY_AFTER_MS_MAX) return undefined
@@ -83,14 +87,3 @@ function waitMsAfter(error: KmsError, count: number, { limits, random }: Attempt
 }
 
 /** Resolves early when the caller gives up. */
-function pause(ms: number, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    const done = (): void => {
-      clearTimeout(timer)
-      signal.removeEventListener('abort', done)
-      resolve()
-    }
-    const timer = setTimeout(done, ms)
-    signal.addEventListener('abort', done, { once: true })
-  })
-}

@@ -8,14 +8,14 @@ import { KmsError } from './kms.ts'
 export async function boundedCall<T>(
   operation: string,
   requestMsMax: number,
-  signal: AbortSignal,
-  call: (signal: AbortSignal) => Promise<T>,
+  abort: AbortSignal,
+  call: (abort: AbortSignal) => Promise<T>,
 ): Promise<T> {
   const overdue = new AbortController()
   const timer = setTimeout(() => {
     overdue.abort(new KmsError('timeout', operation, `No response after ${requestMsMax}ms`))
   }, requestMsMax)
-  const either = AbortSignal.any([signal, overdue.signal])
+  const either = AbortSignal.any([abort, overdue.signal])
   try {
     return await settledOrAborted(call(either), either, () =>
       either.reason instanceof KmsError

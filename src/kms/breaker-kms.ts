@@ -17,7 +17,7 @@ export const BREAKER_NAMES: readonly BreakerName[] = [
   'kms-encryption-key',
 ]
 
-export interface BreakerKmsParts {
+export interface BreakerKmsSettings {
   readonly kms: Kms
   readonly options: BreakerOptions
   /** A call that has not settled by then has failed, whatever the provider does. */
@@ -68,7 +68,7 @@ const NAME_OF_PURPOSE: Readonly<Record<KeyPurpose, BreakerName | undefined>> = {
 }
 
 export class BreakerKms implements Kms {
-  readonly #parts: BreakerKmsParts
+  readonly #parts: BreakerKmsSettings
   /** The least recently used first. */
   readonly #breakers = new Map<string, NamedBreaker>()
   readonly #rotation = new EventEmitter().setMaxListeners(0)
@@ -77,23 +77,23 @@ export class BreakerKms implements Kms {
   readonly sign?: NonNullable<Kms['sign']>
   readonly publicKey?: NonNullable<Kms['publicKey']>
 
-  constructor(parts: BreakerKmsParts) {
+  constructor(parts: BreakerKmsSettings) {
     this.#parts = parts
     this.#rotationTimer = setInterval(() => this.#rotation.emit('rotate'), ROTATE_MS).unref()
     this.#rejections = this.#registerMetrics()
     const { kms } = parts
     if (kms.sign) {
       const sign = kms.sign.bind(kms)
-      this.sign = (message, keyId, signal) =>
-        this.#guard({ name: 'kms-signing-key', masterKeyId: keyId }, 'sign', signal, (signal) =>
-          sign(message, keyId, signal),
+      this.sign = (message, keyId, abort) =>
+        this.#guard({ name: 'kms-signing-key', masterKeyId: keyId }, 'sign', abort, (abort) =>
+          sign(message, keyId, abort),
         )
     }
     if (kms.publicKey) {
       const publicKey = kms.publicKey.bind(kms)
-      this.publicKey = (keyId, signal) =>
-        this.#guard({ name: 'kms-public-key', masterKeyId: keyId }, 'get_public_key', signal, (signal) =>
-          publicKey(keyId, signal),
+      this.publicKey = (keyId, abort) =>
+        this.#guard({ name: 'kms-public-key', masterKeyId: keyId }, 'get_public_key', abort, (abort) =>
+          publicKey(keyId, abort),
         )
     }
   }
@@ -115,21 +115,21 @@ export class BreakerKms implements Kms {
     return this.#parts.kms.canonicalKeyId?.(masterKeyId) ?? masterKeyId
   }
 
-  generateDataKey(context: KmsContext, signal: AbortSignal): Promise<GeneratedDataKey> {
+  generateDataKey(context: KmsContext, abort: AbortSignal): Promise<GeneratedDataKey> {
     const { kms } = this.#parts
     return this.#forContext(
       context,
       this.masterKeyOf(context.tenantId),
       'generate_data_key',
-      signal,
-      (signal) => kms.generateDataKey(context, signal),
+      abort,
+      (abort) => kms.generateDataKey(context, abort),
     )
   }
 
-  wrap(plaintext: Uint8Array, context: KmsContext, signal: AbortSignal): Promise<WrappedKey> {
+  wrap(plaintext: Uint8Array, context: KmsContext, abort: AbortSignal): Promise<WrappedKey> {
     const { kms } = this.#parts
-    return this.#forContext(context, this.masterKeyOf(context.tenantId), 'encrypt', signal, (signal) =>
-      kms.wrap(plaintext, context, signal),
+    return this.#forContext(context, this.masterKeyOf(context.tenantId), 'encrypt', abort, (abort) =>
+      kms.wrap(plaintext, context, abort),
     )
   }
 
@@ -137,18 +137,18 @@ export class BreakerKms implements Kms {
     wrapped: Uint8Array,
     masterKeyId: string,
     context: KmsContext,
-    signal: AbortSignal,
+    abort: AbortSignal,
   ): Promise<Uint8Array> {
     const { kms } = this.#parts
-    return this.#forContext(context, masterKeyId, 'decrypt', signal, (signal) =>
-      kms.unwrap(wrapped, masterKeyId, context, signal),
+    return this.#forContext(context, masterKeyId, 'decrypt', abort, (abort) =>
+      kms.unwrap(wrapped, masterKeyId, context, abort),
     )
   }
 
-  describe(signal: AbortSignal): Promise<KmsDescription> {
+  describe(abort: AbortSignal): Promise<KmsDescription> {
     const { kms } = this.#parts
     const use = { name: 'kms-public-key', masterKeyId: kms.masterKeyId } as const
-    return this.#guard(use, 'describe_key', signal, (signal) => kms.describe(signal))
+    return this.#guard(use, 'describe_key', abort, (abort) => kms.describe(abort))
   }
 
   /** Name → the worst state over its master keys. */
@@ -192,26 +192,26 @@ export class BreakerKms implements Kms {
     { purpose, tenantId: tenant }: KmsContext,
     masterKeyId: string,
     operation: string,
-    signal: AbortSignal,
-    call: (signal: AbortSignal) => Promise<T>,
+    abort: AbortSignal,
+    call: (abort: AbortSignal) => Promise<T>,
   ): Promise<T> {
     const name = NAME_OF_PURPOSE[purpose]
-    if (name === undefined) return boundedCall(operation, this.#parts.requestMsMax, signal, call)
-    return this.#guard({ name, masterKeyId, tenant }, operation, signal, call)
+    if (name === undefined) return boundedCall(operation, this.#parts.requestMsMax, abort, call)
+    return this.#guard({ name, masterKeyId, tenant }, operation, abort, call)
   }
 
   async #guard<T>(
     { name, masterKeyId, tenant }: Use,
     operation: string,
-    signal: AbortSignal,
-    call: (signal: AbortSignal) => Promise<T>,
+    abort: AbortSignal,
+    call: (abort: AbortSignal) => Promise<T>,
   ): Promise<T> {
     const { requestMsMax } = this.#parts
     const breaker = this.#breakerOf(name, this.canonicalKeyId(masterKeyId))
-    const run = (): Promise<T> => boundedCall(operation, requestMsMax, signal, call)
+    const run = (): Promise<T> => boundedCall(operation, requestMsMax, abort, call)
     if (breaker === undefined) return run()
     try {
-      return await breaker.call(tenant, operation, signal, run)
+      return await breaker.call(tenant, operation, abort, run)
     } catch (thrown) {
       if (thrown instanceof BreakerOpenError) this.#rejections.inc({ name })
       throw thrown

@@ -19,7 +19,7 @@ export interface BreakerOptions {
   readonly successesToClose: number
 }
 
-export interface BreakerParts {
+export interface BreakerSettings {
   readonly options: BreakerOptions
   /** A service that has not answered for so long has failed, whoever gave up waiting. */
   readonly answerMsMax: number
@@ -59,7 +59,7 @@ const WINDOW_BUCKETS = 10
 const TRIALS_MS_MAX = 250
 
 export class Breaker {
-  readonly #parts: BreakerParts
+  readonly #parts: BreakerSettings
   #circuit: CircuitBreaker<[KmsError | undefined], void>
   /** Moves with every change of state. An outcome speaks only for the period in which its call began. */
   #period = 0
@@ -70,7 +70,7 @@ export class Breaker {
   /** Resolved, and replaced, when who waits for the trials should look again. */
   #stateChange = Promise.withResolvers<void>()
 
-  constructor(parts: BreakerParts) {
+  constructor(parts: BreakerSettings) {
     this.#parts = parts
     this.#circuit = this.#newCircuit()
   }
@@ -95,9 +95,9 @@ export class Breaker {
    * Makes the call, or rejects with `BreakerOpenError` without making it; may wait for the outcome of trials first. A call
    * that its caller gave up early, and a failure that says nothing of the service or the master key, count for neither side.
    */
-  async call<T>(operation: string, signal: AbortSignal, run: () => Promise<T>): Promise<T> {
+  async call<T>(operation: string, abort: AbortSignal, run: () => Promise<T>): Promise<T> {
     const waitUntilMs = this.#parts.clock.monotonicMs() + TRIALS_MS_MAX
-    while (this.hasTrialsEnough) await this.#awaitStateChange(operation, signal, waitUntilMs)
+    while (this.hasTrialsEnough) await this.#awaitStateChange(operation, abort, waitUntilMs)
     // No await from here to the start of the call: a free place is for one.
     const { state } = this
     if (state === 'open') throw this.#openError(operation)
@@ -113,7 +113,7 @@ export class Breaker {
       const error = asKmsError(thrown, operation)
       if (period === this.#period) {
         if (isTrial) this.#trialCount--
-        if (this.#counts(error, signal, startMs)) this.#failed(error)
+        if (this.#counts(error, abort, startMs)) this.#failed(error)
         else if (isTrial) this.#notify()
       }
       throw error
@@ -136,11 +136,11 @@ export class Breaker {
     this.#notify()
   }
 
-  async #awaitStateChange(operation: string, signal: AbortSignal, untilMs: number): Promise<void> {
+  async #awaitStateChange(operation: string, abort: AbortSignal, untilMs: number): Promise<void> {
     const overdue = new AbortController()
     const timer = setTimeout(() => overdue.abort(), untilMs - this.#parts.clock.monotonicMs())
     try {
-      const either = AbortSignal.any([signal, overdue.signal])
+      const either = AbortSignal.any([abort, overdue.signal])
       await settledOrAborted(this.#stateChange.promise, either, () => this.#openError(operation))
     } finally {
       clearTimeout(timer)
@@ -152,10 +152,10 @@ export class Breaker {
     this.#stateChange = Promise.withResolvers()
   }
 
-  #counts(error: KmsError, signal: AbortSignal, startMs: number): boolean {
+  #counts(error: KmsError, abort: AbortSignal, startMs: number): boolean {
     const { answerMsMax, clock, counts } = this.#parts
     // Who bounds a call in time aborts with the KmsError that says so; any other reason is the caller's own.
-    const isGivenUp = signal.aborted && !(signal.reason instanceof KmsError)
+    const isGivenUp = abort.aborted && !(abort.reason instanceof KmsError)
     if (isGivenUp && clock.monotonicMs() - startMs < answerMsMax) return false
     return counts(error.kmsClass)
   }

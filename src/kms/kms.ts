@@ -16,21 +16,21 @@ export interface Kms {
   /** One id for one master key, whichever version or replica of it is named; each its own where absent. */
   canonicalKeyId?(masterKeyId: string): string
   /** A fresh 32-byte key, in plain and wrapped. The caller owns `plaintext` and zeroes it. */
-  generateDataKey(context: KmsContext, signal: AbortSignal): Promise<GeneratedDataKey>
+  generateDataKey(context: KmsContext, abort: AbortSignal): Promise<GeneratedDataKey>
   /** Wraps up to 4,096 bytes. `plaintext` stays the caller's and is not kept. */
-  wrap(plaintext: Uint8Array, context: KmsContext, signal: AbortSignal): Promise<WrappedKey>
+  wrap(plaintext: Uint8Array, context: KmsContext, abort: AbortSignal): Promise<WrappedKey>
   /** The bytes that were wrapped; the caller owns and zeroes them. */
   unwrap(
     wrapped: Uint8Array,
     masterKeyId: string,
     context: KmsContext,
-    signal: AbortSignal,
+    abort: AbortSignal,
   ): Promise<Uint8Array>
-  describe(signal: AbortSignal): Promise<KmsDescription>
+  describe(abort: AbortSignal): Promise<KmsDescription>
   /** Signs with an asymmetric key inside the service, where the service has them. */
-  sign?(message: Uint8Array, keyId: string, signal: AbortSignal): Promise<Uint8Array>
+  sign?(message: Uint8Array, keyId: string, abort: AbortSignal): Promise<Uint8Array>
   /** The public half of such a key, DER SubjectPublicKeyInfo. */
-  publicKey?(keyId: string, signal: AbortSignal): Promise<Uint8Array>
+  publicKey?(keyId: string, abort: AbortSignal): Promise<Uint8Array>
   close(): Promise<void>
 }
 

@@ -4,10 +4,10 @@
 // one tenant's alone: a policy can allow the same master key tenant by tenant, by encryption context, and how many it leaves
 // out nobody can tell from here. So the breaker of denials turns away only who was denied, until it next lets calls through
 // to try. That costs one call per tenant and period when all are denied, and nobody waits for another's permission.
-import { Breaker, type BreakerParts, type BreakerState } from './breaker.ts'
+import { Breaker, type BreakerSettings, type BreakerState } from './breaker.ts'
 import { KMS_CLASSES, type KmsClass, KmsError } from './kms.ts'
 
-export type MasterKeyBreakerParts = Omit<BreakerParts, 'counts'>
+export type MasterKeyBreakerSettings = Omit<BreakerSettings, 'counts'>
 
 /** Names come from outside. Whoever is forgotten gets one call more. */
 const DENIED_MAX = 1_000
@@ -18,7 +18,7 @@ export class MasterKeyBreaker {
   /** Whose newest answer was a denial; since the breaker of denials last let calls through, while it is open. */
   readonly #denied = new Set<string | undefined>()
 
-  constructor(parts: MasterKeyBreakerParts) {
+  constructor(parts: MasterKeyBreakerSettings) {
     this.#common = new Breaker({ ...parts, counts: isEverybodys })
     this.#denials = new Breaker({
       ...parts,
@@ -44,13 +44,13 @@ export class MasterKeyBreaker {
   call<T>(
     tenant: string | undefined,
     operation: string,
-    signal: AbortSignal,
+    abort: AbortSignal,
     run: () => Promise<T>,
   ): Promise<T> {
     const denials = this.#denials
-    const watched = (): Promise<T> => this.#common.call(operation, signal, () => this.#noted(tenant, run))
+    const watched = (): Promise<T> => this.#common.call(operation, abort, () => this.#noted(tenant, run))
     const isPassedBy = denials.state === 'open' ? !this.#denied.has(tenant) : denials.hasTrialsEnough
-    return isPassedBy ? watched() : denials.call(operation, signal, watched)
+    return isPassedBy ? watched() : denials.call(operation, abort, watched)
   }
 
   reset(): void {

@@ -16,7 +16,7 @@ import {
   type WrappedKey,
 } from './kms.ts'
 
-export interface MeteredKmsParts {
+export interface MeteredKmsSettings {
   readonly kms: Kms
   /** Where calls are counted. */
   readonly registry: Registry
@@ -33,26 +33,26 @@ const UNCONFIRMED: ReadonlySet<KmsClass> = new Set(['invalid_ciphertext', 'bad_r
 
 export class MeteredKms implements Kms {
   readonly #kms: Kms
-  readonly #parts: MeteredKmsParts
+  readonly #parts: MeteredKmsSettings
   readonly #metrics: KmsCallMetrics
   readonly history = new CallHistory()
   readonly sign?: NonNullable<Kms['sign']>
   readonly publicKey?: NonNullable<Kms['publicKey']>
 
-  constructor(parts: MeteredKmsParts) {
+  constructor(parts: MeteredKmsSettings) {
     this.#kms = parts.kms
     this.#parts = parts
     this.#metrics = kmsCallMetrics(parts.registry)
     const { kms } = parts
     if (kms.sign) {
       const sign = kms.sign.bind(kms)
-      this.sign = (message, keyId, signal) =>
-        this.#call('sign', undefined, signal, (signal) => sign(message, keyId, signal))
+      this.sign = (message, keyId, abort) =>
+        this.#call('sign', undefined, abort, (abort) => sign(message, keyId, abort))
     }
     if (kms.publicKey) {
       const publicKey = kms.publicKey.bind(kms)
-      this.publicKey = (keyId, signal) =>
-        this.#call('get_public_key', undefined, signal, (signal) => publicKey(keyId, signal))
+      this.publicKey = (keyId, abort) =>
+        this.#call('get_public_key', undefined, abort, (abort) => publicKey(keyId, abort))
     }
   }
 
@@ -72,31 +72,31 @@ export class MeteredKms implements Kms {
     return this.#kms.canonicalKeyId?.(masterKeyId) ?? masterKeyId
   }
 
-  generateDataKey(context: KmsContext, signal: AbortSignal): Promise<GeneratedDataKey> {
-    return this.#call('generate_data_key', context, signal, (signal) =>
-      this.#kms.generateDataKey(context, signal),
+  generateDataKey(context: KmsContext, abort: AbortSignal): Promise<GeneratedDataKey> {
+    return this.#call('generate_data_key', context, abort, (abort) =>
+      this.#kms.generateDataKey(context, abort),
     )
   }
 
-  wrap(plaintext: Uint8Array, context: KmsContext, signal: AbortSignal): Promise<WrappedKey> {
-    return this.#call('encrypt', context, signal, (signal) => this.#kms.wrap(plaintext, context, signal))
+  wrap(plaintext: Uint8Array, context: KmsContext, abort: AbortSignal): Promise<WrappedKey> {
+    return this.#call('encrypt', context, abort, (abort) => this.#kms.wrap(plaintext, context, abort))
   }
 
   unwrap(
     wrapped: Uint8Array,
     masterKeyId: string,
     context: KmsContext,
-    signal: AbortSignal,
+    abort: AbortSignal,
   ): Promise<Uint8Array> {
-    return this.#call('decrypt', context, signal, (signal) =>
-      this.#kms.unwrap(wrapped, masterKeyId, context, signal),
+    return this.#call('decrypt', context, abort, (abort) =>
+      this.#kms.unwrap(wrapped, masterKeyId, context, abort),
     )
   }
 
   /** Rejects `key_disabled` also where the service describes such a key without complaint. */
-  describe(signal: AbortSignal): Promise<KmsDescription> {
-    return this.#call('describe_key', undefined, signal, async (signal) => {
-      const description = await this.#kms.describe(signal)
+  describe(abort: AbortSignal): Promise<KmsDescription> {
+    return this.#call('describe_key', undefined, abort, async (abort) => {
+      const description = await this.#kms.describe(abort)
       if (!description.enabled)
         throw new KmsError('key_disabled', 'describe_key', 'the master key is disabled')
       return description
@@ -110,13 +110,13 @@ export class MeteredKms implements Kms {
   async #call<T>(
     operation: string,
     context: KmsContext | undefined,
-    signal: AbortSignal,
-    call: (signal: AbortSignal) => Promise<T>,
+    abort: AbortSignal,
+    call: (abort: AbortSignal) => Promise<T>,
   ): Promise<T> {
     const { requestMsMax, clock } = this.#parts
     try {
-      const result = await boundedCall(operation, requestMsMax, signal, (signal) =>
-        this.#confirmed(operation, () => call(signal)),
+      const result = await boundedCall(operation, requestMsMax, abort, (abort) =>
+        this.#confirmed(operation, () => call(abort)),
       )
       this.#metrics.request(operation)
       this.history.succeeded(this.#kindOf(operation, context), clock.monotonicMs())

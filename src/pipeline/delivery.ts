@@ -37,7 +37,7 @@ export interface QueueStore {
 
 export type AckMode = 'durable' | 'enqueue' | 'exported'
 
-export interface StoredDeliveryParts {
+export interface StoredDeliverySettings {
   readonly store: QueueStore
   readonly ack: AckMode
   readonly clock: Clock
@@ -54,9 +54,9 @@ const ROOM_POLL_MS = 20
 const GROWTH_FACTOR = 2
 
 export class StoredDelivery implements Delivery {
-  readonly #parts: StoredDeliveryParts
+  readonly #parts: StoredDeliverySettings
 
-  constructor(parts: StoredDeliveryParts) {
+  constructor(parts: StoredDeliverySettings) {
     this.#parts = parts
   }
 

@@ -58,7 +58,7 @@ export type Accept = (request: ExportRequest) => Promise<ExportAccepted>
 /** A request after redaction. `missing` not empty: the body must not be used; load those keys and ask again. */
 type Redacted = Pick<RedactResult, 'body' | 'itemCount' | 'missing' | 'faults'>
 
-export interface PipelineParts {
+export interface PipelineSettings {
   readonly clock: Clock
   readonly processors: Processors
   readonly keys: KeyResolver
@@ -80,10 +80,10 @@ const FULL_SUCCESS = { rejectedItems: 0, message: '' } as const
 type OnItems = (outcome: 'accepted' | 'refused', signal: Signal, itemCount: number) => void
 
 export class Pipeline {
-  readonly #parts: PipelineParts
+  readonly #parts: PipelineSettings
   #underWayCount = 0
 
-  constructor(parts: PipelineParts) {
+  constructor(parts: PipelineSettings) {
     this.#parts = parts
   }
 

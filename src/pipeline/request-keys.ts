@@ -27,7 +27,7 @@ export type TenantKeySource = Pick<
   | 'startWait'
 >
 
-export interface KeyResolverParts {
+export interface KeyResolverSettings {
   readonly keys: TenantKeySource
   readonly clock: Clock
   readonly onKmsFailure: 'refuse' | 'mask'
@@ -39,9 +39,9 @@ const RETRY_MS_MIN = 50
 const RETRY_MS_MAX = 1_000
 
 export class KeyResolver {
-  readonly #parts: KeyResolverParts
+  readonly #parts: KeyResolverSettings
 
-  constructor(parts: KeyResolverParts) {
+  constructor(parts: KeyResolverSettings) {
     this.#parts = parts
   }
 
@@ -56,13 +56,13 @@ export class KeyResolver {
  * policy decided to mask.
  */
 export class RequestKeys {
-  readonly #parts: KeyResolverParts
+  readonly #parts: KeyResolverSettings
   readonly #waiting: Waiting
   readonly #sealers = new Map<string, Sealer | 'mask'>()
   readonly #pseudonymizers = new Map<string, Pseudonymizer | 'mask'>()
   readonly #signing = new Map<string, SigningKey>()
 
-  constructor(parts: KeyResolverParts, waiting: Waiting) {
+  constructor(parts: KeyResolverSettings, waiting: Waiting) {
     this.#parts = parts
     this.#waiting = waiting
   }

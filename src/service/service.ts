@@ -2,7 +2,7 @@
 // in), so that nothing is accepted before everything behind it stands; stop goes with the flow.
 import type { FastifyInstance } from 'fastify'
 import { listenAdmin } from '../admin/listen.ts'
-import { createProbes, KmsProbe, type ProbedParts } from '../admin/probes.ts'
+import { createProbes, KmsProbe, type ProbedSettings } from '../admin/probes.ts'
 import { createAdmin } from '../admin/server.ts'
 import { createSpanVerifier } from '../admin/span-verifier.ts'
 import { type Clock, systemClock } from '../base/clock.ts'
@@ -201,8 +201,8 @@ function openKeyStore(store: Store | undefined, log: Telemetry['log']): RunningK
   return new MemoryKeyStore()
 }
 
-type AdminParts = Pick<
-  ProbedParts,
+type AdminSettings = Pick<
+  ProbedSettings,
   | 'clock'
   | 'log'
   | 'registry'
@@ -219,7 +219,7 @@ type AdminParts = Pick<
 function openAdmin(
   config: SidecarConfig,
   { kms, keys, keyStore, rotation, processors, knownKeys, macKeys }: KeyServices,
-  parts: AdminParts,
+  parts: AdminSettings,
 ): FastifyInstance {
   const probes = createProbes({
     ...parts,

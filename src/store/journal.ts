@@ -110,7 +110,7 @@ function isAfter(a: Place, b: Place): boolean {
   return a.file > b.file || (a.file === b.file && a.number > b.number)
 }
 
-export interface JournalParts {
+export interface JournalSettings {
   readonly directory: string
   readonly mark: Mark
   readonly clock: Clock
@@ -122,13 +122,13 @@ export interface JournalParts {
 }
 
 export class Journal {
-  readonly #parts: JournalParts
+  readonly #parts: JournalSettings
   readonly #secret: Uint8Array
   #file: AppendFile | undefined
   #segment: Segment | undefined
   #compactAtMs = 0
 
-  constructor(parts: JournalParts) {
+  constructor(parts: JournalSettings) {
     this.#parts = parts
     this.#secret = Buffer.from(parts.mark.state.secret, 'hex')
   }

@@ -94,6 +94,13 @@ test('no files import each other in a circle', () => {
   expect(circles).toEqual([])
 })
 
+test("an AbortSignal is called `abort`: `signal` is OTLP's word", () => {
+  const wrong = sourceFiles(root).filter((file) =>
+    /\bsignal\??: AbortSignal\b(?!\.)/.test(readFileSync(file, 'utf8')),
+  )
+  expect(wrong.map((file) => relative(root, file))).toEqual([])
+})
+
 test('every relative import names a file that exists, with its extension', () => {
   const files = new Set(sourceFiles(root))
   const broken = [...files].flatMap((file) =>

@@ -25,7 +25,7 @@ export async function rewrapKeys(keys: WritableKeys, args: KeysArguments, io: Ke
           if (done % PROGRESS_EVERY === 0) io.stderr.write(`${done} of ${total} keys\n`)
         },
       },
-      interruption.signal,
+      interruption.abort,
     )
     for (const failure of report.failures)
       io.stderr.write(`${wrap(failureText(failure), '', '', LINE_COLUMNS)}\n`)
@@ -54,9 +54,9 @@ function failureText({ error, count, records }: RewrapFailure): string {
 }
 
 /** Control-C stops between two keys, not within one. */
-function interrupted(): { readonly signal: AbortSignal; end(): void } {
+function interrupted(): { readonly abort: AbortSignal; end(): void } {
   const controller = new AbortController()
   const stop = (): void => controller.abort()
   process.once('SIGINT', stop)
-  return { signal: controller.signal, end: () => void process.off('SIGINT', stop) }
+  return { abort: controller.signal, end: () => void process.off('SIGINT', stop) }
 }

@@ -4,7 +4,7 @@
 import { systemClock } from '../../base/clock.ts'
 import { silentTelemetry } from '../../base/telemetry.ts'
 import { openSecretOf } from '../../keys/data/tenant-secret.ts'
-import type { RevealParts } from '../../keys/operations/reveal.ts'
+import type { RevealSettings } from '../../keys/operations/reveal.ts'
 import { rewrappedKey } from '../../keys/operations/rewrap.ts'
 import { openLocalKms } from '../../kms/local/open.ts'
 import { hasStoredData } from '../../store/read-only-key-store.ts'
@@ -12,7 +12,7 @@ import { openKeyStore } from '../key-store-access.ts'
 import { loadKeysConfig, openConfiguredKms } from '../keys/access.ts'
 import type { CommandIo } from '../terminal.ts'
 
-export interface RevealAccess extends RevealParts {
+export interface RevealAccess extends RevealSettings {
   close(): Promise<void>
 }
 

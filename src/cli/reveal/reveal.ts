@@ -7,7 +7,7 @@ import { asSidecarError, SidecarError } from '../../base/errors.ts'
 import {
   anyValueJson,
   failureOf,
-  type RevealParts,
+  type RevealSettings,
   revealRequests,
   revealToken,
 } from '../../keys/operations/reveal.ts'
@@ -89,7 +89,7 @@ export async function reveal(
 
 async function revealFiles(
   args: RevealArguments,
-  access: RevealParts,
+  access: RevealSettings,
   io: CommandIo,
   stdin: AsyncIterable<Uint8Array>,
 ): Promise<number> {
@@ -120,7 +120,7 @@ async function revealFiles(
 async function revealOne(
   args: RevealArguments,
   { token, attribute, announcement }: NonNullable<RevealArguments['token']>,
-  access: RevealParts,
+  access: RevealSettings,
   io: CommandIo,
 ): Promise<number> {
   const traceId = args.traceId === undefined ? {} : { traceId: args.traceId }

@@ -2,7 +2,7 @@
 import { SidecarError } from '../../base/errors.ts'
 import { CLASSES_MAX } from '../../formats/announcement.ts'
 import { CLASS_PATTERN } from '../../formats/sealed-value.ts'
-import type { StoredKeyParts } from '../records/stored-key.ts'
+import type { StoredKeySettings } from '../records/stored-key.ts'
 import { SealingKey } from './sealing-key.ts'
 import { loadTenantSecret } from './tenant-secret.ts'
 
@@ -16,18 +16,18 @@ export interface DataKeyOptions {
 
 /** A new key whose announcement is durable. Rejects with `KmsError`, `KeyRecordError` or what the store says. */
 export async function generateSealingKey(
-  parts: StoredKeyParts,
+  parts: StoredKeySettings,
   options: DataKeyOptions,
-  signal: AbortSignal,
+  abort: AbortSignal,
 ): Promise<SealingKey> {
   const { tenant, dataClasses, traceBound } = options
-  const tenantSecret = options.tenantSecret ? await loadTenantSecret(parts, tenant, signal) : undefined
+  const tenantSecret = options.tenantSecret ? await loadTenantSecret(parts, tenant, abort) : undefined
   try {
     const nowMs = parts.clock.nowMs()
     const key = await SealingKey.generate(
       parts.kms,
       { tenant, dataClasses, traceBound, tenantSecret, nowMs },
-      signal,
+      abort,
     )
     await parts.store.put('announcement', tenant, key.kid, Buffer.from(key.announcement))
     return key

@@ -40,7 +40,7 @@ export class OpeningKey {
     kms: Kms,
     text: string,
     tenantSecret: TenantSecret | undefined,
-    signal: AbortSignal,
+    abort: AbortSignal,
     later?: WrappedKey,
   ): Promise<OpeningKey> {
     const announcement = parseAnnouncement(text)
@@ -48,7 +48,7 @@ export class OpeningKey {
     if (announcement.tenantSecretId !== (tenantSecret?.id ?? '')) throw doesNotOpen()
     const { context } = announcement
     const { wrapped, masterKeyId } = later ?? { ...announcement, wrapped: announcement.wrappedKey }
-    const dataKey = await kms.unwrap(wrapped, masterKeyId, context, signal).catch((thrown: unknown) => {
+    const dataKey = await kms.unwrap(wrapped, masterKeyId, context, abort).catch((thrown: unknown) => {
       const isWrongKey = thrown instanceof KmsError && thrown.kmsClass === 'invalid_ciphertext'
       throw isWrongKey ? doesNotOpen(thrown) : thrown
     })

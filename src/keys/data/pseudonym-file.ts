@@ -62,11 +62,11 @@ export function formatPseudonymKeys({ shared, tenants }: GivenPseudonymKeys): st
 }
 
 /** A new root, from which every tenant without a key of its own gets one. Rejects with `KmsError`. */
-export async function createSharedRoot(kms: Kms, signal: AbortSignal): Promise<GivenKey> {
+export async function createSharedRoot(kms: Kms, abort: AbortSignal): Promise<GivenKey> {
   const root = randomBytes(32)
   try {
     const id = shortHash(ROOT_LABEL, root)
-    const { wrapped, masterKeyId } = await kms.wrap(root, rootContext(id), signal)
+    const { wrapped, masterKeyId } = await kms.wrap(root, rootContext(id), abort)
     return { id, provider: kms.provider, masterKeyId, wrappedKey: wrapped }
   } finally {
     root.fill(0)
@@ -74,12 +74,12 @@ export async function createSharedRoot(kms: Kms, signal: AbortSignal): Promise<G
 }
 
 /** A new key of one tenant's own, which ends the joins with the one before. Rejects with `KmsError`. */
-export async function createGivenKey(kms: Kms, tenant: string, signal: AbortSignal): Promise<GivenKey> {
+export async function createGivenKey(kms: Kms, tenant: string, abort: AbortSignal): Promise<GivenKey> {
   const bytes = randomBytes(32)
   try {
     const id = new PseudonymKey(bytes).kid
     const context = { tenantId: tenant, purpose: 'pseudonym', keyId: id } as const
-    const { wrapped, masterKeyId } = await kms.wrap(bytes, context, signal)
+    const { wrapped, masterKeyId } = await kms.wrap(bytes, context, abort)
     return { id, provider: kms.provider, masterKeyId, wrappedKey: wrapped }
   } finally {
     bytes.fill(0)
@@ -96,12 +96,12 @@ export async function rewrapGivenKeys(
   given: GivenPseudonymKeys,
   from: Kms,
   to: Kms,
-  signal: AbortSignal,
+  abort: AbortSignal,
 ): Promise<GivenPseudonymKeys> {
   const rewrap = async (key: GivenKey, context: KmsContext): Promise<GivenKey> => {
-    const bytes = await unwrap(from, key, context, signal)
+    const bytes = await unwrap(from, key, context, abort)
     try {
-      const { wrapped, masterKeyId } = await to.wrap(bytes, context, signal)
+      const { wrapped, masterKeyId } = await to.wrap(bytes, context, abort)
       return { id: key.id, provider: to.provider, masterKeyId, wrappedKey: wrapped }
     } finally {
       bytes.fill(0)
@@ -119,18 +119,18 @@ export async function openGivenKey(
   given: GivenPseudonymKeys,
   kms: Kms,
   tenant: string,
-  signal: AbortSignal,
+  abort: AbortSignal,
 ): Promise<PseudonymKey | undefined> {
   const own = given.tenants.get(tenant)
   if (own !== undefined) {
-    const bytes = await unwrap(kms, own, { tenantId: tenant, purpose: 'pseudonym', keyId: own.id }, signal)
+    const bytes = await unwrap(kms, own, { tenantId: tenant, purpose: 'pseudonym', keyId: own.id }, abort)
     const key = new PseudonymKey(bytes)
     bytes.fill(0)
     if (key.kid !== own.id) throw new KeyRecordError('pseudonym', tenant, own.id)
     return key
   }
   if (given.shared === undefined) return undefined
-  const root = await unwrap(kms, given.shared, rootContext(given.shared.id), signal)
+  const root = await unwrap(kms, given.shared, rootContext(given.shared.id), abort)
   const isRoot = shortHash(ROOT_LABEL, root) === given.shared.id
   const bytes = derivePseudonymKey(root, tenant)
   root.fill(0)
@@ -153,13 +153,8 @@ const rootContext = (id: string): KmsContext => ({
   keyId: id,
 })
 
-async function unwrap(
-  kms: Kms,
-  key: GivenKey,
-  context: KmsContext,
-  signal: AbortSignal,
-): Promise<Uint8Array> {
-  const bytes = await kms.unwrap(key.wrappedKey, key.masterKeyId, context, signal)
+async function unwrap(kms: Kms, key: GivenKey, context: KmsContext, abort: AbortSignal): Promise<Uint8Array> {
+  const bytes = await kms.unwrap(key.wrappedKey, key.masterKeyId, context, abort)
   if (bytes.length === 32) return bytes
   bytes.fill(0)
   throw new KeyRecordError('pseudonym', context.tenantId, key.id)

@@ -4,19 +4,17 @@ import { randomBytes } from 'node:crypto'
 import { SidecarError } from '../../base/errors.ts'
 import { PseudonymKey } from '../../formats/pseudonym.ts'
 import { encodeKeyRecord, KeyRecordError } from '../records/key-record.ts'
-import { createStoredKey, openStoredKey, type StoredKeyParts, storedKeys } from '../records/stored-key.ts'
+import { createStoredKey, openStoredKey, type StoredKeySettings, storedKeys } from '../records/stored-key.ts'
 import { type GivenPseudonymKeys, openGivenKey } from './pseudonym-file.ts'
 
 /** The given key, else the tenant's oldest active one, so that tokens go on joining; a new one when it has none. */
 export async function loadPseudonymKey(
-  parts: StoredKeyParts,
+  parts: StoredKeySettings,
   given: GivenPseudonymKeys | undefined,
   tenant: string,
-  signal: AbortSignal,
+  abort: AbortSignal,
 ): Promise<PseudonymKey> {
-  return (
-    (given && (await openGivenKey(given, parts.kms, tenant, signal))) ?? loadStored(parts, tenant, signal)
-  )
+  return (given && (await openGivenKey(given, parts.kms, tenant, abort))) ?? loadStored(parts, tenant, abort)
 }
 
 /**
@@ -24,10 +22,10 @@ export async function loadPseudonymKey(
  * so a death on the way leaves the tenant where it was. `undefined` when it has none yet. Rejects USAGE for a given key.
  */
 export async function rotatePseudonymKey(
-  parts: StoredKeyParts,
+  parts: StoredKeySettings,
   given: GivenPseudonymKeys | undefined,
   tenant: string,
-  signal: AbortSignal,
+  abort: AbortSignal,
 ): Promise<PseudonymKey | undefined> {
   if (given?.tenants.has(tenant) === true || given?.shared !== undefined) {
     throw new SidecarError('USAGE', 'the pseudonym key is given by kms.pseudonym_key_file, and changes there')
@@ -37,18 +35,22 @@ export async function rotatePseudonymKey(
   const [old, waiting] = records.filter(({ status }) => status === 'ACTIVE')
   if (old === undefined) return undefined
   // One that an earlier attempt, or another replica at its start, left behind takes over before a third is made.
-  if (waiting === undefined) await createPseudonymKey(parts, tenant, signal, old.createdMs + 1)
+  if (waiting === undefined) await createPseudonymKey(parts, tenant, abort, old.createdMs + 1)
   const end = { ...old, status: 'ROTATED', notAfterMs: parts.clock.nowMs() } as const
   await parts.store.put('pseudonym', tenant, old.id, encodeKeyRecord('pseudonym', end))
-  return loadStored(parts, tenant, signal)
+  return loadStored(parts, tenant, abort)
 }
 
-async function loadStored(parts: StoredKeyParts, tenant: string, signal: AbortSignal): Promise<PseudonymKey> {
+async function loadStored(
+  parts: StoredKeySettings,
+  tenant: string,
+  abort: AbortSignal,
+): Promise<PseudonymKey> {
   const { records, corrupt } = storedKeys(parts.store, 'pseudonym', tenant)
   if (corrupt[0] !== undefined) throw corrupt[0] // another key would end the joins without a word
   const record = records.find(({ status }) => status === 'ACTIVE')
-  if (record === undefined) return createFirst(parts, tenant, signal)
-  const bytes = await openStoredKey(parts, 'pseudonym', record, signal)
+  if (record === undefined) return createFirst(parts, tenant, abort)
+  const bytes = await openStoredKey(parts, 'pseudonym', record, abort)
   const key = new PseudonymKey(bytes)
   const isWhole = bytes.length === 32
   bytes.fill(0)
@@ -57,23 +59,23 @@ async function loadStored(parts: StoredKeyParts, tenant: string, signal: AbortSi
 }
 
 async function createFirst(
-  parts: StoredKeyParts,
+  parts: StoredKeySettings,
   tenant: string,
-  signal: AbortSignal,
+  abort: AbortSignal,
 ): Promise<PseudonymKey> {
-  const key = await createPseudonymKey(parts, tenant, signal, 0)
+  const key = await createPseudonymKey(parts, tenant, abort, 0)
   // Replicas that share a store may have made one each at once: all take the one that is oldest.
   const oldest = storedKeys(parts.store, 'pseudonym', tenant).records.find(
     ({ status }) => status === 'ACTIVE',
   )
-  return oldest === undefined || oldest.id === key.kid ? key : loadStored(parts, tenant, signal)
+  return oldest === undefined || oldest.id === key.kid ? key : loadStored(parts, tenant, abort)
 }
 
 /** `createdMsMin` keeps a clock that was set back from putting a new key before the old one. */
 async function createPseudonymKey(
-  parts: StoredKeyParts,
+  parts: StoredKeySettings,
   tenant: string,
-  signal: AbortSignal,
+  abort: AbortSignal,
   createdMsMin: number,
 ): Promise<PseudonymKey> {
   const bytes = randomBytes(32)
@@ -84,7 +86,7 @@ async function createPseudonymKey(
     await createStoredKey(
       parts,
       { kind: 'pseudonym', tenant, id: key.kid, plaintext: bytes, publicKey, createdMs },
-      signal,
+      abort,
     )
     return key
   } finally {

@@ -64,9 +64,9 @@ export class SealingKey implements Sealer {
   }
 
   /** Has the key service make a data key, derives what it needs from it, and zeroes it. Rejects with `KmsError`. */
-  static async generate(kms: Kms, options: SealingKeyOptions, signal: AbortSignal): Promise<SealingKey> {
+  static async generate(kms: Kms, options: SealingKeyOptions, abort: AbortSignal): Promise<SealingKey> {
     const context = { tenantId: options.tenant, purpose: 'pii' } as const
-    const { plaintext, wrapped, masterKeyId } = await kms.generateDataKey(context, signal)
+    const { plaintext, wrapped, masterKeyId } = await kms.generateDataKey(context, abort)
     const { key, commitment } = deriveKeys(plaintext, context, options.tenantSecret?.bytes)
     plaintext.fill(0)
     const announcement = formatAnnouncement({

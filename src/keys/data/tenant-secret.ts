@@ -4,7 +4,7 @@ import { randomBytes } from 'node:crypto'
 import { SidecarError } from '../../base/errors.ts'
 import { shortHash } from '../../formats/sealed-value.ts'
 import { decodeKeyRecord, KeyRecordError } from '../records/key-record.ts'
-import { createStoredKey, openStoredKey, type StoredKeyParts, storedKeys } from '../records/stored-key.ts'
+import { createStoredKey, openStoredKey, type StoredKeySettings, storedKeys } from '../records/stored-key.ts'
 
 export interface TenantSecret {
   readonly id: string
@@ -32,48 +32,48 @@ export function tenantSecret(bytes: Uint8Array): TenantSecret {
 
 /** The secret for sealing: the tenant's newest active one, a new one when it has none. */
 export async function loadTenantSecret(
-  parts: StoredKeyParts,
+  parts: StoredKeySettings,
   tenant: string,
-  signal: AbortSignal,
+  abort: AbortSignal,
 ): Promise<TenantSecret> {
   const { records, corrupt } = storedKeys(parts.store, 'secret', tenant)
   const record = records.findLast(({ status }) => status === 'ACTIVE')
-  if (record !== undefined) return openTenantSecret(parts, tenant, record.id, signal)
+  if (record !== undefined) return openTenantSecret(parts, tenant, record.id, abort)
   if (corrupt[0] !== undefined) throw corrupt[0]
   const secret = tenantSecret(randomBytes(32))
   const publicKey = new Uint8Array(0)
   await createStoredKey(
     parts,
     { kind: 'secret', tenant, id: secret.id, plaintext: secret.bytes, publicKey },
-    signal,
+    abort,
   )
   return secret
 }
 
 /** A named secret, for opening. Rejects with `KeyRecordError` when the store does not have it or it is damaged. */
 export async function openTenantSecret(
-  parts: StoredKeyParts,
+  parts: StoredKeySettings,
   tenant: string,
   id: string,
-  signal: AbortSignal,
+  abort: AbortSignal,
 ): Promise<TenantSecret> {
   const bytes = parts.store.get('secret', tenant, id)
   if (bytes === undefined) throw new KeyRecordError('secret', tenant, id)
   const record = decodeKeyRecord('secret', tenant, id, bytes)
-  const secret = tenantSecret(await openStoredKey(parts, 'secret', record, signal))
+  const secret = tenantSecret(await openStoredKey(parts, 'secret', record, abort))
   if (secret.bytes.length !== 32 || secret.id !== id) throw new KeyRecordError('secret', tenant, id)
   return secret
 }
 
 /** The secret of the data key that `kid` announces. Rejects with `TenantSecretGone`, and as `openTenantSecret` does. */
 export async function openSecretOf(
-  parts: StoredKeyParts,
+  parts: StoredKeySettings,
   tenant: string,
   id: string,
-  signal: AbortSignal,
+  abort: AbortSignal,
   kid: string,
 ): Promise<TenantSecret> {
   if (parts.store.get('secret', tenant, id) === undefined)
     throw new TenantSecretGone(parts.store.get('announcement', tenant, kid) !== undefined)
-  return openTenantSecret(parts, tenant, id, signal)
+  return openTenantSecret(parts, tenant, id, abort)
 }

@@ -15,7 +15,7 @@ import { type ErasableKeyStore, type ShredScope, shredScope, shredSecrets } from
 /** A key store whose files may be able to forget. */
 export type RunningKeyStore = KeyStore & Partial<Pick<ErasableKeyStore, 'scrub'>>
 
-export interface KeyOperationsParts {
+export interface KeyOperationsSettings {
   readonly kms: Kms
   readonly store: RunningKeyStore
   readonly clock: Clock
@@ -60,11 +60,11 @@ export interface RewrapState {
 const SHRED_MS_MAX = 10 * 60_000
 
 export class KeyOperations {
-  readonly #parts: KeyOperationsParts
+  readonly #parts: KeyOperationsSettings
   #rewrapping: Promise<void> | undefined
   #rewrap: RewrapState = NEVER_REWRAPPED
 
-  constructor(parts: KeyOperationsParts) {
+  constructor(parts: KeyOperationsSettings) {
     this.#parts = parts
   }
 

@@ -14,13 +14,13 @@ import { type OpenedValue, OpeningKey } from '../data/opening-key.ts'
 import { type TenantSecret, TenantSecretGone } from '../data/tenant-secret.ts'
 import { type FoundToken, walkTokens } from './token-walk.ts'
 
-export interface RevealParts {
+export interface RevealSettings {
   readonly kms: Kms
   /** A tenant's named secret. Without this, values sealed with one are "cannot tell". */
   readonly tenantSecret?: (
     tenant: string,
     id: string,
-    signal: AbortSignal,
+    abort: AbortSignal,
     kid: string,
   ) => Promise<TenantSecret>
   /** A later wrapping of an announced data key, see rewrap.ts. It is tried first, since the old master key may be gone. */
@@ -81,29 +81,29 @@ const UNWRAPS_AT_ONCE = 8
 
 /** Opens one token. Rejects SEALED_VALUE when it does not open, anything else when nobody could tell. */
 export async function revealToken(
-  parts: RevealParts,
+  parts: RevealSettings,
   sealed: SealedToken,
-  signal: AbortSignal,
+  abort: AbortSignal,
 ): Promise<OpenedValue> {
-  const key = await unwrapKey(parts, sealed.announcement, signal)
+  const key = await unwrapKey(parts, sealed.announcement, abort)
   return key.open(sealed.token, sealed.attributeKey, sealed.traceId)
 }
 
 /** Opens every token of the requests. An announcement counts for all of them, since its name is its hash. */
 export async function revealRequests(
-  parts: RevealParts,
+  parts: RevealSettings,
   requests: readonly ExportedRequest[],
-  signal: AbortSignal,
+  abort: AbortSignal,
 ): Promise<RevealReport> {
   const { kids, announcements } = survey(requests)
-  const keys = await unwrapAll(parts, kids, announcements, signal)
+  const keys = await unwrapAll(parts, kids, announcements, abort)
   const tokens: RevealedToken[] = []
   const edits = new Edits()
-  const bodies = requests.map(({ signal: telemetry, body }, requestIndex) => {
+  const bodies = requests.map(({ signal, body }, requestIndex) => {
     const token = (found: FoundToken): void => {
       tokens.push(openInPlace(found, keys.get(found.kid) ?? NO_ANNOUNCEMENT, requestIndex, edits))
     }
-    walkTokens(body, telemetry, { announcement: () => {}, token }, edits)
+    walkTokens(body, signal, { announcement: () => {}, token }, edits)
     return splice(body, edits)
   })
   return { tokens, bodies }
@@ -135,17 +135,17 @@ function survey(requests: readonly ExportedRequest[]): {
 }
 
 async function unwrapAll(
-  parts: RevealParts,
+  parts: RevealSettings,
   kids: ReadonlySet<string>,
   announcements: ReadonlyMap<string, string>,
-  signal: AbortSignal,
+  abort: AbortSignal,
 ): Promise<Map<string, KeyOutcome>> {
   const keys = new Map<string, KeyOutcome>()
   const wanted = [...kids].filter((kid) => announcements.has(kid))
   for (let at = 0; at < wanted.length; at += UNWRAPS_AT_ONCE) {
     await Promise.all(
       wanted.slice(at, at + UNWRAPS_AT_ONCE).map(async (kid) => {
-        const outcome = await unwrapKey(parts, announcements.get(kid)!, signal).catch(failed)
+        const outcome = await unwrapKey(parts, announcements.get(kid)!, abort).catch(failed)
         keys.set(kid, outcome)
       }),
     )
@@ -153,11 +153,15 @@ async function unwrapAll(
   return keys
 }
 
-async function unwrapKey(parts: RevealParts, announcement: string, signal: AbortSignal): Promise<OpeningKey> {
+async function unwrapKey(
+  parts: RevealSettings,
+  announcement: string,
+  abort: AbortSignal,
+): Promise<OpeningKey> {
   const parsed = parseAnnouncement(announcement)
   if (parsed === undefined) throw doesNotOpen()
   const { tenantSecretId, context } = parsed
-  if (tenantSecretId === '') return unwrapLatest(parts, announcement, context.tenantId, undefined, signal)
+  if (tenantSecretId === '') return unwrapLatest(parts, announcement, context.tenantId, undefined, abort)
   if (parts.tenantSecret === undefined) {
     throw new SidecarError(
       'KEY_UNAVAILABLE',
@@ -167,27 +171,27 @@ async function unwrapKey(parts: RevealParts, announcement: string, signal: Abort
   const secret = await parts.tenantSecret(
     context.tenantId,
     tenantSecretId,
-    signal,
+    abort,
     announcementKid(announcement),
   )
   try {
-    return await unwrapLatest(parts, announcement, context.tenantId, secret, signal)
+    return await unwrapLatest(parts, announcement, context.tenantId, secret, abort)
   } finally {
     secret.bytes.fill(0)
   }
 }
 
 async function unwrapLatest(
-  parts: RevealParts,
+  parts: RevealSettings,
   announcement: string,
   tenant: string,
   secret: TenantSecret | undefined,
-  signal: AbortSignal,
+  abort: AbortSignal,
 ): Promise<OpeningKey> {
   const later = await parts.rewrapped?.(tenant, announcementKid(announcement))
-  const asAnnounced = (): Promise<OpeningKey> => OpeningKey.unwrap(parts.kms, announcement, secret, signal)
+  const asAnnounced = (): Promise<OpeningKey> => OpeningKey.unwrap(parts.kms, announcement, secret, abort)
   if (later === undefined) return asAnnounced()
-  return OpeningKey.unwrap(parts.kms, announcement, secret, signal, later).catch((failure: unknown) =>
+  return OpeningKey.unwrap(parts.kms, announcement, secret, abort, later).catch((failure: unknown) =>
     // Rewrapped for another key service than this one: the original may open, and else the later failure says more.
     asAnnounced().catch(() => {
       throw failure

@@ -13,7 +13,7 @@ import type { KeyRecordKind, KeyStore } from '../records/keystore.ts'
 import { contextOf } from '../records/stored-key.ts'
 import type { TenantTurns } from '../rotation/tenant-turns.ts'
 
-export interface RewrapParts {
+export interface RewrapSettings {
   /** Where the keys are wrapped by now; `to` as well, when it still opens them. */
   readonly from: Kms | undefined
   readonly to: Kms
@@ -70,7 +70,7 @@ const RECORDS_NAMED_MAX = 3
  * Rewraps everything; one record's failure is not another's, and leaves it as it was. When the signal aborts, no further
  * record is taken up, and those under way are finished.
  */
-export async function rewrapAll(parts: RewrapParts, signal: AbortSignal): Promise<RewrapReport> {
+export async function rewrapAll(parts: RewrapSettings, abort: AbortSignal): Promise<RewrapReport> {
   const items: Item[] = []
   for (const kind of KINDS)
     for (const { tenant, id } of parts.store.list(kind)) items.push({ kind, tenant, id })
@@ -81,7 +81,7 @@ export async function rewrapAll(parts: RewrapParts, signal: AbortSignal): Promis
   const waiting = items.values()
   const work = async (): Promise<void> => {
     for (const item of waiting) {
-      if (signal.aborted) return
+      if (abort.aborted) return
       const rewrap = (): ReturnType<typeof rewrapOne> => rewrapOne(parts, item, targets, toTheEnd)
       const turn = parts.turns?.take(item.tenant, rewrap) ?? rewrap()
       const outcome = await turn.catch((thrown: unknown) => {
@@ -123,32 +123,32 @@ class Targets {
     this.#kms = kms
   }
 
-  of(tenant: string, signal: AbortSignal): Promise<string> {
+  of(tenant: string, abort: AbortSignal): Promise<string> {
     const known = this.#byTenant.get(tenant)
     if (known !== undefined) return known
     const context = { tenantId: tenant, purpose: 'probe' } as const
-    const asked = this.#kms.wrap(randomBytes(32), context, signal).then(({ masterKeyId }) => masterKeyId)
+    const asked = this.#kms.wrap(randomBytes(32), context, abort).then(({ masterKeyId }) => masterKeyId)
     this.#byTenant.set(tenant, asked)
     return asked
   }
 }
 
 async function rewrapOne(
-  parts: RewrapParts,
+  parts: RewrapSettings,
   item: Item,
   targets: Targets,
-  signal: AbortSignal,
+  abort: AbortSignal,
 ): Promise<'rewrapped' | 'skipped'> {
-  const target = await targets.of(item.tenant, signal)
+  const target = await targets.of(item.tenant, abort)
   const isDone = ({ provider, masterKeyId }: { provider: string; masterKeyId: string }): boolean =>
     provider === parts.to.provider && masterKeyId === target
   const wrapped =
     item.kind === 'announcement' ? announced(parts, item) : stored(parts, { ...item, kind: item.kind })
   if (isDone(wrapped)) return 'skipped'
-  const plaintext = await unwrapByEither(parts, wrapped, signal)
+  const plaintext = await unwrapByEither(parts, wrapped, abort)
   try {
-    const fresh = await parts.to.wrap(plaintext, wrapped.context, signal)
-    await proveSame(parts.to, fresh, wrapped.context, plaintext, signal)
+    const fresh = await parts.to.wrap(plaintext, wrapped.context, abort)
+    await proveSame(parts.to, fresh, wrapped.context, plaintext, abort)
     const { kind, bytes } = wrapped.record({ ...fresh, provider: parts.to.provider })
     await parts.store.put(kind, item.tenant, item.id, bytes)
     return 'rewrapped'
@@ -157,7 +157,7 @@ async function rewrapOne(
   }
 }
 
-function stored(parts: RewrapParts, item: Item & { kind: 'signing' | 'pseudonym' | 'secret' }): Wrapped {
+function stored(parts: RewrapSettings, item: Item & { kind: 'signing' | 'pseudonym' | 'secret' }): Wrapped {
   const { kind, tenant, id } = item
   const bytes = parts.store.get(kind, tenant, id)
   if (bytes === undefined) throw new KeyRecordError(kind, tenant, id)
@@ -174,7 +174,7 @@ function stored(parts: RewrapParts, item: Item & { kind: 'signing' | 'pseudonym'
   }
 }
 
-function announced(parts: RewrapParts, { tenant, id }: Item): Wrapped {
+function announced(parts: RewrapSettings, { tenant, id }: Item): Wrapped {
   const text = Buffer.from(parts.store.get('announcement', tenant, id) ?? []).toString('utf8')
   const announcement = parseAnnouncement(text)
   if (announcement === undefined) throw new KeyRecordError('announcement', tenant, id)
@@ -201,7 +201,7 @@ function announced(parts: RewrapParts, { tenant, id }: Item): Wrapped {
   return { provider, masterKeyId, wrapped: wrappedKey, context, record }
 }
 
-async function unwrapByEither(parts: RewrapParts, key: Wrapped, signal: AbortSignal): Promise<Uint8Array> {
+async function unwrapByEither(parts: RewrapSettings, key: Wrapped, abort: AbortSignal): Promise<Uint8Array> {
   const { from, to } = parts
   const candidates = [from, to]
     .filter((kms) => kms?.provider === key.provider)
@@ -209,7 +209,7 @@ async function unwrapByEither(parts: RewrapParts, key: Wrapped, signal: AbortSig
   let failure: unknown = new SidecarError('CONFIG', 'no configured key service is of the record’s provider')
   for (const kms of candidates) {
     try {
-      return await kms.unwrap(key.wrapped, key.masterKeyId, key.context, signal)
+      return await kms.unwrap(key.wrapped, key.masterKeyId, key.context, abort)
     } catch (thrown) {
       // What the old service says matters more than that the new one does not know its key.
       if (kms === candidates[0]) failure = thrown
@@ -224,9 +224,9 @@ async function proveSame(
   fresh: WrappedKey,
   context: KmsContext,
   plaintext: Uint8Array,
-  signal: AbortSignal,
+  abort: AbortSignal,
 ): Promise<void> {
-  const again = await kms.unwrap(fresh.wrapped, fresh.masterKeyId, context, signal)
+  const again = await kms.unwrap(fresh.wrapped, fresh.masterKeyId, context, abort)
   const isSame = again.length === plaintext.length && timingSafeEqual(again, plaintext)
   again.fill(0)
   if (!isSame) throw new KmsError('invalid_ciphertext', 'rewrap', 'the new wrapping opens to other bytes')

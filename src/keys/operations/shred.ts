@@ -17,7 +17,7 @@ export interface ErasableKeyStore extends KeyStore {
   scrub(): Promise<void>
 }
 
-export interface ShredParts {
+export interface ShredSettings {
   readonly kms: Kms
   readonly store: ErasableKeyStore
   readonly clock: Clock
@@ -72,18 +72,18 @@ export function shredScope(store: KeyStore, tenant: string): ShredScope {
  * Interrupted, it is run again: what is left is destroyed then.
  */
 export async function shredSecrets(
-  parts: ShredParts,
+  parts: ShredSettings,
   tenant: string,
-  signal: AbortSignal,
+  abort: AbortSignal,
 ): Promise<ShredReport> {
   const { store } = parts
   const { secretIds } = shredScope(store, tenant)
   const canaries: SealedToken[] = []
   for (const id of secretIds) {
-    const canary = await sealCanary(parts, tenant, id, signal)
+    const canary = await sealCanary(parts, tenant, id, abort)
     if (canary !== undefined) canaries.push(canary)
   }
-  for (const canary of canaries) await revealToken(revealParts(parts), canary, signal)
+  for (const canary of canaries) await revealToken(revealParts(parts), canary, abort)
   for (const id of secretIds) {
     // Another value in its place first: a page that is written again in place holds no secret then.
     const bytes = store.get('secret', tenant, id)
@@ -91,18 +91,18 @@ export async function shredSecrets(
     await store.remove('secret', tenant, id)
   }
   await store.scrub()
-  for (const canary of canaries) await provePermanent(parts, canary, signal)
+  for (const canary of canaries) await provePermanent(parts, canary, abort)
   return { destroyedIds: secretIds, provenCount: canaries.length }
 }
 
 /** `undefined` for a damaged secret, under which nothing opens as it is. */
 async function sealCanary(
-  parts: ShredParts,
+  parts: ShredSettings,
   tenant: string,
   id: string,
-  signal: AbortSignal,
+  abort: AbortSignal,
 ): Promise<SealedToken | undefined> {
-  const secret = await openTenantSecret(parts, tenant, id, signal).catch((thrown: unknown) => {
+  const secret = await openTenantSecret(parts, tenant, id, abort).catch((thrown: unknown) => {
     if (thrown instanceof SidecarError && thrown.code === 'KEY_RECORD_CORRUPT') return undefined
     throw thrown
   })
@@ -117,7 +117,7 @@ async function sealCanary(
         tenantSecret: secret,
         nowMs: parts.clock.nowMs(),
       },
-      signal,
+      abort,
     )
     const [token] = key.sealAll([{ ...CANARY, plaintext: CANARY_ANY_VALUE }])
     return { token: token!, attributeKey: CANARY.attributeKey, announcement: key.announcement }
@@ -126,23 +126,23 @@ async function sealCanary(
   }
 }
 
-function revealParts(parts: ShredParts): {
+function revealParts(parts: ShredSettings): {
   readonly kms: Kms
-  readonly tenantSecret: (tenant: string, id: string, signal: AbortSignal) => Promise<TenantSecret>
+  readonly tenantSecret: (tenant: string, id: string, abort: AbortSignal) => Promise<TenantSecret>
 } {
-  return { kms: parts.kms, tenantSecret: (tenant, id, signal) => openTenantSecret(parts, tenant, id, signal) }
+  return { kms: parts.kms, tenantSecret: (tenant, id, abort) => openTenantSecret(parts, tenant, id, abort) }
 }
 
 /** Neither with what the store still holds, nor with the data key as the master key alone gives it. */
-async function provePermanent(parts: ShredParts, canary: SealedToken, signal: AbortSignal): Promise<void> {
-  const refusal = await revealToken(revealParts(parts), canary, signal).then(
+async function provePermanent(parts: ShredSettings, canary: SealedToken, abort: AbortSignal): Promise<void> {
+  const refusal = await revealToken(revealParts(parts), canary, abort).then(
     () => undefined,
     (thrown: unknown) => thrown,
   )
   const isRefused = refusal instanceof SidecarError && !(refusal instanceof KmsError)
   const announcement = parseAnnouncement(canary.announcement)!
   const { wrappedKey, masterKeyId, context } = announcement
-  const dataKey = await parts.kms.unwrap(wrappedKey, masterKeyId, context, signal)
+  const dataKey = await parts.kms.unwrap(wrappedKey, masterKeyId, context, abort)
   const { commitment } = deriveKeys(dataKey, context, undefined)
   dataKey.fill(0)
   if (!isRefused || Buffer.from(commitment).equals(announcement.commitment)) {

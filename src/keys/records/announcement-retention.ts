@@ -3,7 +3,7 @@
 import { Counter, Gauge, type Logger, type Registry } from '../../base/telemetry.ts'
 import type { KeyStore } from './keystore.ts'
 
-export interface AnnouncementRetentionParts {
+export interface AnnouncementRetentionSettings {
   readonly store: KeyStore
   readonly log: Logger
   readonly registry: Registry
@@ -23,14 +23,14 @@ const SLICE_COUNT = 200
 const KEPT_SHARE = 0.9
 
 export class AnnouncementRetention {
-  readonly #parts: AnnouncementRetentionParts
+  readonly #parts: AnnouncementRetentionSettings
   readonly #removed: Counter
   #count = 0
   /** Came during a walk, and not seen by it. */
   readonly #arrived = new Set<string>()
   #isBusy = false
 
-  constructor(parts: AnnouncementRetentionParts) {
+  constructor(parts: AnnouncementRetentionSettings) {
     this.#parts = parts
     const registers = [parts.registry]
     const count = (): number => this.#count

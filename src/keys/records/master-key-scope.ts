@@ -31,11 +31,11 @@ export interface OtherMasterKey extends MasterKeyName {
 export async function masterKeyOf(
   kms: Kms,
   tenant: string,
-  signal: AbortSignal,
+  abort: AbortSignal,
 ): Promise<MasterKeyName | undefined> {
   const context = { tenantId: tenant, purpose: 'probe' } as const
   try {
-    const { masterKeyId } = await kms.wrap(randomBytes(32), context, signal)
+    const { masterKeyId } = await kms.wrap(randomBytes(32), context, abort)
     return { provider: kms.provider, masterKeyId }
   } catch (thrown) {
     if (thrown instanceof KmsError) return undefined

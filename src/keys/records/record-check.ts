@@ -14,13 +14,13 @@ const SLICE_COUNT = 200
 export async function checkKeyRecords(
   store: KeyStore,
   onCorrupt: (error: KeyRecordError) => void,
-  signal: AbortSignal,
+  abort: AbortSignal,
 ): Promise<{ readonly checked: number; readonly damaged: number }> {
   let [checked, damaged] = [0, 0]
   for (const kind of KINDS) {
     for (const { tenant, id, record } of store.list(kind)) {
       if (++checked % SLICE_COUNT === 0) await new Promise<void>((resolve) => setImmediate(resolve))
-      if (signal.aborted) return { checked, damaged }
+      if (abort.aborted) return { checked, damaged }
       const error = damageOf(kind, tenant, id, record)
       if (error === undefined) continue
       damaged++

@@ -6,7 +6,7 @@ import { withOneActive } from './key-history.ts'
 import { decodeKeyRecord, encodeKeyRecord, type KeyRecord, KeyRecordError } from './key-record.ts'
 import type { KeyStore } from './keystore.ts'
 
-export interface StoredKeyParts {
+export interface StoredKeySettings {
   readonly kms: Kms
   readonly store: KeyStore
   readonly clock: Clock
@@ -35,12 +35,12 @@ export interface NewStoredKey {
 
 /** Wraps a new key and makes its record durable. Rejects with `KmsError`, or with what the store says. */
 export async function createStoredKey(
-  parts: StoredKeyParts,
+  parts: StoredKeySettings,
   key: NewStoredKey,
-  signal: AbortSignal,
+  abort: AbortSignal,
 ): Promise<KeyRecord> {
   const context = contextOf(key.kind, key.tenant, key.id)
-  const { wrapped, masterKeyId } = await parts.kms.wrap(key.plaintext, context, signal)
+  const { wrapped, masterKeyId } = await parts.kms.wrap(key.plaintext, context, abort)
   const record: KeyRecord = {
     tenant: key.tenant,
     id: key.id,
@@ -60,14 +60,14 @@ export async function createStoredKey(
 
 /** The secret bytes of a record; the caller owns and zeroes them. Throws `KeyRecordError` when they are not this record's. */
 export async function openStoredKey(
-  parts: StoredKeyParts,
+  parts: StoredKeySettings,
   kind: StoredKeyKind,
   record: KeyRecord,
-  signal: AbortSignal,
+  abort: AbortSignal,
 ): Promise<Uint8Array> {
   const context = contextOf(kind, record.tenant, record.id)
   try {
-    return await parts.kms.unwrap(record.wrappedKey, record.masterKeyId, context, signal)
+    return await parts.kms.unwrap(record.wrappedKey, record.masterKeyId, context, abort)
   } catch (thrown) {
     if (thrown instanceof KmsError && thrown.kmsClass === 'invalid_ciphertext') {
       throw new KeyRecordError(kind, record.tenant, record.id, thrown)

@@ -32,7 +32,7 @@ export interface RotationRunStatus {
   readonly failures: readonly { readonly tenant: string; readonly error: string }[]
 }
 
-export interface RotationRunParts {
+export interface RotationRunSettings {
   readonly keys: Pick<Keys, 'rotate'>
   readonly clock: Clock
   readonly log: Logger
@@ -41,7 +41,7 @@ export interface RotationRunParts {
 const FAILURES_MAX = 20
 
 export class RotationRun {
-  readonly #parts: RotationRunParts
+  readonly #parts: RotationRunSettings
   readonly #options: RotationRunOptions
   readonly #cancelled = new AbortController()
   readonly #failures: { tenant: string; error: string }[] = []
@@ -51,18 +51,18 @@ export class RotationRun {
   #startedMs: number | undefined
   #finishedMs: number | undefined
 
-  constructor(parts: RotationRunParts, options: RotationRunOptions) {
+  constructor(parts: RotationRunSettings, options: RotationRunOptions) {
     this.#parts = parts
     this.#options = options
   }
 
   /** One tenant's failure is not another's. Resolves when all were tried, or those under way when it was cancelled. */
-  async rotate(tenants: readonly string[], staggerMs: number, signal: AbortSignal): Promise<void> {
+  async rotate(tenants: readonly string[], staggerMs: number, abort: AbortSignal): Promise<void> {
     const { clock, log } = this.#parts
     const { reason, tenantsAtOnceMax } = this.#options
     this.#startedMs = clock.nowMs()
     this.#total = tenants.length
-    const ended = AbortSignal.any([this.#cancelled.signal, signal])
+    const ended = AbortSignal.any([this.#cancelled.signal, abort])
     const waiting = tenants.values()
     let nextStartMs = clock.monotonicMs() // one for all workers, or they would start side by side
     const work = async (): Promise<void> => {
@@ -72,7 +72,7 @@ export class RotationRun {
         nextStartMs = startMs + staggerMs
         await pause(startMs - nowMs, ended)
         if (ended.aborted) return
-        await this.#rotateOne(tenant, signal)
+        await this.#rotateOne(tenant, abort)
       }
     }
     await Promise.all(Array.from({ length: Math.min(tenantsAtOnceMax, tenants.length) }, work))
@@ -115,9 +115,9 @@ export class RotationRun {
     }
   }
 
-  async #rotateOne(tenant: string, signal: AbortSignal): Promise<void> {
+  async #rotateOne(tenant: string, abort: AbortSignal): Promise<void> {
     try {
-      await this.#parts.keys.rotate(tenant, this.#options.reason, signal)
+      await this.#parts.keys.rotate(tenant, this.#options.reason, abort)
       this.#rotated++
     } catch (thrown) {
       this.#failed++
@@ -138,14 +138,14 @@ function nameOf(thrown: unknown): string {
 }
 
 /** Ends early, and quietly, when the signal aborts. */
-function pause(ms: number, signal: AbortSignal): Promise<void> {
-  if (ms <= 0 || signal.aborted) return Promise.resolve()
+function pause(ms: number, abort: AbortSignal): Promise<void> {
+  if (ms <= 0 || abort.aborted) return Promise.resolve()
   return new Promise((resolve) => {
     const timer = setTimeout(done, ms)
-    signal.addEventListener('abort', done, { once: true })
+    abort.addEventListener('abort', done, { once: true })
     function done(): void {
       clearTimeout(timer)
-      signal.removeEventListener('abort', done)
+      abort.removeEventListener('abort', done)
       resolve()
     }
   })

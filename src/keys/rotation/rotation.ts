@@ -28,7 +28,7 @@ export const ROTATION_DEFAULTS: RotationOptions = {
   retryMs: 15 * 60_000,
 }
 
-export interface RotationParts {
+export interface RotationSettings {
   readonly keys: Pick<Keys, 'rotate' | 'rotatableTenants' | 'tenantsNeedingRotation'>
   readonly clock: Clock
   readonly log: Logger
@@ -69,7 +69,7 @@ const RUN_MS = 15 * 60_000
 const CHECK: RunRequest = { reason: 'scheduled', scope: 'due', staggerMs: 0 }
 
 export class Rotation {
-  readonly #parts: RotationParts
+  readonly #parts: RotationSettings
   readonly #options: RotationOptions
   readonly #schedule: CheckSchedule
   readonly #random: () => number
@@ -84,7 +84,7 @@ export class Rotation {
   #nextCheckMs: number | undefined
 
   /** Throws CONFIG for a line that is no schedule. */
-  constructor(parts: RotationParts, options: RotationOptions) {
+  constructor(parts: RotationSettings, options: RotationOptions) {
     this.#parts = parts
     this.#options = options
     this.#random = parts.random ?? Math.random

@@ -9,9 +9,9 @@ import type { KeyCache } from '../cache.ts'
 import type { GivenPseudonymKeys } from '../data/pseudonym-file.ts'
 import { rotatePseudonymKey } from '../data/pseudonym-keys.ts'
 import type { SealingKey } from '../data/sealing-key.ts'
-import type { KeysParts } from '../keys-options.ts'
+import type { KeysSettings } from '../keys-options.ts'
 import type { KeyRecordError } from '../records/key-record.ts'
-import { type StoredKeyParts, storedKeys } from '../records/stored-key.ts'
+import { type StoredKeySettings, storedKeys } from '../records/stored-key.ts'
 import type { PublicKeys } from '../signing/public-keys.ts'
 import { SigningAges, type TenantKeyAge } from '../signing/signing-ages.ts'
 import { rotateSigningKey, type SigningKey } from '../signing/signing-keys.ts'
@@ -45,8 +45,8 @@ export interface RotationStatus {
   readonly oldestSigningKeyMs: number | undefined
 }
 
-export interface TenantRotatorParts extends Pick<KeysParts, 'clock' | 'log' | 'registry'> {
-  readonly stored: StoredKeyParts & { readonly kms: Kms }
+export interface TenantRotatorSettings extends Pick<KeysSettings, 'clock' | 'log' | 'registry'> {
+  readonly stored: StoredKeySettings & { readonly kms: Kms }
   readonly given: GivenPseudonymKeys | undefined
   readonly ageMsMax: number
   /** A rotation ends then, whoever waits for it. */
@@ -60,7 +60,7 @@ export interface TenantRotatorParts extends Pick<KeysParts, 'clock' | 'log' | 'r
 }
 
 export class TenantRotator {
-  readonly #parts: TenantRotatorParts
+  readonly #parts: TenantRotatorSettings
   readonly #ages: SigningAges
   readonly #metrics: RotationMetrics
   readonly #running = new Map<string, Promise<RotatedKeys>>()
@@ -69,7 +69,7 @@ export class TenantRotator {
   #lastSuccessMs: number | undefined
   #lastFailure: RotationStatus['lastFailure']
 
-  constructor(parts: TenantRotatorParts) {
+  constructor(parts: TenantRotatorSettings) {
     this.#parts = parts
     this.#ages = new SigningAges(parts.stored.store, parts.onCorrupt)
     this.#metrics = createRotationMetrics(parts.registry, parts.ageMsMax, () => ({
@@ -81,14 +81,14 @@ export class TenantRotator {
   rotate(
     tenant: string,
     reason: RotationReason,
-    signal: AbortSignal,
+    abort: AbortSignal,
     options: RotateOptions,
   ): Promise<RotatedKeys> {
     // A second one at the same time would endorse from the same old key, and the chain would fork.
     const rotation = this.#running.get(tenant) ?? this.#start(tenant, reason, options)
     return settledOrAborted(
       rotation,
-      signal,
+      abort,
       () => new SidecarError('KEY_UNAVAILABLE', 'gave up waiting for a rotation'),
     )
   }
@@ -140,14 +140,14 @@ export class TenantRotator {
   async #counted(
     tenant: string,
     reason: RotationReason,
-    signal: AbortSignal,
+    abort: AbortSignal,
     options: RotateOptions,
   ): Promise<RotatedKeys> {
     const { clock, log } = this.#parts
     const startMs = clock.monotonicMs()
     const seconds = (): number => (clock.monotonicMs() - startMs) / 1_000
     try {
-      const rotated = await this.#rotate(tenant, signal, options)
+      const rotated = await this.#rotate(tenant, abort, options)
       this.#succeeded++
       this.#lastSuccessMs = clock.nowMs()
       this.#metrics.succeeded(seconds())
@@ -176,9 +176,9 @@ export class TenantRotator {
     }
   }
 
-  async #rotate(tenant: string, signal: AbortSignal, options: RotateOptions): Promise<RotatedKeys> {
+  async #rotate(tenant: string, abort: AbortSignal, options: RotateOptions): Promise<RotatedKeys> {
     const { stored, given, signing, encryption, pseudonym } = this.#parts
-    const rotated = await rotateSigningKey(stored, tenant, signal)
+    const rotated = await rotateSigningKey(stored, tenant, abort)
     if (rotated !== undefined) {
       // A pass over all tenants must not push out those whose keys are in use.
       if (signing.has(tenant)) signing.replace(tenant, rotated.key)
@@ -186,9 +186,9 @@ export class TenantRotator {
       this.#parts.public.delete(tenant)
       this.noteLoaded(tenant)
     }
-    const dataKey = encryption.has(tenant) ? await encryption.renew(tenant, signal) : undefined
+    const dataKey = encryption.has(tenant) ? await encryption.renew(tenant, abort) : undefined
     const pseudonymKey =
-      options.pseudonym === true ? await rotatePseudonymKey(stored, given, tenant, signal) : undefined
+      options.pseudonym === true ? await rotatePseudonymKey(stored, given, tenant, abort) : undefined
     if (pseudonymKey !== undefined) pseudonym.replace(tenant, pseudonymKey)
     return {
       tenant,

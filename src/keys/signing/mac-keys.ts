@@ -9,7 +9,7 @@ import { macKeyOf } from '../../evidence/mac-key.ts'
 import { KeyCache } from '../cache.ts'
 import type { KeysOptions } from '../keys-options.ts'
 import { decodeKeyRecord, KeyRecordError } from '../records/key-record.ts'
-import type { StoredKeyParts } from '../records/stored-key.ts'
+import type { StoredKeySettings } from '../records/stored-key.ts'
 import { openSigningKey } from './signing-keys.ts'
 
 /** A burst for an audit over many tenants and years, then what checks one after the other need. */
@@ -18,19 +18,19 @@ const OPENED_PER_SECOND = 50
 /** Ids read between two turns of the event loop. */
 const SLICE_COUNT = 200
 
-export interface MacKeysParts extends StoredKeyParts {
+export interface MacKeysSettings extends StoredKeySettings {
   /** Key id → tenant, of keys that have signed since the start: the store is read once. */
   readonly signedSince: ReadonlyMap<string, string>
 }
 
 export class MacKeys {
-  readonly #parts: MacKeysParts
+  readonly #parts: MacKeysSettings
   readonly #budget: TokenBucket
   readonly #opened: KeyCache<VerifyingKey>
   #stored: Promise<ReadonlyMap<string, string>> | undefined
 
   constructor(
-    parts: MacKeysParts,
+    parts: MacKeysSettings,
     options: Pick<KeysOptions, 'sizeMax' | 'privateKeyTtlMs' | 'staleGraceMs' | 'loadMsMax' | 'failureMsMax'>,
   ) {
     this.#parts = parts
@@ -40,7 +40,7 @@ export class MacKeys {
       ttlMs: options.privateKeyTtlMs,
       clock: parts.clock,
       random: Math.random,
-      load: (id, signal) => this.#open(id, signal),
+      load: (id, abort) => this.#open(id, abort),
     })
   }
 
@@ -48,12 +48,12 @@ export class MacKeys {
    * Those of the ids that are ours and can be opened; of the others nothing is said. Rejects when the key service, or this
    * sidecar's patience with it, cannot say now.
    */
-  async load(ids: Iterable<string>, signal: AbortSignal): Promise<ReadonlyMap<string, VerifyingKey>> {
+  async load(ids: Iterable<string>, abort: AbortSignal): Promise<ReadonlyMap<string, VerifyingKey>> {
     const keys = new Map<string, VerifyingKey>()
     for (const id of ids) {
       if ((await this.#tenantOf(id)) === undefined) continue
       try {
-        keys.set(id, await this.#opened.load(id, signal))
+        keys.set(id, await this.#opened.load(id, abort))
       } catch (thrown) {
         const error = asSidecarError(thrown)
         // A damaged record, or a master key that is gone, is gone tomorrow too.
@@ -63,14 +63,14 @@ export class MacKeys {
     return keys
   }
 
-  async #open(id: string, signal: AbortSignal): Promise<VerifyingKey> {
+  async #open(id: string, abort: AbortSignal): Promise<VerifyingKey> {
     if (!this.#budget.take())
       throw new SidecarError('OVERLOADED', 'too many old keys asked for', { retryAfterMs: 1_000 })
     const tenant = (await this.#tenantOf(id)) ?? ''
     const bytes = this.#parts.store.get('signing', tenant, id)
     if (bytes === undefined) throw new KeyRecordError('signing', tenant, id)
     const record = decodeKeyRecord('signing', tenant, id, bytes)
-    const { privateKey } = macKeyOf(await openSigningKey(this.#parts, record, signal))
+    const { privateKey } = macKeyOf(await openSigningKey(this.#parts, record, abort))
     return { algorithm: 'hmac-sha256', key: privateKey, isRevoked: record.status === 'REVOKED' }
   }
 

@@ -10,7 +10,7 @@ import {
   createStoredKey,
   type NewStoredKey,
   openStoredKey,
-  type StoredKeyParts,
+  type StoredKeySettings,
   storedKeys,
 } from '../records/stored-key.ts'
 
@@ -35,17 +35,17 @@ export function signingKeyId(publicKey: Uint8Array): string {
  * the key that it would need is damaged: a new key in its place would look like an attack to an auditor.
  */
 export async function loadSigningKey(
-  parts: StoredKeyParts,
+  parts: StoredKeySettings,
   tenant: string,
-  signal: AbortSignal,
+  abort: AbortSignal,
 ): Promise<SigningKey> {
   const { records, corrupt } = storedKeys(parts.store, 'signing', tenant)
   const record = records.findLast(({ status }) => status === 'ACTIVE')
   if (record === undefined) {
     if (corrupt[0] !== undefined) throw corrupt[0]
-    return createSigningKey(parts, tenant, signal)
+    return createSigningKey(parts, tenant, abort)
   }
-  return openSigningKey(parts, record, signal)
+  return openSigningKey(parts, record, abort)
 }
 
 export interface RotatedSigningKey {
@@ -60,18 +60,18 @@ export interface RotatedSigningKey {
  * that has a successor is over (key-history.ts). Rejects as `loadSigningKey` does.
  */
 export async function rotateSigningKey(
-  parts: StoredKeyParts,
+  parts: StoredKeySettings,
   tenant: string,
-  signal: AbortSignal,
+  abort: AbortSignal,
 ): Promise<RotatedSigningKey | undefined> {
   const { records, corrupt } = storedKeys(parts.store, 'signing', tenant)
   const old = records.findLast(({ status }) => status === 'ACTIVE')
   if (old === undefined && corrupt[0] !== undefined) throw corrupt[0]
   if (old === undefined) return undefined
-  const oldKey = await openSigningKey(parts, old, signal)
+  const oldKey = await openSigningKey(parts, old, abort)
   // A clock that was set back must not put the new key before the old one.
   const createdMs = Math.max(parts.clock.nowMs(), old.createdMs + 1)
-  const key = await createSigningKey(parts, tenant, signal, { createdMs, endorser: oldKey })
+  const key = await createSigningKey(parts, tenant, abort, { createdMs, endorser: oldKey })
   const end = encodeKeyRecord('signing', ended(old, { createdMs }))
   // The new key is durable and in force by now; that the old one is over follows from it, so nobody needs to hear of this.
   await parts.store.put('signing', tenant, old.id, end).catch(() => undefined)
@@ -80,11 +80,11 @@ export async function rotateSigningKey(
 
 /** The private key of one record, whatever its status. Rejects with `KmsError` or `KeyRecordError`. */
 export async function openSigningKey(
-  parts: StoredKeyParts,
+  parts: StoredKeySettings,
   record: KeyRecord,
-  signal: AbortSignal,
+  abort: AbortSignal,
 ): Promise<SigningKey> {
-  const seed = await openStoredKey(parts, 'signing', record, signal)
+  const seed = await openStoredKey(parts, 'signing', record, abort)
   const key = seed.length === 32 ? fromSeed(seed) : undefined
   seed.fill(0)
   if (key === undefined || key.keyId !== record.id || !Buffer.from(key.publicKey).equals(record.publicKey)) {
@@ -107,7 +107,7 @@ export interface Revocation {
  * when the record is not there or damaged.
  */
 export async function revokeSigningKey(
-  parts: Pick<StoredKeyParts, 'store' | 'clock'>,
+  parts: Pick<StoredKeySettings, 'store' | 'clock'>,
   tenant: string,
   keyId: string,
 ): Promise<Revocation> {
@@ -131,7 +131,7 @@ export async function revokeSigningKey(
  * signature, if there is ever one, makes a first key. Needs no key service. The ids of the keys that were in use.
  */
 export function retireSigningKey(
-  parts: Pick<StoredKeyParts, 'store' | 'clock'>,
+  parts: Pick<StoredKeySettings, 'store' | 'clock'>,
   tenant: string,
 ): Promise<readonly string[]> {
   return endActive(parts, tenant, () => true)
@@ -139,7 +139,7 @@ export function retireSigningKey(
 
 /** One after the other, since behind an active key an older one may come to light that never was ended. */
 async function endActive(
-  { store, clock }: Pick<StoredKeyParts, 'store' | 'clock'>,
+  { store, clock }: Pick<StoredKeySettings, 'store' | 'clock'>,
   tenant: string,
   isToEnd: (key: KeyRecord, records: readonly KeyRecord[]) => boolean,
 ): Promise<string[]> {
@@ -174,9 +174,9 @@ interface Succession {
 }
 
 async function createSigningKey(
-  parts: StoredKeyParts,
+  parts: StoredKeySettings,
   tenant: string,
-  signal: AbortSignal,
+  abort: AbortSignal,
   succession?: Succession,
 ): Promise<SigningKey> {
   const seed = randomBytes(32)
@@ -187,7 +187,7 @@ async function createSigningKey(
     await createStoredKey(
       parts,
       { kind: 'signing', tenant, id: keyId, plaintext: seed, publicKey, ...endorsed },
-      signal,
+      abort,
     )
     return key
   } finally {

@@ -34,7 +34,7 @@ const CHECKS_PER_SECOND = 50
 const STRANGE_KEY_MS = 60_000
 const PREFIX = Buffer.from(ANNOUNCEMENT_KEY_PREFIX)
 
-export interface TrustParts {
+export interface TrustSettings {
   /** Counted and bounded in time, and not behind the breakers. */
   readonly kms: Kms
   readonly store: KeyStore
@@ -60,7 +60,7 @@ interface Verdict {
 }
 
 export class AnnouncementTrust {
-  readonly #parts: TrustParts
+  readonly #parts: TrustSettings
   readonly #budget: TokenBucket
   // Only what the key service was asked for: forgeries are free to make, and would push the verdicts of others out.
   // By a hash of attribute key and text: a kid is a short hash, and two texts could be made to share it.
@@ -69,7 +69,7 @@ export class AnnouncementTrust {
   /** When nobody could say for the first time; on `clock.monotonicMs()`. */
   readonly #unsaidSinceMs = new LRUCache<string, number>({ max: VERDICTS_MAX })
 
-  constructor(parts: TrustParts) {
+  constructor(parts: TrustSettings) {
     this.#parts = parts
     this.#budget = new TokenBucket(parts.clock, CHECKS_MAX, CHECKS_PER_SECOND)
   }

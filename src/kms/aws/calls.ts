@@ -7,7 +7,7 @@ import type { AwsClients, AwsRequestOptions } from './clients.ts'
 import { asAwsKmsError } from './errors.ts'
 import type { Attempt, AwsFailover } from './failover.ts'
 
-export interface AwsCallsParts {
+export interface AwsCallsSettings {
   readonly clients: AwsClients
   readonly failover: AwsFailover
   readonly request: AwsRequestOptions
@@ -18,9 +18,9 @@ const HASTY_ATTEMPTS = 2
 const PAUSE_MS_MAX = 2_000
 
 export class AwsCalls {
-  readonly #parts: AwsCallsParts
+  readonly #parts: AwsCallsSettings
 
-  constructor(parts: AwsCallsParts) {
+  constructor(parts: AwsCallsSettings) {
     this.#parts = parts
   }
 
@@ -28,15 +28,15 @@ export class AwsCalls {
   async call<T>(
     operation: string,
     keys: readonly AwsKey[],
-    signal: AbortSignal,
-    call: (client: KMSClient, key: AwsKey, signal: AbortSignal) => Promise<T>,
+    abort: AbortSignal,
+    call: (client: KMSClient, key: AwsKey, abort: AbortSignal) => Promise<T>,
   ): Promise<T> {
     const { clients, failover } = this.#parts
-    checkAbort(signal, operation)
-    return await failover.first(keys, signal, async (attempt) => {
+    checkAbort(abort, operation)
+    return await failover.first(keys, abort, async (attempt) => {
       const { timeoutMs, attemptsMax, totalMs } = this.#patience(attempt)
       const client = clients.of(attempt.key.region, timeoutMs, attemptsMax, operation)
-      const bounds = { signal, operation, totalMs }
+      const bounds = { abort, operation, totalMs }
       try {
         return await bounded(bounds, (either) => call(client, attempt.key, either))
       } catch (thrown) {
@@ -72,21 +72,21 @@ interface Patience {
 }
 
 interface Bounds {
-  readonly signal: AbortSignal
+  readonly abort: AbortSignal
   readonly operation: string
   readonly totalMs: number
 }
 
 /** Ends with the caller's signal and with the time. The SDK looks at neither while it fetches credentials, and bounds the
  *  wait for an answer's next byte, but not for its last. */
-async function bounded<T>(bounds: Bounds, call: (signal: AbortSignal) => Promise<T>): Promise<T> {
-  const { signal, operation, totalMs } = bounds
+async function bounded<T>(bounds: Bounds, call: (abort: AbortSignal) => Promise<T>): Promise<T> {
+  const { abort, operation, totalMs } = bounds
   const overdue = new AbortController()
   const timer = setTimeout(() => overdue.abort(), totalMs)
-  const either = AbortSignal.any([signal, overdue.signal])
+  const either = AbortSignal.any([abort, overdue.signal])
   try {
     return await settledOrAborted(call(either), either, () =>
-      signal.aborted
+      abort.aborted
         ? gaveUp(operation)
         : new KmsError('timeout', operation, `No response after ${totalMs}ms`),
     )
@@ -96,8 +96,8 @@ async function bounded<T>(bounds: Bounds, call: (signal: AbortSignal) => Promise
 }
 
 /** Throws when the caller has gone. */
-export function checkAbort(signal: AbortSignal, operation: string): void {
-  if (signal.aborted) throw gaveUp(operation)
+export function checkAbort(abort: AbortSignal, operation: string): void {
+  if (abort.aborted) throw gaveUp(operation)
 }
 
 /** For an answer that is well-formed and lacks something, as half an answer may. The whole one may come next time. */

@@ -40,7 +40,7 @@ export class AwsFailover {
   /** The first answer of `keys`, in order. Rejects with the failure that says most: one that may pass, or the first. */
   async first<T>(
     keys: readonly AwsKey[],
-    signal: AbortSignal,
+    abort: AbortSignal,
     call: (attempt: Attempt) => Promise<T>,
   ): Promise<T> {
     const failures: KmsError[] = []
@@ -56,9 +56,9 @@ export class AwsFailover {
         if (!(thrown instanceof KmsError) || isVerdict(thrown.kmsClass, key === keys[0])) throw thrown
         failures.push(thrown)
         // A caller that left at once says nothing about the region.
-        const isTelling = !signal.aborted || this.#clock.monotonicMs() - startMs >= TELLING_MS
+        const isTelling = !abort.aborted || this.#clock.monotonicMs() - startMs >= TELLING_MS
         if (keys.length > 1 && isTelling) this.#failed(key.region, thrown.kmsClass)
-        if (signal.aborted) break
+        if (abort.aborted) break
       }
     }
     throw failures.find(({ kmsClass }) => KMS_CLASSES[kmsClass].retryable) ?? failures[0]!

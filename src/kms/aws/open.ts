@@ -85,22 +85,22 @@ class AwsKms implements Kms {
     return named !== undefined && areReplicas(primary, named) ? primary.id : masterKeyId
   }
 
-  async generateDataKey(context: KmsContext, signal: AbortSignal): Promise<GeneratedDataKey> {
+  async generateDataKey(context: KmsContext, abort: AbortSignal): Promise<GeneratedDataKey> {
     const operation = 'generate_data_key'
-    return await this.#calls.call(operation, this.#keysOf(context), signal, async (client, key, signal) => {
+    return await this.#calls.call(operation, this.#keysOf(context), abort, async (client, key, abort) => {
       const answer = await client.send(
         new this.#sdk.GenerateDataKeyCommand({
           KeyId: key.id,
           KeySpec: 'AES_256',
           EncryptionContext: encryptionContext(context),
         }),
-        { abortSignal: signal },
+        { abortSignal: abort },
       )
       const { Plaintext: held } = answer
       try {
         if (held?.length !== DATA_KEY_BYTES) throw incomplete(operation)
         const wrapped = wrappedKey(answer.CiphertextBlob, answer.KeyId, operation)
-        checkAbort(signal, operation)
+        checkAbort(abort, operation)
         return { plaintext: new Uint8Array(held), ...wrapped }
       } finally {
         held?.fill(0)
@@ -108,9 +108,9 @@ class AwsKms implements Kms {
     })
   }
 
-  async wrap(plaintext: Uint8Array, context: KmsContext, signal: AbortSignal): Promise<WrappedKey> {
+  async wrap(plaintext: Uint8Array, context: KmsContext, abort: AbortSignal): Promise<WrappedKey> {
     const operation = 'encrypt'
-    return await this.#calls.call(operation, this.#keysOf(context), signal, async (client, key, signal) => {
+    return await this.#calls.call(operation, this.#keysOf(context), abort, async (client, key, abort) => {
       if (plaintext.length === 0 || plaintext.length > PLAINTEXT_BYTES_MAX) {
         throw new KmsError('bad_request', operation, 'plaintext must be 1 to 4096 bytes')
       }
@@ -120,7 +120,7 @@ class AwsKms implements Kms {
           Plaintext: plaintext,
           EncryptionContext: encryptionContext(context),
         }),
-        { abortSignal: signal },
+        { abortSignal: abort },
       )
       return wrappedKey(answer.CiphertextBlob, answer.KeyId, operation)
     })
@@ -130,11 +130,11 @@ class AwsKms implements Kms {
     wrapped: Uint8Array,
     masterKeyId: string,
     context: KmsContext,
-    signal: AbortSignal,
+    abort: AbortSignal,
   ): Promise<Uint8Array> {
     const operation = 'decrypt'
     const keys = this.#keysToUnwrap(masterKeyId)
-    return await this.#calls.call(operation, keys, signal, async (client, key, signal) => {
+    return await this.#calls.call(operation, keys, abort, async (client, key, abort) => {
       if (wrapped.length === 0 || wrapped.length > CIPHERTEXT_BYTES_MAX) {
         throw new KmsError('invalid_ciphertext', operation, 'a wrapped key has 1 to 6144 bytes')
       }
@@ -144,12 +144,12 @@ class AwsKms implements Kms {
           CiphertextBlob: wrapped,
           EncryptionContext: encryptionContext(context),
         }),
-        { abortSignal: signal },
+        { abortSignal: abort },
       )
       const { Plaintext: held } = answer
       try {
         if (held === undefined) throw incomplete(operation)
-        checkAbort(signal, operation)
+        checkAbort(abort, operation)
         if (answer.KeyId === key.id) return new Uint8Array(held)
         throw new KmsError('invalid_ciphertext', operation, 'another master key unwrapped it')
       } finally {
@@ -158,37 +158,32 @@ class AwsKms implements Kms {
     })
   }
 
-  async describe(signal: AbortSignal): Promise<KmsDescription> {
+  async describe(abort: AbortSignal): Promise<KmsDescription> {
     const operation = 'describe_key'
     const { primary, replicas } = this.#keys
     try {
-      return await this.#calls.call(
-        operation,
-        [primary, ...replicas],
-        signal,
-        async (client, key, signal) => {
-          const answer = await client.send(new this.#sdk.DescribeKeyCommand({ KeyId: key.id }), {
-            abortSignal: signal,
-          })
-          if (answer.KeyMetadata === undefined) throw incomplete(operation)
-          const { KeyState, Arn } = answer.KeyMetadata
-          // A key whose replica still works is not out of service.
-          if (KeyState !== 'Enabled') throw new KeyNotEnabled(operation, KeyState)
-          return { enabled: true, masterKeyId: Arn ?? key.id }
-        },
-      )
+      return await this.#calls.call(operation, [primary, ...replicas], abort, async (client, key, abort) => {
+        const answer = await client.send(new this.#sdk.DescribeKeyCommand({ KeyId: key.id }), {
+          abortSignal: abort,
+        })
+        if (answer.KeyMetadata === undefined) throw incomplete(operation)
+        const { KeyState, Arn } = answer.KeyMetadata
+        // A key whose replica still works is not out of service.
+        if (KeyState !== 'Enabled') throw new KeyNotEnabled(operation, KeyState)
+        return { enabled: true, masterKeyId: Arn ?? key.id }
+      })
     } catch (error) {
       if (error instanceof KeyNotEnabled) return { enabled: false, masterKeyId: primary.id }
       throw error
     }
   }
 
-  async sign(message: Uint8Array, keyId: string, signal: AbortSignal): Promise<Uint8Array> {
-    return await this.#signer.sign(message, keyId, signal)
+  async sign(message: Uint8Array, keyId: string, abort: AbortSignal): Promise<Uint8Array> {
+    return await this.#signer.sign(message, keyId, abort)
   }
 
-  async publicKey(keyId: string, signal: AbortSignal): Promise<Uint8Array> {
-    return await this.#signer.publicKey(keyId, signal)
+  async publicKey(keyId: string, abort: AbortSignal): Promise<Uint8Array> {
+    return await this.#signer.publicKey(keyId, abort)
   }
 
   async close(): Promise<void> {

@@ -26,20 +26,20 @@ export class AwsSigner {
 
   /** `keyId` is the ARN of an ECC_NIST_EDWARDS25519 key (64 raw bytes come back) or of an ECC_NIST_P256 one (DER). The
    *  message has 1 to 4096 bytes. */
-  async sign(message: Uint8Array, keyId: string, signal: AbortSignal): Promise<Uint8Array> {
+  async sign(message: Uint8Array, keyId: string, abort: AbortSignal): Promise<Uint8Array> {
     const operation = 'sign'
     if (message.length === 0 || message.length > MESSAGE_BYTES_MAX) {
       throw new KmsError('bad_request', operation, 'a message to sign has 1 to 4096 bytes')
     }
-    const algorithm = this.#algorithmOf.get(keyId) ?? (await this.#describe(keyId, signal)).algorithm
+    const algorithm = this.#algorithmOf.get(keyId) ?? (await this.#describe(keyId, abort)).algorithm
     if (algorithm === undefined) {
       throw new KmsError('bad_request', operation, 'a signing key is ECC_NIST_EDWARDS25519 or ECC_NIST_P256')
     }
     return await this.#calls.call(
       operation,
       signingKey(keyId, operation),
-      signal,
-      async (client, key, signal) => {
+      abort,
+      async (client, key, abort) => {
         const answer = await client.send(
           new this.#sdk.SignCommand({
             KeyId: key.id,
@@ -48,7 +48,7 @@ export class AwsSigner {
             MessageType: 'RAW',
             SigningAlgorithm: algorithm,
           }),
-          { abortSignal: signal },
+          { abortSignal: abort },
         )
         if (answer.Signature === undefined) throw incomplete(operation)
         return answer.Signature
@@ -57,22 +57,22 @@ export class AwsSigner {
   }
 
   /** DER SubjectPublicKeyInfo. */
-  async publicKey(keyId: string, signal: AbortSignal): Promise<Uint8Array> {
-    return (await this.#describe(keyId, signal)).publicKey
+  async publicKey(keyId: string, abort: AbortSignal): Promise<Uint8Array> {
+    return (await this.#describe(keyId, abort)).publicKey
   }
 
   async #describe(
     keyId: string,
-    signal: AbortSignal,
+    abort: AbortSignal,
   ): Promise<{ publicKey: Uint8Array; algorithm: SigningAlgorithmSpec | undefined }> {
     const operation = 'get_public_key'
     return await this.#calls.call(
       operation,
       signingKey(keyId, operation),
-      signal,
-      async (client, key, signal) => {
+      abort,
+      async (client, key, abort) => {
         const answer = await client.send(new this.#sdk.GetPublicKeyCommand({ KeyId: key.id }), {
-          abortSignal: signal,
+          abortSignal: abort,
         })
         if (answer.PublicKey === undefined) throw incomplete(operation)
         const algorithm = ALGORITHMS.get(answer.KeySpec ?? answer.CustomerMasterKeySpec ?? '')

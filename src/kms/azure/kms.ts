@@ -4,7 +4,7 @@ import { createHash, createPublicKey, randomBytes } from 'node:crypto'
 import type { KeyVaultKey } from '@azure/keyvault-keys'
 import type { Clock } from '../../base/clock.ts'
 import type { KmsContext } from '../../formats/key-context.ts'
-import { type AttemptParts, callWithAttempts } from '../attempts.ts'
+import { type AttemptSettings, callWithAttempts } from '../attempts.ts'
 import { contextBytes } from '../context-bytes.ts'
 import { type GeneratedDataKey, type Kms, type KmsDescription, KmsError, type WrappedKey } from '../kms.ts'
 import { checkWrappable, generateByWrapping } from '../random-key.ts'
@@ -15,22 +15,22 @@ import { type AzureKeyId, formatKeyId, parseKeyId } from './key-id.ts'
 import { derOfEcdsa } from './signature.ts'
 import type { AzureVault } from './vault.ts'
 
-export interface AzureKmsParts {
+export interface AzureKmsSettings {
   readonly vault: AzureVault
   readonly master: AzureKeyId
   readonly ofTenants: ReadonlyMap<string, AzureKeyId>
   readonly trustedVaults: ReadonlySet<string>
   readonly currentKeys: CurrentKeys
-  readonly attempts: AttemptParts
+  readonly attempts: AttemptSettings
   readonly clock: Clock
 }
 
 export class AzureKms implements Kms {
   readonly provider = 'azure'
   readonly masterKeyId: string
-  readonly #parts: AzureKmsParts
+  readonly #parts: AzureKmsSettings
 
-  constructor(parts: AzureKmsParts) {
+  constructor(parts: AzureKmsSettings) {
     this.masterKeyId = formatKeyId(parts.master)
     this.#parts = parts
   }
@@ -45,25 +45,25 @@ export class AzureKms implements Kms {
     return id === undefined ? masterKeyId : formatKeyId({ ...id, version: undefined })
   }
 
-  async generateDataKey(context: KmsContext, signal: AbortSignal): Promise<GeneratedDataKey> {
-    return generateByWrapping((plaintext) => this.#wrap('generate_data_key', plaintext, context, signal))
+  async generateDataKey(context: KmsContext, abort: AbortSignal): Promise<GeneratedDataKey> {
+    return generateByWrapping((plaintext) => this.#wrap('generate_data_key', plaintext, context, abort))
   }
 
-  async wrap(plaintext: Uint8Array, context: KmsContext, signal: AbortSignal): Promise<WrappedKey> {
+  async wrap(plaintext: Uint8Array, context: KmsContext, abort: AbortSignal): Promise<WrappedKey> {
     checkWrappable(plaintext)
-    return this.#wrap('encrypt', plaintext, context, signal)
+    return this.#wrap('encrypt', plaintext, context, abort)
   }
 
   async unwrap(
     wrapped: Uint8Array,
     masterKeyId: string,
     context: KmsContext,
-    signal: AbortSignal,
+    abort: AbortSignal,
   ): Promise<Uint8Array> {
     const id = this.#versionedId(masterKeyId, 'decrypt')
     const envelope = parseEnvelope(wrapped)
     const bound = contextBytes(context)
-    const key = await this.#call('decrypt', id, signal, async (abortSignal) => {
+    const key = await this.#call('decrypt', id, abort, async (abortSignal) => {
       const client = this.#parts.vault.cryptographyClient(id)
       // Options are passed on as they are; the client's own type forgot that it takes a signal.
       const answer = await client.unwrapKey(envelope.algorithm, envelope.wrappedKey, { abortSignal })
@@ -77,11 +77,11 @@ export class AzureKms implements Kms {
   }
 
   /** Needs the permission to get the key, as the first wrap does. */
-  async describe(signal: AbortSignal): Promise<KmsDescription> {
+  async describe(abort: AbortSignal): Promise<KmsDescription> {
     const { vault, master, clock } = this.#parts
     const { masterKeyId } = this
     try {
-      const key = await this.#call('describe_key', master, signal, (abortSignal) =>
+      const key = await this.#call('describe_key', master, abort, (abortSignal) =>
         vault.keyClient(master.vaultUrl).getKey(master.name, {
           abortSignal,
           ...(master.version === undefined ? {} : { version: master.version }),
@@ -96,10 +96,10 @@ export class AzureKms implements Kms {
   }
 
   /** `keyId` is a P-256 key's id with its version. The signature, ES256, is DER. */
-  async sign(message: Uint8Array, keyId: string, signal: AbortSignal): Promise<Uint8Array> {
+  async sign(message: Uint8Array, keyId: string, abort: AbortSignal): Promise<Uint8Array> {
     const id = this.#versionedId(keyId, 'sign')
     const digest = createHash('sha256').update(message).digest()
-    return this.#call('sign', id, signal, async (abortSignal) => {
+    return this.#call('sign', id, abort, async (abortSignal) => {
       const client = this.#parts.vault.cryptographyClient(id)
       const { result } = await client.sign('ES256', digest, { abortSignal })
       const signature = derOfEcdsa(requireBytes(result, 'sign'))
@@ -108,9 +108,9 @@ export class AzureKms implements Kms {
     })
   }
 
-  async publicKey(keyId: string, signal: AbortSignal): Promise<Uint8Array> {
+  async publicKey(keyId: string, abort: AbortSignal): Promise<Uint8Array> {
     const id = this.#versionedId(keyId, 'get_public_key')
-    const key = await this.#call('get_public_key', id, signal, (abortSignal) =>
+    const key = await this.#call('get_public_key', id, abort, (abortSignal) =>
       this.#parts.vault.keyClient(id.vaultUrl).getKey(id.name, { version: id.version, abortSignal }),
     )
     const { crv, x, y } = key.key ?? {}
@@ -129,12 +129,12 @@ export class AzureKms implements Kms {
     operation: string,
     plaintext: Uint8Array,
     context: KmsContext,
-    signal: AbortSignal,
+    abort: AbortSignal,
   ): Promise<WrappedKey> {
     const { ofTenants, master } = this.#parts
     const bound = contextBytes(context)
     const reference = ofTenants.get(context.tenantId) ?? master
-    return this.#call(operation, reference, signal, async (abortSignal) => {
+    return this.#call(operation, reference, abort, async (abortSignal) => {
       const key = randomBytes(ENVELOPE_KEY_BYTES)
       try {
         const { id, algorithm, wrappedKey } = await this.#wrapKey(reference, key, operation, abortSignal)
@@ -186,14 +186,14 @@ export class AzureKms implements Kms {
   async #call<T>(
     operation: string,
     key: AzureKeyId,
-    signal: AbortSignal,
-    attempt: (signal: AbortSignal) => Promise<T>,
+    abort: AbortSignal,
+    attempt: (abort: AbortSignal) => Promise<T>,
   ): Promise<T> {
     try {
-      return await callWithAttempts(this.#parts.attempts, operation, signal, attempt)
+      return await callWithAttempts(this.#parts.attempts, operation, abort, attempt)
     } catch (thrown) {
       const isMissing = thrown instanceof KmsError && thrown.kmsClass === 'key_not_found'
-      if (isMissing && (await this.#isRecoverable(key, signal))) {
+      if (isMissing && (await this.#isRecoverable(key, abort))) {
         throw new KmsError('key_disabled', operation, 'the key is deleted, and can be recovered for now')
       }
       throw thrown
@@ -201,9 +201,9 @@ export class AzureKms implements Kms {
   }
 
   /** Whether a key that is not found is only deleted softly. Asked once, and a failure to ask is a no. */
-  async #isRecoverable({ vaultUrl, name }: AzureKeyId, signal: AbortSignal): Promise<boolean> {
+  async #isRecoverable({ vaultUrl, name }: AzureKeyId, abort: AbortSignal): Promise<boolean> {
     const timeout = AbortSignal.timeout(this.#parts.attempts.limits.timeoutMs)
-    const abortSignal = AbortSignal.any([signal, timeout])
+    const abortSignal = AbortSignal.any([abort, timeout])
     const client = this.#parts.vault.keyClient(vaultUrl)
     return client.getDeletedKey(name, { abortSignal }).then(
       () => true,

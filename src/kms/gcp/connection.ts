@@ -90,15 +90,15 @@ export class GcpConnection {
     method: GcpMethod,
     operation: string,
     request: { readonly name: string },
-    signal: AbortSignal,
+    abort: AbortSignal,
   ): Promise<Readonly<Record<string, unknown>>> {
     if (this.#isClosed) throw new KmsError('bad_request', operation, 'the client is closed')
     this.#opening ??= this.#open()
     const { client, stub } = await this.#opening
-    await this.#connected(stub, operation, signal)
+    await this.#connected(stub, operation, abort)
     const { createRetryOptions, createDefaultBackoffSettings, routingHeader } = this.#sdk.gax
     const [answer] = await client.innerApiCalls[method]!(request, {
-      signal,
+      abort,
       // The client's own retries would turn "unavailable" into "deadline exceeded" and multiply with ours.
       retry: createRetryOptions([], createDefaultBackoffSettings()),
       otherArgs: { headers: { 'x-goog-request-params': routingHeader.fromParams({ name: request.name }) } },
@@ -163,7 +163,7 @@ export class GcpConnection {
 
   // A call on a channel that has just failed fails at once, so one more try of the connection is waited for. When that
   // fails too, the call is made all the same: its error is the one that says why.
-  async #connected(stub: Stub, operation: string, signal: AbortSignal): Promise<void> {
+  async #connected(stub: Stub, operation: string, abort: AbortSignal): Promise<void> {
     const { READY, TRANSIENT_FAILURE } = this.#sdk.gax.grpc.connectivityState
     const { connectTimeoutMs } = this.#options
     const channel = stub.getChannel()
@@ -171,7 +171,7 @@ export class GcpConnection {
     let waitMs = connectTimeoutMs
     for (;;) {
       const state = channel.getConnectivityState(true)
-      if (state === READY || signal.aborted) return
+      if (state === READY || abort.aborted) return
       const passedMs = performance.now() - startMs
       if (state === TRANSIENT_FAILURE) waitMs = Math.min(RECONNECT_WAIT_MS_MAX, connectTimeoutMs / 2)
       if (passedMs >= waitMs) {

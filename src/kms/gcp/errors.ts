@@ -4,7 +4,7 @@ import { providerText } from '../provider-text.ts'
 
 /** By number of google.rpc.Code. What is not here is our own mistake. */
 const CLASS_OF_CODE: ReadonlyMap<number, KmsClass> = new Map([
-  [1, 'network'], // CANCELLED, by the server: we look at our own signal first
+  [1, 'network'], // CANCELLED, by the server: we look at our own abort first
   [2, 'network'], // UNKNOWN
   [4, 'timeout'], // DEADLINE_EXCEEDED
   [5, 'key_not_found'], // NOT_FOUND

@@ -3,7 +3,7 @@
 import { createHash, createPublicKey } from 'node:crypto'
 import type { Logger } from '../../base/telemetry.ts'
 import type { KmsContext } from '../../formats/key-context.ts'
-import { type AttemptParts, type CallLimits, callWithAttempts } from '../attempts.ts'
+import { type AttemptSettings, type CallLimits, callWithAttempts } from '../attempts.ts'
 import { contextBytes } from '../context-bytes.ts'
 import { type GeneratedDataKey, type Kms, type KmsDescription, KmsError, type WrappedKey } from '../kms.ts'
 import { checkWrappable, generateByWrapping } from '../random-key.ts'
@@ -54,14 +54,14 @@ class GcpKms implements Kms {
   readonly provider = 'gcp'
   readonly masterKeyId: string
   readonly #connection: GcpConnection
-  readonly #attempts: AttemptParts
+  readonly #attempts: AttemptSettings
   readonly #ofTenants: ReadonlyMap<string, string>
   /** By name of the version; neither algorithm nor public key of one ever changes. */
   readonly #signingKeys = new Map<string, SigningKey>()
 
   constructor(
     connection: GcpConnection,
-    attempts: AttemptParts,
+    attempts: AttemptSettings,
     masterKeyId: string,
     ofTenants: ReadonlyMap<string, string>,
   ) {
@@ -75,20 +75,20 @@ class GcpKms implements Kms {
     return this.#ofTenants.get(tenantId) ?? this.masterKeyId
   }
 
-  async generateDataKey(context: KmsContext, signal: AbortSignal): Promise<GeneratedDataKey> {
-    return generateByWrapping((plaintext) => this.#wrap('generate_data_key', plaintext, context, signal))
+  async generateDataKey(context: KmsContext, abort: AbortSignal): Promise<GeneratedDataKey> {
+    return generateByWrapping((plaintext) => this.#wrap('generate_data_key', plaintext, context, abort))
   }
 
-  async wrap(plaintext: Uint8Array, context: KmsContext, signal: AbortSignal): Promise<WrappedKey> {
+  async wrap(plaintext: Uint8Array, context: KmsContext, abort: AbortSignal): Promise<WrappedKey> {
     checkWrappable(plaintext)
-    return this.#wrap('encrypt', plaintext, context, signal)
+    return this.#wrap('encrypt', plaintext, context, abort)
   }
 
   async unwrap(
     wrapped: Uint8Array,
     masterKeyId: string,
     context: KmsContext,
-    signal: AbortSignal,
+    abort: AbortSignal,
   ): Promise<Uint8Array> {
     if (!KEY_PATH.test(masterKeyId)) {
       throw new KmsError('key_not_found', 'decrypt', 'the master key id is no name of a Cloud KMS key')
@@ -102,7 +102,7 @@ class GcpKms implements Kms {
       additionalAuthenticatedData,
       additionalAuthenticatedDataCrc32c: { value: crc32c(additionalAuthenticatedData) },
     }
-    return this.#call('decrypt', 'decrypt', request, signal, (answer) => {
+    return this.#call('decrypt', 'decrypt', request, abort, (answer) => {
       const plaintext = bytesOf(answer.plaintext)
       if (plaintext === undefined || numberOf(answer.plaintextCrc32c) !== crc32c(plaintext)) {
         plaintext?.fill(0)
@@ -113,9 +113,9 @@ class GcpKms implements Kms {
   }
 
   /** Needs cloudkms.cryptoKeys.get, which encrypting and decrypting do not. */
-  async describe(signal: AbortSignal): Promise<KmsDescription> {
+  async describe(abort: AbortSignal): Promise<KmsDescription> {
     const request = { name: this.masterKeyId }
-    return this.#call('getCryptoKey', 'describe_key', request, signal, (answer) => {
+    return this.#call('getCryptoKey', 'describe_key', request, abort, (answer) => {
       if (answer.name !== this.masterKeyId) throw damaged('describe_key')
       const primary = answer.primary
       const isObject = typeof primary === 'object' && primary !== null
@@ -128,15 +128,15 @@ class GcpKms implements Kms {
    * `keyId` names a version, `projects/…/cryptoKeyVersions/1`, of algorithm EC_SIGN_ED25519 or EC_SIGN_P256_SHA256.
    * An ECDSA signature is DER.
    */
-  async sign(message: Uint8Array, keyId: string, signal: AbortSignal): Promise<Uint8Array> {
-    const algorithm = signingAlgorithm((await this.#signingKey(keyId, 'sign', signal)).algorithm)
+  async sign(message: Uint8Array, keyId: string, abort: AbortSignal): Promise<Uint8Array> {
+    const algorithm = signingAlgorithm((await this.#signingKey(keyId, 'sign', abort)).algorithm)
     const isEd25519 = algorithm === 'EC_SIGN_ED25519'
     const signed = isEd25519 ? message : createHash('sha256').update(message).digest()
     const checksum = { value: crc32c(signed) }
     const request = isEd25519
       ? { name: keyId, data: signed, dataCrc32c: checksum }
       : { name: keyId, digest: { sha256: signed }, digestCrc32c: checksum }
-    return this.#call('asymmetricSign', 'sign', request, signal, (answer) => {
+    return this.#call('asymmetricSign', 'sign', request, abort, (answer) => {
       const isVerified = isEd25519 ? answer.verifiedDataCrc32c : answer.verifiedDigestCrc32c
       const signature = bytesOf(answer.signature)
       const isWhole = signature !== undefined && numberOf(answer.signatureCrc32c) === crc32c(signature)
@@ -145,8 +145,8 @@ class GcpKms implements Kms {
     })
   }
 
-  async publicKey(keyId: string, signal: AbortSignal): Promise<Uint8Array> {
-    return Uint8Array.from((await this.#signingKey(keyId, 'get_public_key', signal)).spki)
+  async publicKey(keyId: string, abort: AbortSignal): Promise<Uint8Array> {
+    return Uint8Array.from((await this.#signingKey(keyId, 'get_public_key', abort)).spki)
   }
 
   close(): Promise<void> {
@@ -157,7 +157,7 @@ class GcpKms implements Kms {
     operation: string,
     plaintext: Uint8Array,
     context: KmsContext,
-    signal: AbortSignal,
+    abort: AbortSignal,
   ): Promise<WrappedKey> {
     const masterKeyId = this.#ofTenants.get(context.tenantId) ?? this.masterKeyId
     const additionalAuthenticatedData = contextBytes(context)
@@ -168,7 +168,7 @@ class GcpKms implements Kms {
       additionalAuthenticatedData,
       additionalAuthenticatedDataCrc32c: { value: crc32c(additionalAuthenticatedData) },
     }
-    return this.#call('encrypt', operation, request, signal, (answer) => {
+    return this.#call('encrypt', operation, request, abort, (answer) => {
       const wrapped = bytesOf(answer.ciphertext)
       const isVerified =
         answer.verifiedPlaintextCrc32c === true && answer.verifiedAdditionalAuthenticatedDataCrc32c === true
@@ -179,13 +179,13 @@ class GcpKms implements Kms {
     })
   }
 
-  async #signingKey(keyId: string, operation: string, signal: AbortSignal): Promise<SigningKey> {
+  async #signingKey(keyId: string, operation: string, abort: AbortSignal): Promise<SigningKey> {
     if (!VERSION_PATH.test(keyId)) {
       throw new KmsError('key_not_found', operation, 'the key id is no name of a Cloud KMS key version')
     }
     const known = this.#signingKeys.get(keyId)
     if (known !== undefined) return known
-    const key = await this.#call('getPublicKey', operation, { name: keyId }, signal, (answer) => {
+    const key = await this.#call('getPublicKey', operation, { name: keyId }, abort, (answer) => {
       const { pem, algorithm } = answer
       if (typeof pem !== 'string' || typeof algorithm !== 'string') throw damaged(operation)
       const isWhole = numberOf(answer.pemCrc32c) === crc32c(Buffer.from(pem))
@@ -202,10 +202,10 @@ class GcpKms implements Kms {
     method: GcpMethod,
     operation: string,
     request: { readonly name: string },
-    signal: AbortSignal,
+    abort: AbortSignal,
     read: (answer: Answer) => T,
   ): Promise<T> {
-    return callWithAttempts(this.#attempts, operation, signal, async (attemptSignal) =>
+    return callWithAttempts(this.#attempts, operation, abort, async (attemptSignal) =>
       read(await this.#connection.call(method, operation, request, attemptSignal)),
     )
   }

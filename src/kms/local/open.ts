@@ -75,14 +75,14 @@ class LocalKms implements Kms {
     return (this.#ofTenants.get(tenantId) ?? this.#fallback).id
   }
 
-  async generateDataKey(context: KmsContext, signal: AbortSignal): Promise<GeneratedDataKey> {
-    checkAbort(signal, 'generate_data_key')
+  async generateDataKey(context: KmsContext, abort: AbortSignal): Promise<GeneratedDataKey> {
+    checkAbort(abort, 'generate_data_key')
     const plaintext = randomBytes(32)
     return { plaintext, ...this.#wrap('generate_data_key', plaintext, context) }
   }
 
-  async wrap(plaintext: Uint8Array, context: KmsContext, signal: AbortSignal): Promise<WrappedKey> {
-    checkAbort(signal, 'encrypt')
+  async wrap(plaintext: Uint8Array, context: KmsContext, abort: AbortSignal): Promise<WrappedKey> {
+    checkAbort(abort, 'encrypt')
     checkWrappable(plaintext)
     return this.#wrap('encrypt', plaintext, context)
   }
@@ -91,9 +91,9 @@ class LocalKms implements Kms {
     wrapped: Uint8Array,
     masterKeyId: string,
     context: KmsContext,
-    signal: AbortSignal,
+    abort: AbortSignal,
   ): Promise<Uint8Array> {
-    checkAbort(signal, 'decrypt')
+    checkAbort(abort, 'decrypt')
     const master = this.#byId.get(masterKeyId)
     if (master === undefined) {
       throw new KmsError('key_not_found', 'decrypt', 'no local key file holds this master key')
@@ -113,8 +113,8 @@ class LocalKms implements Kms {
     return plaintext
   }
 
-  async describe(signal: AbortSignal): Promise<KmsDescription> {
-    checkAbort(signal, 'describe_key')
+  async describe(abort: AbortSignal): Promise<KmsDescription> {
+    checkAbort(abort, 'describe_key')
     return { enabled: true, masterKeyId: this.masterKeyId }
   }
 
@@ -142,7 +142,7 @@ function invalidCiphertext(): KmsError {
   return new KmsError('invalid_ciphertext', 'decrypt', 'wrapped key or context is not what was wrapped')
 }
 
-function checkAbort(signal: AbortSignal, operation: string): void {
-  if (signal.aborted)
-    throw new KmsError('timeout', operation, 'gave up before the call', { cause: signal.reason })
+function checkAbort(abort: AbortSignal, operation: string): void {
+  if (abort.aborted)
+    throw new KmsError('timeout', operation, 'gave up before the call', { cause: abort.reason })
 }

@@ -16,7 +16,7 @@ export interface VaultCall {
   readonly body?: object
 }
 
-export interface VaultClientParts {
+export interface VaultClientSettings {
   readonly http: VaultHttp
   readonly session: VaultSession
   readonly attemptsMax: number
@@ -29,35 +29,35 @@ const BACKOFF_MS_MAX = 1_000
 const RETRY_AFTER_MS_MAX = 1_000
 
 export class VaultClient {
-  readonly #parts: VaultClientParts
+  readonly #parts: VaultClientSettings
 
-  constructor(parts: VaultClientParts) {
+  constructor(parts: VaultClientSettings) {
     this.#parts = parts
   }
 
   /** `data` of the answer, untrusted. Rejects with `KmsError`. */
-  async call(call: VaultCall, signal: AbortSignal): Promise<unknown> {
+  async call(call: VaultCall, abort: AbortSignal): Promise<unknown> {
     for (let attempt = 1; ; attempt++) {
       try {
-        return await this.#attempt(call, signal)
+        return await this.#attempt(call, abort)
       } catch (thrown) {
         const error = ofOperation(asKmsError(thrown, call.operation), call.operation)
         const waitMs = this.#waitMs(error, attempt)
-        if (waitMs === undefined || signal.aborted) throw error
-        await pause(waitMs, signal)
-        if (signal.aborted) throw error
+        if (waitMs === undefined || abort.aborted) throw error
+        await pause(waitMs, abort)
+        if (abort.aborted) throw error
       }
     }
   }
 
-  async #attempt(call: VaultCall, signal: AbortSignal): Promise<unknown> {
+  async #attempt(call: VaultCall, abort: AbortSignal): Promise<unknown> {
     const { session } = this.#parts
-    const token = await session.token(signal)
-    let answer = await this.#send(call, token, signal)
+    const token = await session.token(abort)
+    let answer = await this.#send(call, token, abort)
     if (answer.status === 403) {
-      const replacement = await session.replacementOf(token, signal)
+      const replacement = await session.replacementOf(token, abort)
       if (replacement !== undefined) {
-        answer = await this.#send(call, replacement, signal)
+        answer = await this.#send(call, replacement, abort)
         if (answer.status === 403) session.noteFruitless()
       }
     }
@@ -67,7 +67,7 @@ export class VaultClient {
     return data
   }
 
-  #send(call: VaultCall, token: string, signal: AbortSignal): Promise<VaultAnswer> {
+  #send(call: VaultCall, token: string, abort: AbortSignal): Promise<VaultAnswer> {
     const { operation, method, path, headers, body } = call
     const request: VaultRequest = {
       method,
@@ -75,7 +75,7 @@ export class VaultClient {
       headers: { ...headers, 'X-Vault-Token': token },
       ...(body === undefined ? {} : { body }),
     }
-    return this.#parts.http.send(operation, request, signal)
+    return this.#parts.http.send(operation, request, abort)
   }
 
   #waitMs(error: KmsError, attempt: number): number | undefined {
@@ -98,14 +98,14 @@ function ofOperation(error: KmsError, operation: string): KmsError {
 }
 
 /** Resolves early when the caller gives up. */
-function pause(ms: number, signal: AbortSignal): Promise<void> {
+function pause(ms: number, abort: AbortSignal): Promise<void> {
   return new Promise((resolve) => {
     const done = (): void => {
       clearTimeout(timer)
-      signal.removeEventListener('abort', done)
+      abort.removeEventListener('abort', done)
       resolve()
     }
     const timer = setTimeout(done, ms)
-    signal.addEventListener('abort', done, { once: true })
+    abort.addEventListener('abort', done, { once: true })
   })
 }

@@ -53,11 +53,11 @@ export class VaultHttp {
   }
 
   /** The server's answer, whatever its status. Rejects with `KmsError` network or timeout when there is none. */
-  async send(operation: string, request: VaultRequest, signal: AbortSignal): Promise<VaultAnswer> {
+  async send(operation: string, request: VaultRequest, abort: AbortSignal): Promise<VaultAnswer> {
     try {
-      return await this.#exchange(operation, request, signal).catch((thrown: unknown) => {
+      return await this.#exchange(operation, request, abort).catch((thrown: unknown) => {
         // The server closed a kept connection under the request; every call that we make may be made twice.
-        if (thrown instanceof StaleConnection) return this.#exchange(operation, request, signal)
+        if (thrown instanceof StaleConnection) return this.#exchange(operation, request, abort)
         throw thrown
       })
     } catch (thrown) {
@@ -71,8 +71,8 @@ export class VaultHttp {
     this.#agent.destroy()
   }
 
-  async #exchange(operation: string, request: VaultRequest, signal: AbortSignal): Promise<VaultAnswer> {
-    if (signal.aborted) throw abandoned(operation, signal)
+  async #exchange(operation: string, request: VaultRequest, abort: AbortSignal): Promise<VaultAnswer> {
+    if (abort.aborted) throw abandoned(operation, abort)
     const { timeoutMs, connectTimeoutMs } = this.#options
     const payload = request.body && Buffer.from(JSON.stringify(request.body))
     const { promise, resolve, reject } = Promise.withResolvers<VaultAnswer>()
@@ -81,12 +81,12 @@ export class VaultHttp {
       reject(error)
       outgoing.destroy()
     }
-    const onAbort = (): void => fail(abandoned(operation, signal))
+    const onAbort = (): void => fail(abandoned(operation, abort))
     const timer = setTimeout(
       () => fail(new KmsError('timeout', operation, `No response after ${timeoutMs}ms`)),
       timeoutMs,
     )
-    signal.addEventListener('abort', onAbort, { once: true })
+    abort.addEventListener('abort', onAbort, { once: true })
     outgoing.on('socket', (socket) => {
       watchConnect(socket, connectTimeoutMs, () =>
         fail(new KmsError('timeout', operation, `No connection after ${connectTimeoutMs}ms`)),
@@ -106,7 +106,7 @@ export class VaultHttp {
       return await promise
     } finally {
       clearTimeout(timer)
-      signal.removeEventListener('abort', onAbort)
+      abort.removeEventListener('abort', onAbort)
       payload?.fill(0)
     }
   }
@@ -193,9 +193,9 @@ function retryAfterMs(header: string | undefined): number | undefined {
   return header !== undefined && /^\d{1,5}$/.test(header) ? Number(header) * 1_000 : undefined
 }
 
-function abandoned(operation: string, signal: AbortSignal): KmsError {
+function abandoned(operation: string, abort: AbortSignal): KmsError {
   return new KmsError('timeout', operation, 'No response in the time that the caller had', {
-    cause: signal.reason,
+    cause: abort.reason,
   })
 }
 

@@ -51,9 +51,9 @@ export async function readTransitKey(
   operation: string,
   namespace: string | undefined,
   path: TransitPath,
-  signal: AbortSignal,
+  abort: AbortSignal,
 ): Promise<TransitKey> {
-  const data = await client.call(transitCall(operation, namespace, path, 'keys'), signal)
+  const data = await client.call(transitCall(operation, namespace, path, 'keys'), abort)
   const type = textField(data, 'type')
   const latestVersion = numberField(data, 'latest_version')
   if (type === undefined || latestVersion === undefined) throw unusableAnswer(operation)

@@ -22,7 +22,7 @@ export interface VaultLogin {
   readonly ownsToken: boolean
   /** Whether doing it again can bring another token. */
   readonly isRepeatable: boolean
-  login(signal: AbortSignal): Promise<VaultToken>
+  login(abort: AbortSignal): Promise<VaultToken>
 }
 
 const SERVICE_ACCOUNT_TOKEN = '/var/run/secrets/kubernetes.io/serviceaccount/token'
@@ -40,8 +40,8 @@ export function chooseLogin(options: VaultKmsOptions, http: VaultHttp): VaultLog
       ownsToken: true,
       isRepeatable: true,
       // A role may be bound by address alone and have no secret.
-      login: (signal) =>
-        authenticate(http, options, appRoleMount ?? 'approle', signal, () => ({
+      login: (abort) =>
+        authenticate(http, options, appRoleMount ?? 'approle', abort, () => ({
           role_id: roleId,
           ...(secret_id === undefined ? {} : { secret_id: secret_id.reveal() }),
         })),
@@ -53,8 +53,8 @@ export function chooseLogin(options: VaultKmsOptions, http: VaultHttp): VaultLog
       method: 'Kubernetes',
       ownsToken: true,
       isRepeatable: true,
-      login: (signal) =>
-        authenticate(http, options, kubernetesMount ?? 'kubernetes', signal, async () => ({
+      login: (abort) =>
+        authenticate(http, options, kubernetesMount ?? 'kubernetes', abort, async () => ({
           role: kubernetesRole,
           jwt: await readSecretFile(file), // the kubelet replaces it every hour
         })),
@@ -93,7 +93,7 @@ function givenToken(http: VaultHttp, options: VaultKmsOptions, text: string): Va
     method: 'token',
     ownsToken: false,
     isRepeatable: false,
-    login: (signal) => lookUp(http, options, text, signal),
+    login: (abort) => lookUp(http, options, text, abort),
   }
 }
 
@@ -103,8 +103,8 @@ function tokenInFile(http: VaultHttp, options: VaultKmsOptions, path: string): V
     ownsToken: false,
     isRepeatable: true,
     // Whoever writes the file renews the token; doing it here as well would only hide that they stopped.
-    login: async (signal) => ({
-      ...(await lookUp(http, options, await readSecretFile(path), signal)),
+    login: async (abort) => ({
+      ...(await lookUp(http, options, await readSecretFile(path), abort)),
       isRenewable: false,
     }),
   }
@@ -114,7 +114,7 @@ async function authenticate(
   http: VaultHttp,
   options: VaultKmsOptions,
   mount: string,
-  signal: AbortSignal,
+  abort: AbortSignal,
   credentials: () => object | Promise<object>,
 ): Promise<VaultToken> {
   const answer = await http.send(
@@ -125,7 +125,7 @@ async function authenticate(
       headers: namespaceHeader(options.namespace),
       body: await credentials(),
     },
-    signal,
+    abort,
   )
   if (answer.status !== 200) throw loginError(answerError(OPERATION, answer))
   const auth = field(answer.body, 'auth')
@@ -149,16 +149,12 @@ async function lookUp(
   http: VaultHttp,
   options: VaultKmsOptions,
   text: string,
-  signal: AbortSignal,
+  abort: AbortSignal,
 ): Promise<VaultToken> {
   if (!isHeaderText(text))
     throw new KmsError('access_denied', OPERATION, 'token holds characters that no token has')
   const headers = { ...namespaceHeader(options.namespace), 'X-Vault-Token': text }
-  const answer = await http.send(
-    OPERATION,
-    { method: 'GET', path: 'auth/token/lookup-self', headers },
-    signal,
-  )
+  const answer = await http.send(OPERATION, { method: 'GET', path: 'auth/token/lookup-self', headers }, abort)
   if (answer.status !== 200) {
     // Whatever is wrong for good, the call that needs the token hears it better.
     const error = answerError(OPERATION, answer)

@@ -88,28 +88,28 @@ class VaultKms implements Kms {
     return this.#pathOf(tenantId).id
   }
 
-  async generateDataKey(context: KmsContext, signal: AbortSignal): Promise<GeneratedDataKey> {
+  async generateDataKey(context: KmsContext, abort: AbortSignal): Promise<GeneratedDataKey> {
     const operation = 'generate_data_key'
     const bytes = contextBytes(context)
-    const key = await this.#transit.keyToGenerate(operation, this.#pathOf(context.tenantId), signal)
-    return this.#transit.generateDataKey(operation, key, bytes, signal)
+    const key = await this.#transit.keyToGenerate(operation, this.#pathOf(context.tenantId), abort)
+    return this.#transit.generateDataKey(operation, key, bytes, abort)
   }
 
-  async wrap(plaintext: Uint8Array, context: KmsContext, signal: AbortSignal): Promise<WrappedKey> {
+  async wrap(plaintext: Uint8Array, context: KmsContext, abort: AbortSignal): Promise<WrappedKey> {
     const operation = 'encrypt'
     if (plaintext.length === 0 || plaintext.length > WRAP_BYTES_MAX) {
       throw new KmsError('bad_request', operation, 'plaintext must be 1 to 4096 bytes')
     }
     const bytes = contextBytes(context)
-    const key = await this.#transit.keyToWrap(operation, this.#pathOf(context.tenantId), signal)
-    return this.#transit.encrypt(operation, key, plaintext, bytes, signal)
+    const key = await this.#transit.keyToWrap(operation, this.#pathOf(context.tenantId), abort)
+    return this.#transit.encrypt(operation, key, plaintext, bytes, abort)
   }
 
   async unwrap(
     wrapped: Uint8Array,
     masterKeyId: string,
     context: KmsContext,
-    signal: AbortSignal,
+    abort: AbortSignal,
   ): Promise<Uint8Array> {
     const operation = 'decrypt'
     const bytes = contextBytes(context)
@@ -117,26 +117,26 @@ class VaultKms implements Kms {
     if (path === undefined) {
       throw new KmsError('key_not_found', operation, 'no configured mount or namespace holds this master key')
     }
-    const key = await this.#transit.key(operation, path, signal)
-    return this.#transit.decrypt(operation, key, wrapped, bytes, signal)
+    const key = await this.#transit.key(operation, path, abort)
+    return this.#transit.decrypt(operation, key, wrapped, bytes, abort)
   }
 
-  async describe(signal: AbortSignal): Promise<KmsDescription> {
-    const key = await this.#transit.readKey('describe_key', this.#keys.fallback, signal)
+  async describe(abort: AbortSignal): Promise<KmsDescription> {
+    const key = await this.#transit.readKey('describe_key', this.#keys.fallback, abort)
     return { enabled: key.isEnabled && key.binding !== undefined, masterKeyId: this.masterKeyId }
   }
 
-  async sign(message: Uint8Array, keyId: string, signal: AbortSignal): Promise<Uint8Array> {
+  async sign(message: Uint8Array, keyId: string, abort: AbortSignal): Promise<Uint8Array> {
     const { path, version } = this.#signer('sign', keyId)
-    const key = await this.#transit.key('sign', path, signal)
-    const data = await this.#transit.call('sign', path, 'sign', signBody(key, message, version), signal)
+    const key = await this.#transit.key('sign', path, abort)
+    const data = await this.#transit.call('sign', path, 'sign', signBody(key, message, version), abort)
     return signatureOf(data, version)
   }
 
-  async publicKey(keyId: string, signal: AbortSignal): Promise<Uint8Array> {
+  async publicKey(keyId: string, abort: AbortSignal): Promise<Uint8Array> {
     const { path, version } = this.#signer('public_key', keyId)
     // Which version is the newest changes with a rotation.
-    return publicKeyOf(await this.#transit.readKey('public_key', path, signal), version)
+    return publicKeyOf(await this.#transit.readKey('public_key', path, abort), version)
   }
 
   async close(): Promise<void> {
@@ -145,9 +145,9 @@ class VaultKms implements Kms {
   }
 
   /** Rejects CONFIG when the key cannot serve; whatever may pass is logged. */
-  async checkDefaultKey(signal: AbortSignal): Promise<void> {
+  async checkDefaultKey(abort: AbortSignal): Promise<void> {
     try {
-      await this.#transit.keyToWrap('describe_key', this.#keys.fallback, signal)
+      await this.#transit.keyToWrap('describe_key', this.#keys.fallback, abort)
     } catch (thrown) {
       const error = asKmsError(thrown, 'describe_key')
       if (error.kmsClass === 'bad_request') throw vaultSetting('key_name', error.providerMessage, error)

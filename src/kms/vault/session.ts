@@ -8,7 +8,7 @@ import type { VaultLogin, VaultToken } from './login.ts'
 import type { Schedule } from './options.ts'
 import { namespaceHeader } from './path.ts'
 
-export interface VaultSessionParts {
+export interface VaultSessionSettings {
   readonly http: VaultHttp
   readonly login: VaultLogin
   readonly namespace: string | undefined
@@ -37,7 +37,7 @@ const FRUITLESS_MS = 30_000
 const DELAY_MS_MAX = 2 ** 31 - 1
 
 export class VaultSession {
-  readonly #parts: VaultSessionParts
+  readonly #parts: VaultSessionSettings
   readonly #closing = new AbortController()
   #current: Current | undefined
   #firstLeaseMs = 0
@@ -46,29 +46,29 @@ export class VaultSession {
   #denied: { readonly error: KmsError; readonly waitMs: number; readonly untilMs: number } | undefined
   #fruitlessUntilMs = Number.NEGATIVE_INFINITY
 
-  constructor(parts: VaultSessionParts) {
+  constructor(parts: VaultSessionSettings) {
     this.#parts = parts
   }
 
   /** A token, after a login when there is none. Rejects with `KmsError`: access_denied, network, timeout, throttled. */
-  async token(signal: AbortSignal): Promise<string> {
+  async token(abort: AbortSignal): Promise<string> {
     if (this.#current !== undefined && this.#parts.monotonicMs() < this.#current.endsAtMs)
       return this.#current.text
-    return (await this.#waitForLogin(signal)).text
+    return (await this.#waitForLogin(abort)).text
   }
 
   /** Another token than `refused`, which met a 403; `undefined` when the 403 speaks of permissions, not of the token. */
-  async replacementOf(refused: string, signal: AbortSignal): Promise<string | undefined> {
+  async replacementOf(refused: string, abort: AbortSignal): Promise<string | undefined> {
     const current = this.#current?.text
     if (current !== undefined && current !== refused) return current
     if (!this.#parts.login.isRepeatable) {
-      await this.#noteEnded(refused, signal)
+      await this.#noteEnded(refused, abort)
       return undefined
     }
     const isFruitless = this.#parts.monotonicMs() < this.#fruitlessUntilMs
-    if (isFruitless && (await this.#isAlive(refused, signal))) return undefined
+    if (isFruitless && (await this.#isAlive(refused, abort))) return undefined
     if (this.#current?.text === refused) this.#current = undefined
-    return this.token(signal)
+    return this.token(abort)
   }
 
   /** The replacement met a 403 too. */
@@ -83,22 +83,22 @@ export class VaultSession {
     const token = this.#current?.text
     this.#current = undefined
     if (token === undefined || !this.#parts.login.ownsToken) return
-    const signal = AbortSignal.timeout(1_000)
-    await this.#send('POST', 'auth/token/revoke-self', token, signal).catch(() => undefined) // it ends by itself
+    const abort = AbortSignal.timeout(1_000)
+    await this.#send('POST', 'auth/token/revoke-self', token, abort).catch(() => undefined) // it ends by itself
   }
 
   // The login goes on when the caller gives up: others wait for the same one, and the next caller profits.
-  async #waitForLogin(signal: AbortSignal): Promise<Current> {
+  async #waitForLogin(abort: AbortSignal): Promise<Current> {
     const gaveUp = new KmsError('timeout', 'login', 'No login in the time that the caller had')
-    if (signal.aborted) throw gaveUp
+    if (abort.aborted) throw gaveUp
     this.#login ??= this.#logIn().finally(() => {
       this.#login = undefined
     })
     const login = this.#login
     return await new Promise<Current>((resolve, reject) => {
       const onAbort = (): void => reject(gaveUp)
-      signal.addEventListener('abort', onAbort, { once: true })
-      login.then(resolve, reject).finally(() => signal.removeEventListener('abort', onAbort))
+      abort.addEventListener('abort', onAbort, { once: true })
+      login.then(resolve, reject).finally(() => abort.removeEventListener('abort', onAbort))
     })
   }
 
@@ -181,19 +181,19 @@ export class VaultSession {
   }
 
   /** A token that was given and has ended: no call helps, so the log says what does, each 30 s at most. */
-  async #noteEnded(refused: string, signal: AbortSignal): Promise<void> {
+  async #noteEnded(refused: string, abort: AbortSignal): Promise<void> {
     const { log, monotonicMs } = this.#parts
     if (monotonicMs() < this.#fruitlessUntilMs) return
     this.#fruitlessUntilMs = monotonicMs() + FRUITLESS_MS
-    if (await this.#isAlive(refused, signal).catch(() => true)) return
+    if (await this.#isAlive(refused, abort).catch(() => true)) return
     log.error(
       { error: 'access_denied' },
       'The Vault token was revoked or has ended. kms.vault.token is read at start only: give another and restart, or use token_file',
     )
   }
 
-  async #isAlive(token: string, signal: AbortSignal): Promise<boolean> {
-    const answer = await this.#send('GET', 'auth/token/lookup-self', token, signal)
+  async #isAlive(token: string, abort: AbortSignal): Promise<boolean> {
+    const answer = await this.#send('GET', 'auth/token/lookup-self', token, abort)
     return answer.status === 200
   }
 
@@ -201,10 +201,10 @@ export class VaultSession {
     method: 'GET' | 'POST',
     path: string,
     token: string,
-    signal: AbortSignal,
+    abort: AbortSignal,
   ): ReturnType<VaultHttp['send']> {
     const headers = { ...namespaceHeader(this.#parts.namespace), 'X-Vault-Token': token }
     const body = method === 'POST' ? { body: {} } : {}
-    return this.#parts.http.send('login', { method, path, headers, ...body }, signal)
+    return this.#parts.http.send('login', { method, path, headers, ...body }, abort)
   }
 }

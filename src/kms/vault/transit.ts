@@ -9,7 +9,7 @@ import { textField, unusableAnswer } from './errors.ts'
 import { bindingOf, boundContext, readTransitKey, type TransitKey, transitCall } from './keys.ts'
 import type { TransitPath } from './path.ts'
 
-export interface TransitParts {
+export interface TransitSettings {
   readonly client: VaultClient
   readonly namespace: string | undefined
   readonly monotonicMs: () => number
@@ -29,43 +29,43 @@ const GONE: ReadonlySet<KmsClass> = new Set(['key_not_found', 'access_denied', '
 
 /** Every method rejects with `KmsError` under the operation that it is given. */
 export class Transit {
-  readonly #parts: TransitParts
+  readonly #parts: TransitSettings
   readonly #known = new Map<string, KnownKey>()
   /** Keys whose server was seen to refuse another context. */
   readonly #bound = new Set<string>()
 
-  constructor(parts: TransitParts) {
+  constructor(parts: TransitSettings) {
     this.#parts = parts
   }
 
   /** A key that is there and binds contexts, which `encrypt` needs: on a missing one the server would make it. */
-  async keyToWrap(operation: string, path: TransitPath, signal: AbortSignal): Promise<TransitKey> {
+  async keyToWrap(operation: string, path: TransitPath, abort: AbortSignal): Promise<TransitKey> {
     const known = this.#known.get(path.id)
     const isFresh = known !== undefined && this.#parts.monotonicMs() - known.readAtMs < KEY_READ_MS_MAX
-    const key = isFresh ? known.key : await this.readKey(operation, path, signal)
+    const key = isFresh ? known.key : await this.readKey(operation, path, abort)
     if (bindingOf(key, operation) === 'associated_data' && !this.#bound.has(path.id)) {
-      await this.#proveBinding(operation, key, signal)
+      await this.#proveBinding(operation, key, abort)
       this.#bound.add(path.id)
     }
     return key
   }
 
   /** A key that `generateDataKey` may use. On a derived key the server's own call makes no missing key, so none is read. */
-  async keyToGenerate(operation: string, path: TransitPath, signal: AbortSignal): Promise<TransitKey> {
+  async keyToGenerate(operation: string, path: TransitPath, abort: AbortSignal): Promise<TransitKey> {
     const known = this.#known.get(path.id)?.key
-    return known?.binding === 'derived' ? known : await this.keyToWrap(operation, path, signal)
+    return known?.binding === 'derived' ? known : await this.keyToWrap(operation, path, abort)
   }
 
   /** A key as it was first read: its kind cannot change while it exists. */
-  async key(operation: string, path: TransitPath, signal: AbortSignal): Promise<TransitKey> {
-    return this.#known.get(path.id)?.key ?? (await this.readKey(operation, path, signal))
+  async key(operation: string, path: TransitPath, abort: AbortSignal): Promise<TransitKey> {
+    return this.#known.get(path.id)?.key ?? (await this.readKey(operation, path, abort))
   }
 
   /** A key as it is now. */
-  async readKey(operation: string, path: TransitPath, signal: AbortSignal): Promise<TransitKey> {
+  async readKey(operation: string, path: TransitPath, abort: AbortSignal): Promise<TransitKey> {
     const { client, namespace, monotonicMs } = this.#parts
     try {
-      const key = await readTransitKey(client, operation, namespace, path, signal)
+      const key = await readTransitKey(client, operation, namespace, path, abort)
       if (this.#known.size >= KEYS_MAX) this.#known.clear()
       this.#known.set(path.id, { key, readAtMs: monotonicMs() })
       return key
@@ -79,15 +79,15 @@ export class Transit {
     operation: string,
     key: TransitKey,
     context: Uint8Array,
-    signal: AbortSignal,
+    abort: AbortSignal,
   ): Promise<GeneratedDataKey> {
     if (key.binding !== 'derived') {
       // HashiCorp's datakey call ignores associated data, so the key would never open again: wrap one of our own.
       const plaintext = randomBytes(DATA_KEY_BYTES)
-      return { plaintext, ...(await this.encrypt(operation, key, plaintext, context, signal)) }
+      return { plaintext, ...(await this.encrypt(operation, key, plaintext, context, abort)) }
     }
     const body = { ...boundContext(key, operation, context), bits: DATA_KEY_BYTES * 8 }
-    const data = await this.call(operation, key.path, 'datakey/plaintext', body, signal)
+    const data = await this.call(operation, key.path, 'datakey/plaintext', body, abort)
     const plaintext = base64Bytes(textField(data, 'plaintext'))
     if (plaintext?.length !== DATA_KEY_BYTES) throw unusableAnswer(operation)
     return { plaintext, ...wrappedKey(operation, data, key) }
@@ -98,11 +98,11 @@ export class Transit {
     key: TransitKey,
     plaintext: Uint8Array,
     context: Uint8Array,
-    signal: AbortSignal,
+    abort: AbortSignal,
   ): Promise<WrappedKey> {
     const bytes = Buffer.from(plaintext.buffer, plaintext.byteOffset, plaintext.byteLength)
     const body = { ...boundContext(key, operation, context), plaintext: bytes.toString('base64') }
-    return wrappedKey(operation, await this.call(operation, key.path, 'encrypt', body, signal), key)
+    return wrappedKey(operation, await this.call(operation, key.path, 'encrypt', body, abort), key)
   }
 
   async decrypt(
@@ -110,13 +110,13 @@ export class Transit {
     key: TransitKey,
     wrapped: Uint8Array,
     context: Uint8Array,
-    signal: AbortSignal,
+    abort: AbortSignal,
   ): Promise<Uint8Array> {
     const ciphertext = ciphertextOf(wrapped)
     if (ciphertext === undefined)
       throw new KmsError('invalid_ciphertext', operation, 'wrapped key is not one of Transit')
     const body = { ...boundContext(key, operation, context), ciphertext }
-    const data = await this.call(operation, key.path, 'decrypt', body, signal)
+    const data = await this.call(operation, key.path, 'decrypt', body, abort)
     const plaintext = base64Bytes(textField(data, 'plaintext'))
     if (plaintext === undefined) throw unusableAnswer(operation)
     return plaintext
@@ -128,11 +128,11 @@ export class Transit {
     path: TransitPath,
     verb: string,
     body: object,
-    signal: AbortSignal,
+    abort: AbortSignal,
   ): Promise<unknown> {
     const { client, namespace } = this.#parts
     try {
-      return await client.call(transitCall(operation, namespace, path, verb, body), signal)
+      return await client.call(transitCall(operation, namespace, path, verb, body), abort)
     } catch (thrown) {
       this.#forgetIfGone(path, thrown)
       throw thrown
@@ -140,13 +140,13 @@ export class Transit {
   }
 
   // Servers older than associated data ignore the field in silence, and would open a key under any context.
-  async #proveBinding(operation: string, key: TransitKey, signal: AbortSignal): Promise<void> {
+  async #proveBinding(operation: string, key: TransitKey, abort: AbortSignal): Promise<void> {
     const [one, other] = ['one', 'other'].map((keyId) =>
       contextBytes({ tenantId: 'binding-check', purpose: 'probe', keyId }),
     )
     const probe = randomBytes(DATA_KEY_BYTES)
-    const { wrapped } = await this.encrypt(operation, key, probe, one!, signal)
-    const opened = await this.decrypt(operation, key, wrapped, other!, signal).catch((thrown: unknown) => {
+    const { wrapped } = await this.encrypt(operation, key, probe, one!, abort)
+    const opened = await this.decrypt(operation, key, wrapped, other!, abort).catch((thrown: unknown) => {
       if (thrown instanceof KmsError && thrown.kmsClass === 'invalid_ciphertext') return undefined
       throw thrown
     })

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
-import { type ValidatedParts, validateKms, validationAnswer } from '../../../src/admin/kms-validation.ts'
+import { type ValidatedSettings, validateKms, validationAnswer } from '../../../src/admin/kms-validation.ts'
 import { systemClock } from '../../../src/base/clock.ts'
 import { SidecarError } from '../../../src/base/errors.ts'
 import { KMS_CLASSES, type KmsClass, KmsError } from '../../../src/kms/kms.ts'
@@ -18,9 +18,9 @@ interface Answer {
   recommendations: string[]
 }
 
-async function parts(overrides: Partial<ValidatedParts> = {}) {
+async function parts(overrides: Partial<ValidatedSettings> = {}) {
   const kms = await DoorKms.open()
-  const all: ValidatedParts = {
+  const all: ValidatedSettings = {
     kms,
     tenant: 'acme',
     clock: systemClock,

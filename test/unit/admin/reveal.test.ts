@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { createRevealDesk } from '../../../src/admin/audited-reveal.ts'
+import { createAuditedReveal } from '../../../src/admin/audited-reveal.ts'
 import { REVEAL_VALUES_MAX } from '../../../src/admin/reveal.ts'
 import { systemClock } from '../../../src/base/clock.ts'
 import { SidecarError } from '../../../src/base/errors.ts'
@@ -25,7 +25,7 @@ async function desk() {
   )
   const audits: ExportRequest[] = []
   const state = { audit: async (): Promise<void> => undefined }
-  const reveal = createRevealDesk({
+  const reveal = createAuditedReveal({
     kms,
     clock: systemClock,
     defaultTenant: 'fallback',

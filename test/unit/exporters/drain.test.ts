@@ -7,7 +7,7 @@ import { Registry, silentTelemetry } from '../../../src/base/telemetry.ts'
 import { AttemptRecord } from '../../../src/exporters/attempt-record.ts'
 import { DeadLetter, type DrainedEntry } from '../../../src/exporters/dead-letter.ts'
 import { DirectExport } from '../../../src/exporters/direct.ts'
-import { Drain, type DrainParts } from '../../../src/exporters/drain.ts'
+import { Drain, type DrainSettings } from '../../../src/exporters/drain.ts'
 import { exporterMetrics } from '../../../src/exporters/metrics.ts'
 import type { Sender, SendOutcome } from '../../../src/exporters/sender.ts'
 import { consumerName } from '../../../src/store/queue.ts'
@@ -53,7 +53,11 @@ const entryOf = (text: string, signal: Signal = 'traces') => ({
   refs: Buffer.from(`ref ${text}`),
 })
 
-async function setUp(senders: readonly Sender[], parts: Partial<DrainParts> = {}, directory = testFolder()) {
+async function setUp(
+  senders: readonly Sender[],
+  parts: Partial<DrainSettings> = {},
+  directory = testFolder(),
+) {
   const signals: Signal[] = ['traces', 'logs']
   const store = await Store.open(
     { directory },

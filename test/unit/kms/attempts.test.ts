@@ -1,10 +1,10 @@
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
-import { type AttemptParts, callWithAttempts } from '../../../src/kms/attempts.ts'
+import { type AttemptSettings, callWithAttempts } from '../../../src/kms/attempts.ts'
 import { type KmsClass, KmsError } from '../../../src/kms/kms.ts'
 import { providerText } from '../../../src/kms/provider-text.ts'
 
 const never = new AbortController().signal
-const parts: AttemptParts = {
+const parts: AttemptSettings = {
   limits: { connectTimeoutMs: 1_000, timeoutMs: 5_000, attemptsMax: 3 },
   random: () => 0.5,
   errorOf: (thrown, operation) => new KmsError('network', operation, String(thrown)),

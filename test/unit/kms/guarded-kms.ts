@@ -3,7 +3,7 @@ import { afterEach, beforeEach, vi } from 'vitest'
 import { systemClock } from '../../../src/base/clock.ts'
 import { Registry, silentTelemetry } from '../../../src/base/telemetry.ts'
 import type { KeyPurpose } from '../../../src/formats/key-context.ts'
-import { BreakerKms, type BreakerKmsParts } from '../../../src/kms/breaker-kms.ts'
+import { BreakerKms, type BreakerKmsSettings } from '../../../src/kms/breaker-kms.ts'
 import type { Kms } from '../../../src/kms/kms.ts'
 import { DoorKms } from './key-service.ts'
 
@@ -21,7 +21,7 @@ afterEach(async () => {
 })
 
 /** Tenant `byok` has a master key of its own. */
-export async function guarded(overrides: Partial<BreakerKmsParts> = {}, door?: DoorKms) {
+export async function guarded(overrides: Partial<BreakerKmsSettings> = {}, door?: DoorKms) {
   const kms = door ?? (await DoorKms.open({ tenantKeyMapping: new Map([['byok', 'key-of-byok']]) }))
   const registry = new Registry()
   const guard = new BreakerKms({
