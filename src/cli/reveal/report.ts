@@ -2,14 +2,14 @@
 import { SidecarError } from '../../base/errors.ts'
 import type { RevealedToken, RevealFailure } from '../../keys/operations/reveal.ts'
 import { type KmsClass, KmsError } from '../../kms/kms.ts'
-import type { InputFault } from '../exported-file/input-faults.ts'
+import type { FileFault } from '../exported-file/faults.ts'
 import { LINE_COLUMNS, type Output, type Paint, wrap } from '../terminal.ts'
 
 export interface FileReport {
   readonly file: string
   readonly tokens: readonly RevealedToken[]
   /** What of the file could not be read. */
-  readonly failures: readonly InputFault[]
+  readonly failures: readonly FileFault[]
 }
 
 const FAILURES: Readonly<Record<RevealFailure, string>> = {

@@ -1,7 +1,5 @@
 // `betrace reveal`: opens sealed values of exported files, or one token. Exit codes: 0 all opened, 1 some did not open,
 // 2 cannot tell (what the key service or the key store would have to say), 3 usage.
-import { readFile } from 'node:fs/promises'
-import { isAbsolute, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 import { asSidecarError, SidecarError } from '../../base/errors.ts'
 import {
@@ -12,8 +10,10 @@ import {
   revealToken,
 } from '../../keys/operations/reveal.ts'
 import { CONFIG_OPTIONS, CONFIG_OPTIONS_HELP, configArgvOf } from '../config-options.ts'
-import { faultText } from '../exported-file/input-faults.ts'
-import { readExported, writeExported } from '../exported-file/reveal-input.ts'
+import { HELD_BYTES_MAX, openSource } from '../exported-file/byte-source.ts'
+import { type FileRequest, readExported } from '../exported-file/exported-file.ts'
+import { type FileFault, faultText } from '../exported-file/faults.ts'
+import { writeRequest } from '../exported-file/forms.ts'
 import { reportUsage } from '../help.ts'
 import { type CommandIo, ExitCode, painter } from '../terminal.ts'
 import { positionText } from '../verify/report.ts'
@@ -26,7 +26,9 @@ export type RevealIo = Pick<CommandIo, 'stdout' | 'stderr'> &
 const USAGE = `Usage: betrace reveal [KEY SERVICE] [--json | --document] FILE…
        betrace reveal [KEY SERVICE] --token T --attribute K --announcement A
 
-Opens sealed values in OTLP/JSON, JSON lines or protobuf; - is standard input.
+Opens sealed values in OTLP/JSON, JSON lines or protobuf, and in Jaeger's
+answers (which keep lists and maps as text: a value inside a map does not open
+there; --document writes them as OTLP/JSON); - is standard input.
 Needs the exported file and the key service, nothing else.
   --json               what opened and what did not, as one JSON document
   --document           the files themselves with every value opened
@@ -96,17 +98,15 @@ async function revealFiles(
   const reports: FileReport[] = []
   for (const file of args.files) {
     try {
-      const bytes =
-        file === '-' ? await readAll(stdin) : await readFile(isAbsolute(file) ? file : resolve(io.cwd, file))
-      const { form, requests, failures } = readExported(bytes)
+      const { requests, failures } = await collect(openSource(file, io.cwd, stdin))
       const { tokens, bodies } = await revealRequests(access, requests, noDeadline())
       reports.push({ file, tokens, failures })
       if (args.isDocument) {
-        const opened = requests.map(({ signal }, index) => ({ signal, body: bodies[index]! }))
-        io.stdout.write(writeExported(form, opened))
+        for (const [index, { form, signal }] of requests.entries())
+          io.stdout.write(writeRequest(form, signal, bodies[index]!))
       }
     } catch (thrown) {
-      reports.push({ file, tokens: [], failures: [{ message: readFailure(thrown) }] })
+      reports.push({ file, tokens: [], failures: [{ message: faultText(thrown) }] })
     }
     for (const { message, ...place } of reports.at(-1)?.failures ?? [])
       io.stderr.write(`${positionText({ file, ...place })}: ${message}\n`)
@@ -115,6 +115,26 @@ async function revealFiles(
   else if (args.isDocument) printFailures(io.stderr, reports, painter(io.stderr, io.env))
   else printText(io.stdout, reports, painter(io.stdout, io.env))
   return exitCodeOf(reports)
+}
+
+/** All of a file: a value may stand before the announcement of its key. */
+async function collect(
+  source: AsyncIterable<Uint8Array>,
+): Promise<{ readonly requests: FileRequest[]; readonly failures: FileFault[] }> {
+  const requests: FileRequest[] = []
+  const failures: FileFault[] = []
+  let bytes = 0
+  for await (const piece of readExported(source, 'sound')) {
+    if ('fault' in piece) {
+      const { fault: message, ...place } = piece
+      failures.push({ ...place, message })
+      continue
+    }
+    requests.push(piece)
+    bytes += piece.body.length
+    if (bytes > HELD_BYTES_MAX) throw new SidecarError('TOO_LARGE', 'file is too large')
+  }
+  return { requests, failures }
 }
 
 async function revealOne(
@@ -202,18 +222,6 @@ function parseOptions(argv: readonly string[]) {
     // parseArgs quotes the argument, which may be somebody's data.
     return { values: {}, positionals: [], problem: 'unknown or incomplete option' } as const
   }
-}
-
-function readFailure(thrown: unknown): string {
-  const isSystems = thrown instanceof Error && 'code' in thrown
-  if (!isSystems && asSidecarError(thrown).code === 'INTERNAL') throw thrown
-  return faultText(thrown)
-}
-
-async function readAll(source: AsyncIterable<Uint8Array>): Promise<Uint8Array> {
-  const parts: Uint8Array[] = []
-  for await (const part of source) parts.push(part)
-  return Buffer.concat(parts)
 }
 
 /** A command ends with its process; the key service has its own time-outs. */

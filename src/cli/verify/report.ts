@@ -1,11 +1,11 @@
 // What `betrace verify` prints: for people within 80 columns, or one JSON document for machines.
 import type { KeyFacts, SpanVerdict, VerifySummary } from '../../evidence/verify.ts'
+import type { FilePlace } from '../exported-file/faults.ts'
 import { type CommandIo, type Paint, painter, type Style, wrap } from '../terminal.ts'
 
 /** Where in the input something stands. */
-export interface Position {
+export interface Position extends FilePlace {
   readonly file: string
-  readonly line?: number
 }
 
 export interface Report {
@@ -130,8 +130,9 @@ export function jsonReport(io: Pick<CommandIo, 'stdout'>): Report {
   }
 }
 
-export function positionText({ file, line }: Position): string {
+export function positionText({ file, line, request }: Position): string {
   const name = file === '-' ? 'standard input' : visible(file)
+  if (request !== undefined) return `${name}: request ${request}`
   return line === undefined ? name : `${name}:${line}`
 }
 

@@ -1,13 +1,14 @@
 // `betrace verify FILE…`: checks exported spans offline. Exit codes: 0 all good, 1 tampered or not signed though it
 // should be, 2 cannot tell (unknown key, unreadable, no span at all), 3 usage.
 import { readFile } from 'node:fs/promises'
-import { isAbsolute, resolve } from 'node:path'
+import { resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 import { SidecarError } from '../../base/errors.ts'
 import { keysFromJson } from '../../evidence/listed-keys.ts'
 import { Verifier } from '../../evidence/verify.ts'
-import { faultText } from '../exported-file/input-faults.ts'
-import { openSource, type Piece, readPieces } from '../exported-file/verify-input.ts'
+import { openSource } from '../exported-file/byte-source.ts'
+import { type Piece, readExported } from '../exported-file/exported-file.ts'
+import { faultText } from '../exported-file/faults.ts'
 import { reportUsage } from '../help.ts'
 import { type CommandIo, ExitCode } from '../terminal.ts'
 import { jsonReport, type Report, textReport } from './report.ts'
@@ -48,7 +49,7 @@ export async function verify(argv: string[], io: VerifyIo): Promise<number> {
   const documents: unknown[] = []
   for (const path of parsed.keyFiles) {
     try {
-      const text = await readFile(inFolder(cwd, path), 'utf8')
+      const text = await readFile(resolve(cwd, path), 'utf8')
       documents.push(parseJson(text))
       keysFromJson(documents)
     } catch (thrown) {
@@ -61,8 +62,7 @@ export async function verify(argv: string[], io: VerifyIo): Promise<number> {
   let isUnreadable = false
   for (const file of parsed.files) {
     const stdin = io.stdin ?? process.stdin
-    if (!(await verifyFile(file, openSource(inFolder(cwd, file), stdin), verifier, report)))
-      isUnreadable = true
+    if (!(await verifyFile(file, openSource(file, cwd, stdin), verifier, report))) isUnreadable = true
   }
   const summary = verifier.summary()
   const isUnknown = summary.outcome === 'unknown' || isUnreadable || summary.spanCount === 0
@@ -80,8 +80,13 @@ async function verifyFile(
 ): Promise<boolean> {
   let isReadable = true
   try {
-    for await (const piece of readPieces(source)) {
-      const position = piece.line === undefined ? { file } : { file, line: piece.line }
+    for await (const piece of readExported(source, 'any')) {
+      const { line, request } = piece
+      const position = {
+        file,
+        ...(line !== undefined && { line }),
+        ...(request !== undefined && { request }),
+      }
       const failure = checkPiece(piece, verifier, (verdict) => report.span(verdict, position))
       if (failure === undefined) continue
       isReadable = false
@@ -100,7 +105,8 @@ function checkPiece(
   verifier: Verifier,
   each: (verdict: ReturnType<Verifier['add']>[number]) => void,
 ): string | undefined {
-  if ('error' in piece) return faultText(piece.error)
+  if ('fault' in piece) return piece.fault
+  if (piece.signal !== 'traces') return undefined
   try {
     for (const verdict of verifier.add(piece.body, piece.isLossy)) each(verdict)
     return undefined
@@ -144,8 +150,4 @@ function parseJson(text: string): unknown {
   } catch (cause) {
     throw new SidecarError('USAGE', 'is not JSON', { cause })
   }
-}
-
-function inFolder(cwd: string, path: string): string {
-  return path === '-' || isAbsolute(path) ? path : resolve(cwd, path)
 }

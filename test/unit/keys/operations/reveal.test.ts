@@ -4,7 +4,6 @@ import { PassThrough } from 'node:stream'
 import { fileURLToPath } from 'node:url'
 import { beforeAll, describe, expect, test } from 'vitest'
 import { silentTelemetry } from '../../../../src/base/telemetry.ts'
-import { readExported, writeExported } from '../../../../src/cli/exported-file/reveal-input.ts'
 import { reveal } from '../../../../src/cli/reveal/reveal.ts'
 import type { CommandIo } from '../../../../src/cli/terminal.ts'
 import { verify } from '../../../../src/cli/verify/verify.ts'
@@ -327,53 +326,6 @@ describe('what does not open', () => {
     await expect(revealToken({ kms, tenantSecret: wrong }, sealedValue, never)).rejects.toMatchObject({
       code: 'SEALED_VALUE',
     })
-  })
-})
-
-describe('forms of files', () => {
-  const requests = () =>
-    [1, 2].map((n) => ({ signal: 'traces' as const, body: encode(span([attribute('n', { intValue: n })])) }))
-  for (const form of ['json', 'json_lines', 'protobuf', 'protobuf_row'] as const) {
-    test(`${form} is read and written back the same`, () => {
-      const some = form === 'json' || form === 'protobuf' ? requests().slice(0, 1) : requests()
-      const bytes = writeExported(form, some)
-      const read = readExported(bytes)
-      expect(read.form).toBe(form)
-      expect(read.requests.map(({ signal }) => signal)).toEqual(some.map(() => 'traces'))
-      expect(Buffer.compare(writeExported(read.form, read.requests), bytes)).toBe(0)
-    })
-  }
-
-  test('protobuf of logs and metrics is told from traces', () => {
-    const logs = encode(
-      { resourceLogs: [{ scopeLogs: [{ logRecords: [{ timeUnixNano: '1', body: text('x') }] }] }] },
-      'logs',
-    )
-    const gauge: Json = { dataPoints: [{ timeUnixNano: '1', asDouble: 1 }] }
-    const metrics = encode(
-      { resourceMetrics: [{ scopeMetrics: [{ metrics: [{ name: 'm', unit: 's', gauge }] }] }] },
-      'metrics',
-    )
-    expect(readExported(logs).requests[0]!.signal).toBe('logs')
-    expect(readExported(metrics).requests[0]!.signal).toBe('metrics')
-  })
-
-  const bad: Record<string, string> = {
-    empty: '',
-    'other JSON': '{"a":1}',
-    text: 'hello world',
-  }
-  for (const [name, content] of Object.entries(bad)) {
-    test(`${name} has no request and one failure`, () => {
-      expect(readExported(Buffer.from(content))).toMatchObject({
-        requests: [],
-        failures: [{ message: expect.stringMatching(/^(?:is|json) /) }],
-      })
-    })
-  }
-
-  test('a broken document over several lines is one failure, not one for each line', () => {
-    expect(readExported(Buffer.from('{\n  "resourceSpans": [\n')).failures).toHaveLength(1)
   })
 })
 
