@@ -191,15 +191,23 @@ describe('announcements of others', () => {
   })
 
   test('beyond the budget are refused retryably instead of removed, and pass when they come again', async () => {
-    const { sidecar, door } = await start(['service.limits.wait_max=1s'])
+    // Time passes only when the test says so: neither budget nor deadline depend on how busy the machine is.
+    let nowMs = systemClock.monotonicMs()
+    const clock: Clock = { ...systemClock, monotonicMs: () => nowMs }
+    const { sidecar, door } = await start(['service.limits.wait_max=1s'], clock)
     const many = await Promise.all(Array.from({ length: 1_100 }, (_, index) => announced(door, `t${index}`)))
     expect((await send(sidecar, request(many))).status).toBe(200)
     expect(door.count('decrypt')).toBe(1_100)
     const more = await Promise.all(Array.from({ length: 1_010 }, (_, index) => announced(door, `u${index}`)))
-    const refused = await send(sidecar, request(more))
+    const answer = send(sidecar, request(more))
+    await sidecar.until('the budget is spent', () => door.count('decrypt') === 2_000)
+    nowMs += 1_000
+    const refused = await answer
     expect(refused.status).toBe(503)
     expect(refused.headers.get('retry-after')).not.toBeNull()
+    nowMs += 2_000
     await sidecar.until('all judged', async () => (await send(sidecar, request(more))).status === 200)
+    expect(door.count('decrypt')).toBe(2_110)
     expect(await removed(sidecar)).toBe(0)
   })
 })
