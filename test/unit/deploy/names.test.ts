@@ -7,6 +7,7 @@ import { ERRORS } from '../../../src/base/errors.ts'
 import { environmentName, SEED_NAMES } from '../../../src/config/legacy-names.ts'
 import { type LoadedConfig, loadConfig } from '../../../src/config/load.ts'
 import { KMS_PROVIDERS } from '../../../src/config/read-kms.ts'
+import { FAULT_REASONS } from '../../../src/wire/faults.ts'
 import { filesUnder, ROOT, text } from './operations-files.ts'
 import { ALL_PAGES, blocksOf, OPERATORS_PAGES } from './pages.ts'
 
@@ -47,6 +48,7 @@ const CONSTANTS = [
 const KNOWN = new Set([
   ...[...SEED_NAMES.keys()].map(environmentName),
   ...Object.keys(ERRORS),
+  ...FAULT_REASONS,
   ...OUR_VARIABLES,
   ...OTHERS_VARIABLES,
   ...SHELL_VARIABLES,
