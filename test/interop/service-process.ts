@@ -17,6 +17,8 @@ export interface ServiceCommand {
   readonly cwd?: string
   /** Runs on this core only, where `taskset` exists. */
   readonly cpu?: number
+  /** Runs in the control group that this `cgroup.procs` is of. */
+  readonly cgroup?: string
 }
 
 export class ServiceProcess {
@@ -25,7 +27,10 @@ export class ServiceProcess {
   #output = ''
 
   constructor(service: ServiceCommand) {
-    const [command, ...args] = pinned(service.cpu, [service.command, ...service.args])
+    const [command, ...args] = grouped(
+      service.cgroup,
+      pinned(service.cpu, [service.command, ...service.args]),
+    )
     this.#child = spawn(command!, args, {
       cwd: service.cwd,
       env: { ...process.env, ...service.env },
@@ -94,6 +99,11 @@ export class ServiceProcess {
 export function pinned(cpu: number | undefined, command: readonly string[]): string[] {
   if (cpu === undefined || !existsSync('/usr/bin/taskset')) return [...command]
   return ['taskset', '-c', String(cpu), ...command]
+}
+
+/** The shell enters the group and is then replaced by the command, so the pid stays. */
+function grouped(procs: string | undefined, command: readonly string[]): string[] {
+  return procs === undefined ? [...command] : ['sh', '-c', 'echo $$ > "$0"; exec "$@"', procs, ...command]
 }
 
 /** Loopback ports that nobody listens on now; all are held until all are known, so they differ. */

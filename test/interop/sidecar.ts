@@ -28,6 +28,8 @@ export interface SidecarSetup {
   /** Starts this instead of the checkout's src/launch.js. */
   readonly launch?: string
   readonly cpu?: number
+  /** Runs in the control group that this `cgroup.procs` is of. */
+  readonly cgroup?: string
 }
 
 export interface SidecarPorts {
@@ -97,6 +99,7 @@ export class Sidecar {
       cwd: this.directory,
       env: { NODE_ENV: 'test', BETRACE_DEBUG: '1', ...this.#setup.env },
       ...(this.#setup.cpu === undefined ? {} : { cpu: this.#setup.cpu }),
+      ...(this.#setup.cgroup === undefined ? {} : { cgroup: this.#setup.cgroup }),
     })
     try {
       await this.#process.untilReady(`http://127.0.0.1:${this.ports.admin}/q/health/ready`)

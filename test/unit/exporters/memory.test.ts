@@ -1,44 +1,24 @@
 // A large request in a process that has little memory beyond it: a heap limit far below its JSON, and a memory cgroup
 // where one can be made.
 import { spawnSync } from 'node:child_process'
-import { existsSync, mkdirSync, rmdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { expect, onTestFinished, test } from 'vitest'
 import { testFolder } from './folder.ts'
+import { memoryCgroup } from './memory-cgroup.ts'
 
 const CHILD = join(import.meta.dirname, 'memory-child.ts')
-const MIB = 1024 * 1024
 const REQUEST_MIB = 40
 /** Buffers, code that is compiled meanwhile and garbage; JSON of the request alone would be more than twice of it. */
 const GROWTH_MIB_MAX = 32
 /** The process itself, the request, and the growth. */
 const CGROUP_MIB = 90 + REQUEST_MIB + GROWTH_MIB_MAX
 
-/** The file that takes the process in, or `undefined`, with the reason printed. */
-function memoryCgroup(): string | undefined {
-  for (const [root, limit] of [
-    ['/sys/fs/cgroup/memory', 'memory.limit_in_bytes'],
-    ['/sys/fs/cgroup', 'memory.max'],
-  ] as const) {
-    const group = join(root, `betrace-test-${process.pid}`)
-    try {
-      mkdirSync(group)
-      onTestFinished(() => rmdirSync(group))
-      if (!existsSync(join(group, limit))) continue
-      writeFileSync(join(group, limit), String(CGROUP_MIB * MIB))
-      return join(group, 'cgroup.procs')
-    } catch {
-      // The next kind of cgroup, or none.
-    }
-  }
-  console.info('no memory cgroup can be made here: the heap limit alone holds')
-  return undefined
-}
-
 test.skipIf(process.platform !== 'linux').each(['file', 'letter', 'normal', 'detailed'])(
   'a request of 40 MiB by %s takes no second copy of it (Linux: reads /proc)',
   (how) => {
-    const procs = memoryCgroup()
+    const group = memoryCgroup(CGROUP_MIB)
+    if (group) onTestFinished(() => group.remove())
+    else console.info('the heap limit alone holds')
     const run = [
       '--max-old-space-size=32',
       '--max-semi-space-size=4',
@@ -47,7 +27,7 @@ test.skipIf(process.platform !== 'linux').each(['file', 'letter', 'normal', 'det
       testFolder(),
       String(REQUEST_MIB),
     ]
-    const enter = procs ? `echo $$ > ${procs}; ` : ''
+    const enter = group ? `echo $$ > ${group.procs}; ` : ''
     const { status, signal, stdout, stderr } = spawnSync(
       'sh',
       ['-c', `${enter}exec "$0" "$@"`, process.execPath, ...run],
