@@ -7,6 +7,8 @@ export interface PayloadOptions {
   readonly seed: number
   /** Every span also carries compliance attributes, so that it is selected for signing. */
   readonly compliance?: boolean
+  /** So many attributes more on every span, of the kind that applications add. */
+  readonly attributesMore?: number
 }
 
 const GIVEN = ['maria', 'jonas', 'aylin', 'pedro', 'wei', 'fatima', 'olga', 'samuel', 'ingrid', 'tomas']
@@ -147,6 +149,10 @@ function endSpan(writer: Writer, span: number, random: Random, options: PayloadO
   if (options.compliance) {
     text(writer, 9, 'compliance.framework', 'hipaa')
     text(writer, 9, 'compliance.control', '164.312(b)')
+  }
+  for (let index = 0; index < (options.attributesMore ?? 0); index++) {
+    if (index % 3 === 0) integer(writer, `app.cart.count_${index}`, random(10_000))
+    else text(writer, 9, `app.cart.label_${index}`, `${pick(random, TABLES)} of ${pick(random, ROUTES)}`)
   }
   const status = writer.open(15)
   writer.tag(3, 0)
