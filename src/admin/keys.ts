@@ -60,7 +60,7 @@ export function addKeys(
 async function revoke(operations: KeyOperations, { tenantId, keyId, isDryRun }: KeyRequest): Promise<object> {
   if (isDryRun) {
     if (!operations.hasSigningKey(tenantId, keyId))
-      throw new SidecarError('USAGE', 'the tenant has no such key')
+      throw new SidecarError('USAGE', 'the tenant has no signing key of this keyId')
     return { status: 'dry_run', tenantId, keyId, keys: operations.signingKeys(tenantId) }
   }
   const { isNew, endedKeyIds, keyIdInUse, removedRecord } = await operations.revoke(tenantId, keyId)

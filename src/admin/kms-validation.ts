@@ -60,7 +60,8 @@ export async function validateKms(parts: ValidatedSettings, abort: AbortSignal):
     sealed = { ...wrapped, plaintext: secret }
   })
   const decrypt = await run(async () => {
-    if (sealed === undefined) throw new SidecarError('KMS', 'there is nothing to decrypt')
+    if (sealed === undefined)
+      throw new SidecarError('KMS', 'neither a generated nor a wrapped key is there to decrypt')
     const opened = await kms.unwrap(sealed.wrapped, sealed.masterKeyId, context, abort)
     const isSame = opened.length === sealed.plaintext.length && timingSafeEqual(opened, sealed.plaintext)
     opened.fill(0)

@@ -16,5 +16,6 @@ export async function openKeyStore(directory: string): Promise<OpenKeyStore> {
 
 /** Throws CONFIG when there is no data in the folder. */
 export function requireData(directory: string): void {
-  if (!hasStoredData(directory)) throw new SidecarError('CONFIG', 'storage.directory: there is no data in it')
+  if (!hasStoredData(directory))
+    throw new SidecarError('CONFIG', `storage.directory: ${directory}: there is no data in it`)
 }

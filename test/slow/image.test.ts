@@ -93,7 +93,10 @@ test('a setting under its exact name reaches the command, which a shell between 
 test('keys and diag find their configuration as well', async () => {
   const data = join(image, 'none')
   const list = await execute('betrace', ['keys', 'list', '--set', `storage.directory=${data}`])
-  expect([list.code, list.stderr]).toEqual([2, 'betrace keys: storage.directory: there is no data in it\n'])
+  expect([list.code, list.stderr]).toEqual([
+    2,
+    `betrace keys: storage.directory: ${data}: there is no data in it\n`,
+  ])
   const diag = await execute('betrace', ['diag', '--url', 'http://127.0.0.1:9'])
   expect(diag.stdout).toContain(workFolder)
   expect(diag.stderr).not.toContain('config.yaml')

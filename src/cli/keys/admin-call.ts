@@ -74,7 +74,7 @@ async function ask(url: URL, token: string, body: object | undefined): Promise<A
   throw new SidecarError(
     'CONFIG',
     status === 404
-      ? 'the sidecar has no such call: is it an earlier version?'
+      ? `the sidecar has no ${url.pathname}: is it an earlier version, or another server?`
       : `the sidecar answered ${status}: ${escapeControls(typeof message === 'string' ? message : 'without a reason')}`,
   )
 }

@@ -38,7 +38,7 @@ export async function retireKey(keys: WritableRecords, args: KeysArguments, io: 
   for (const { record } of corrupt)
     io.stderr.write(`betrace keys: record ${escapeControls(record)} is damaged\n`)
   if (ended.length === 0) {
-    io.stderr.write('betrace keys: the tenant has no key in use\n')
+    io.stderr.write(`betrace keys: ${escapeControls(tenant)} has no signing key in use\n`)
     return ExitCode.FAILED
   }
   printWrapped(
@@ -52,7 +52,9 @@ export async function retireKey(keys: WritableRecords, args: KeysArguments, io: 
 async function setAside(keys: WritableRecords, tenant: string, keyId: string, io: KeysIo): Promise<number> {
   const bytes = keys.store.get('signing', tenant, keyId)
   if (bytes === undefined) {
-    io.stderr.write('betrace keys: the tenant has no such key\n')
+    io.stderr.write(
+      `betrace keys: ${escapeControls(tenant)} has no signing key ${escapeControls(keyId)}; betrace keys list shows its keys\n`,
+    )
     return ExitCode.FAILED
   }
   await keys.store.remove('signing', tenant, keyId)

@@ -78,12 +78,12 @@ export class KeyOperations {
     return this.#parts.store.get('signing', tenant, keyId) !== undefined
   }
 
-  /** Rejects USAGE when the tenant has no such key. */
+  /** Rejects USAGE when the tenant has no key of this id. */
   async revoke(tenant: string, keyId: string): Promise<RevokedKey> {
     const { store, turns, forget } = this.#parts
     return turns.take(tenant, async () => {
       const before = store.get('signing', tenant, keyId)
-      if (before === undefined) throw new SidecarError('USAGE', 'the tenant has no such key')
+      if (before === undefined) throw new SidecarError('USAGE', 'the tenant has no signing key of this keyId')
       const outcome = await this.#revokeOrRemove(tenant, keyId, before)
       forget(tenant)
       return { ...outcome, keyIdInUse: this.#keyIdInUse(tenant) }
@@ -96,7 +96,7 @@ export class KeyOperations {
     return turns.take(tenant, async () => {
       const endedKeyIds = await retireSigningKey(this.#parts, tenant)
       forget(tenant)
-      if (endedKeyIds.length === 0) throw new SidecarError('USAGE', 'the tenant has no key in use')
+      if (endedKeyIds.length === 0) throw new SidecarError('USAGE', 'the tenant has no signing key in use')
       const { corrupt } = storedKeys(store, 'signing', tenant)
       return { endedKeyIds, damaged: corrupt.map(({ record }) => record) }
     })

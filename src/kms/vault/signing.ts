@@ -42,7 +42,11 @@ export function publicKeyOf(key: TransitKey, version: number | undefined): Buffe
   if (key.type !== 'ed25519' && key.type !== 'ecdsa-p256') throw notASigner('public_key', key)
   const text = key.publicKeys.get(version ?? key.latestVersion)
   if (text === undefined)
-    throw new KmsError('key_not_found', 'public_key', 'Transit key has no such version with a public key')
+    throw new KmsError(
+      'key_not_found',
+      'public_key',
+      `Transit key has no public key of version ${version ?? key.latestVersion}`,
+    )
   return key.type === 'ed25519' ? ed25519Spki(text) : p256Spki(text)
 }
 

@@ -86,7 +86,7 @@ test.each(Object.keys(KMS_CLASSES) as KmsClass[])(
       expect(tests[name]).toMatch(
         new RegExp(`^FAIL \\([\\d.]+ms\\): ${kmsClass}: told to fail \\(see ${anchor}\\)$`),
       )
-    expect(tests.decrypt).toMatch(/^FAIL .*: there is nothing to decrypt$/)
+    expect(tests.decrypt).toMatch(/^FAIL .*: neither a generated nor a wrapped key is there to decrypt$/)
     expect(Object.values(latencies)).toEqual([null, null, null, null, null])
     expect(recommendations[0]).toMatch(new RegExp(`^❌ ${kmsClass}: .* \\(see ${anchor}\\)$`))
   },

@@ -116,7 +116,7 @@ describe('revoke', () => {
     const { keyId } = before[0]!
     expect(await keys(sidecar, ['revoke', 'A'.repeat(12), '--tenant', 'acme', '--yes'])).toMatchObject({
       code: 1,
-      err: 'betrace keys: the sidecar answered 400: the tenant has no such key\n',
+      err: 'betrace keys: the sidecar answered 400: the tenant has no signing key of this keyId\n',
     })
     const asked = await keys(sidecar, ['revoke', keyId, '--tenant', 'acme'])
     expect(asked).toMatchObject({ code: 3 })
@@ -141,7 +141,7 @@ test('retire ends the key without a successor, and says when there is none', asy
   expect(await publicKeys(sidecar, 'acme')).toMatchObject([{ keyId, status: 'ROTATED' }])
   expect(await keys(sidecar, ['retire', '--tenant', 'acme', '--yes'])).toMatchObject({
     code: 1,
-    err: 'betrace keys: the sidecar answered 400: the tenant has no key in use\n',
+    err: 'betrace keys: the sidecar answered 400: the tenant has no signing key in use\n',
   })
   expect(await send(sidecar, 'acme')).toBe(200)
   expect(await publicKeys(sidecar, 'acme')).toMatchObject([{ status: 'ROTATED' }, { status: 'ACTIVE' }])
