@@ -37,3 +37,16 @@ export function parseSize(text: string): number | undefined {
   const bytes = Number(match[1]) * SIZE_BYTES.get(match[2]!)!
   return Number.isSafeInteger(bytes) ? bytes : undefined
 }
+
+/** As `parseDuration` reads it, in the unit that people would write. */
+export function formatDuration(ms: number): string {
+  if (ms % 1_000 !== 0) return `${ms}ms`
+  if (ms === 0 || ms % 60_000 !== 0) return `${ms / 1_000}s`
+  return ms % 3_600_000 === 0 && ms > 3_600_000 ? `${ms / 3_600_000}h` : `${ms / 60_000}m`
+}
+
+/** As `parseSize` reads it. */
+export function formatSize(bytes: number): string {
+  const mib = bytes / 1024 ** 2
+  return Number.isInteger(mib) ? `${mib}MiB` : `${bytes}B`
+}

@@ -1,4 +1,5 @@
 import { parseEndpoint } from '../base/endpoint.ts'
+import { FILE_ROTATION_DEFAULTS, OTLP_DEFAULTS, RETRY_DEFAULTS } from '../exporters/options.ts'
 import { componentType } from './read-receivers.ts'
 import type { ClientTlsConfig, ExporterConfig, OtlpExporterConfig, RetryConfig } from './schema.ts'
 import type { Section } from './section.ts'
@@ -35,9 +36,11 @@ function readExporter(exporter: Section, type: ExporterConfig['type']): Exporter
   const path = exporter.text('path', '')
   if (path === '') exporter.problem('path', 'is needed: the file that requests are written to')
   const rotation = exporter.section('rotation', (section) => ({
-    fileBytesMax: section.integer('max_megabytes', 100, 1, 1_000_000) * MEGABYTE,
-    backupsMax: section.integer('max_backups', 10, 0, 100_000),
-    ageDaysMax: section.integer('max_days', 0, 0, 36_500),
+    fileBytesMax:
+      section.integer('max_megabytes', FILE_ROTATION_DEFAULTS.fileBytesMax / MEGABYTE, 1, 1_000_000) *
+      MEGABYTE,
+    backupsMax: section.integer('max_backups', FILE_ROTATION_DEFAULTS.backupsMax, 0, 100_000),
+    ageDaysMax: section.integer('max_days', FILE_ROTATION_DEFAULTS.ageDaysMax, 0, 36_500),
   }))
   return { type, path, rotation }
 }
@@ -55,12 +58,12 @@ function readOtlp(exporter: Section, type: OtlpExporterConfig['type']): OtlpExpo
   return {
     type,
     endpoint,
-    compression: exporter.choice('compression', ['none', 'gzip'], 'none'),
+    compression: exporter.choice('compression', ['none', 'gzip'], OTLP_DEFAULTS.compression),
     headers,
     tls: exporter.section('tls', (tls) => readClientTls(tls, type, endpoint)),
-    timeoutMs: exporter.duration('timeout', '10s'),
+    timeoutMs: exporter.duration('timeout', OTLP_DEFAULTS.timeoutMs),
     retry: exporter.section('retry_on_failure', readRetry),
-    consumerCount: exporter.integer('num_consumers', 4, 1, 1_000),
+    consumerCount: exporter.integer('num_consumers', OTLP_DEFAULTS.consumerCount, 1, 1_000),
   }
 }
 
@@ -106,9 +109,9 @@ function readClientTls(tls: Section, type: OtlpExporterConfig['type'], endpoint:
 
 function readRetry(retry: Section): RetryConfig {
   const config: RetryConfig = {
-    initialIntervalMs: retry.duration('initial_interval', '1s'),
-    intervalMsMax: retry.duration('max_interval', '30s'),
-    elapsedMsMax: retry.duration('max_elapsed_time', '0s', 0),
+    initialIntervalMs: retry.duration('initial_interval', RETRY_DEFAULTS.initialIntervalMs),
+    intervalMsMax: retry.duration('max_interval', RETRY_DEFAULTS.intervalMsMax),
+    elapsedMsMax: retry.duration('max_elapsed_time', RETRY_DEFAULTS.elapsedMsMax, 0),
   }
   if (config.intervalMsMax < config.initialIntervalMs) {
     retry.problem('max_interval', 'must be at least initial_interval')

@@ -1,7 +1,10 @@
 import { asSidecarError } from '../base/errors.ts'
 import { isTenantId } from '../formats/tenant-id.ts'
+import { KEYS_DEFAULTS } from '../keys/keys-options.ts'
 import { parseCheckCron } from '../keys/rotation/check-schedule.ts'
 import { ROTATION_DEFAULTS } from '../keys/rotation/rotation.ts'
+import { KMS_REQUEST_DEFAULTS } from '../kms/attempts.ts'
+import { BREAKER_DEFAULTS } from '../kms/breaker-options.ts'
 import { kmsSettingProblems, missingKmsSettings } from './check-kms.ts'
 import type { Environment } from './environment.ts'
 import type {
@@ -135,21 +138,23 @@ function readAzure(azure: Section): AzureKmsConfig {
 
 function readRequest(request: Section): KmsRequestConfig {
   return {
-    connectTimeoutMs: request.duration('connect_timeout', '1s'),
-    timeoutMs: request.duration('timeout', '5s'),
-    attemptsMax: request.integer('max_attempts', 3, 1, 20),
+    connectTimeoutMs: request.duration('connect_timeout', KMS_REQUEST_DEFAULTS.connectTimeoutMs),
+    timeoutMs: request.duration('timeout', KMS_REQUEST_DEFAULTS.timeoutMs),
+    attemptsMax: request.integer('max_attempts', KMS_REQUEST_DEFAULTS.attemptsMax, 1, 20),
   }
 }
 
 function readCache(cache: Section): KmsCacheConfig {
   return {
-    privateKeyTtlMs: cache.duration('private_key_ttl', '60m', 1_000),
-    publicKeyTtlMs: cache.duration('public_key_ttl', '24h', 1_000),
-    encryptionKeyTtlMs: cache.duration('encryption_key_ttl', '60m', 1_000),
-    sizeMax: cache.integer('max_size', 1_000, 1, 10_000_000),
-    staleGraceMs: cache.duration('stale_grace', '15m', 0),
+    privateKeyTtlMs: cache.duration('private_key_ttl', KEYS_DEFAULTS.privateKeyTtlMs, 1_000),
+    publicKeyTtlMs: cache.duration('public_key_ttl', KEYS_DEFAULTS.publicKeyTtlMs, 1_000),
+    encryptionKeyTtlMs: cache.duration('encryption_key_ttl', KEYS_DEFAULTS.encryptionKeyTtlMs, 1_000),
+    sizeMax: cache.integer('max_size', KEYS_DEFAULTS.sizeMax, 1, 10_000_000),
+    staleGraceMs: cache.duration('stale_grace', KEYS_DEFAULTS.staleGraceMs, 0),
   }
 }
+
+const DAY_MS = 86_400_000
 
 // Quartz: seconds first, six or seven fields, and one of the two day fields is `?`.
 const CRON_FIELD = /^[0-9A-Za-z*?/,#-]+$/
@@ -166,7 +171,7 @@ function readRotation(rotation: Section): RotationConfig {
   return {
     enabled: rotation.boolean('enabled', ROTATION_DEFAULTS.enabled),
     checkCron,
-    ageDaysMax: rotation.integer('max_age_days', 90, 1, 3_650),
+    ageDaysMax: rotation.integer('max_age_days', KEYS_DEFAULTS.signingKeyAgeMsMax / DAY_MS, 1, 3_650),
   }
 }
 
@@ -181,10 +186,10 @@ function cronMistake(checkCron: string): string | undefined {
 
 function readBreaker(breaker: Section): BreakerConfig {
   return {
-    requestsMin: breaker.integer('min_requests', 10, 1, 1_000_000),
-    failurePercent: breaker.integer('failure_percent', 50, 1, 100),
-    openMs: breaker.duration('open_duration', '5s', 100),
-    successesToClose: breaker.integer('successes_to_close', 3, 1, 1_000),
+    requestsMin: breaker.integer('min_requests', BREAKER_DEFAULTS.requestsMin, 1, 1_000_000),
+    failurePercent: breaker.integer('failure_percent', BREAKER_DEFAULTS.failurePercent, 1, 100),
+    openMs: breaker.duration('open_duration', BREAKER_DEFAULTS.openMs, 100),
+    successesToClose: breaker.integer('successes_to_close', BREAKER_DEFAULTS.successesToClose, 1, 1_000),
   }
 }
 

@@ -77,7 +77,7 @@ function readSigning(signing: Section): SigningConfig {
     resourceAttributes: signing.textList('resource_attributes', DEFAULT_POLICY.resourceAttributes),
     mutable: signing.textList('mutable', DEFAULT_POLICY.mutable),
     trustedKeysFile: signing.text('trusted_keys_file', '') || undefined,
-    heartbeatIntervalMs: signing.duration('heartbeat_interval', '0s', 0),
+    heartbeatIntervalMs: signing.duration('heartbeat_interval', 0, 0),
   }
 }
 

@@ -58,8 +58,19 @@ function readOtlp(receiver: Section): OtlpReceiverConfig {
 function readGrpc(grpc: Section): GrpcReceiverConfig {
   return {
     endpoint: grpc.endpoint('endpoint', grpcReceiverDefaults.endpoint),
-    requestBytesMax: grpc.integer('max_recv_msg_size_mib', 64, 1, REQUEST_MIB_MAX) * MIB,
-    concurrentStreamsMax: grpc.integer('max_concurrent_streams', 256, 1, STREAMS_MAX),
+    requestBytesMax:
+      grpc.integer(
+        'max_recv_msg_size_mib',
+        grpcReceiverDefaults.maxRecvMsgSizeBytes / MIB,
+        1,
+        REQUEST_MIB_MAX,
+      ) * MIB,
+    concurrentStreamsMax: grpc.integer(
+      'max_concurrent_streams',
+      grpcReceiverDefaults.maxConcurrentStreams,
+      1,
+      STREAMS_MAX,
+    ),
     tls: grpc.optionalSection('tls', readServerTls),
     bearerToken: readBearerToken(grpc),
   }
@@ -68,7 +79,13 @@ function readGrpc(grpc: Section): GrpcReceiverConfig {
 function readHttp(http: Section): HttpReceiverConfig {
   return {
     endpoint: http.endpoint('endpoint', httpReceiverDefaults.endpoint),
-    requestBytesMax: http.integer('max_request_body_size_mib', 64, 1, REQUEST_MIB_MAX) * MIB,
+    requestBytesMax:
+      http.integer(
+        'max_request_body_size_mib',
+        httpReceiverDefaults.maxRequestBodySizeBytes / MIB,
+        1,
+        REQUEST_MIB_MAX,
+      ) * MIB,
     tls: http.optionalSection('tls', readServerTls),
     bearerToken: readBearerToken(http),
   }

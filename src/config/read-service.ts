@@ -1,3 +1,11 @@
+import {
+  DEAD_LETTER_BYTES_MAX,
+  IN_FLIGHT_BYTES_MAX,
+  REQUEST_WAIT_MS_MAX,
+  SHUTDOWN_MS_MAX,
+} from '../base/limits.ts'
+import { KEYS_DEFAULTS } from '../keys/keys-options.ts'
+import { STORE_DEFAULTS } from '../store/options.ts'
 import type { Signal } from '../wire/otlp.ts'
 import type { PipelineConfig, ServiceConfig, StorageConfig } from './schema.ts'
 import type { Section } from './section.ts'
@@ -10,10 +18,15 @@ export const SIGNALS = ['traces', 'logs', 'metrics'] as const satisfies readonly
 export function readStorage(storage: Section): StorageConfig {
   const directory = storage.text('directory', './data')
   if (directory === '') storage.problem('directory', 'must not be empty')
-  const queueBytesMax = storage.size('queue_bytes_max', '1024MiB', MIB)
-  const evidenceBytesMax = storage.size('evidence_bytes_max', '8192MiB', MIB)
-  const deadLetterBytesMax = storage.size('dead_letter_bytes_max', '256MiB', MIB)
-  const announcementsMax = storage.integer('announcements_max', 200_000, 1_000, 10_000_000)
+  const queueBytesMax = storage.size('queue_bytes_max', STORE_DEFAULTS.queueBytesMax, MIB)
+  const evidenceBytesMax = storage.size('evidence_bytes_max', STORE_DEFAULTS.evidenceBytesMax, MIB)
+  const deadLetterBytesMax = storage.size('dead_letter_bytes_max', DEAD_LETTER_BYTES_MAX, MIB)
+  const announcementsMax = storage.integer(
+    'announcements_max',
+    KEYS_DEFAULTS.announcementsMax,
+    1_000,
+    10_000_000,
+  )
   const isAckWritten = storage.has('ack')
   const enabled = storage.boolean('enabled', true)
   const ack = storage.choice('ack', ['durable', 'enqueue', 'exported'], enabled ? 'durable' : 'exported')
@@ -34,9 +47,9 @@ export function readService(service: Section): ServiceConfig {
       revealToken: admin.secret('reveal_token'),
     })),
     limits: service.section('limits', (limits) => ({
-      inFlightBytesMax: limits.integer('in_flight_mib', 256, 1, 1_048_576) * MIB,
-      waitMsMax: limits.duration('wait_max', '8s', 0),
-      shutdownMsMax: limits.duration('shutdown_timeout', '25s'),
+      inFlightBytesMax: limits.integer('in_flight_mib', IN_FLIGHT_BYTES_MAX / MIB, 1, 1_048_576) * MIB,
+      waitMsMax: limits.duration('wait_max', REQUEST_WAIT_MS_MAX, 0),
+      shutdownMsMax: limits.duration('shutdown_timeout', SHUTDOWN_MS_MAX),
     })),
     telemetry: service.section('telemetry', (telemetry) => ({
       logs: telemetry.section('logs', (logs) => ({

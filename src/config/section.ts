@@ -1,5 +1,5 @@
 import { type Endpoint, formatEndpoint, parseEndpoint } from '../base/endpoint.ts'
-import { parseDuration, parseSize } from './quantity.ts'
+import { formatDuration, formatSize, parseDuration, parseSize } from './quantity.ts'
 import { Secret } from './secret.ts'
 import { didYouMean } from './suggestion.ts'
 import {
@@ -114,25 +114,25 @@ export class Section {
   }
 
   /** Milliseconds. */
-  duration(key: string, fallback: string, minMs = 1, maxMs = 3_650 * 86_400_000): number {
-    const text = this.text(key, fallback)
+  duration(key: string, fallbackMs: number, minMs = 1, maxMs = 3_650 * 86_400_000): number {
+    const text = this.text(key, formatDuration(fallbackMs))
     const value = parseDuration(text)
     if (value === undefined)
       this.problem(key, 'must be a duration with its unit, such as 500ms, 8s, 60m or 24h')
     else if (value < minMs || value > maxMs) this.problem(key, `must be from ${minMs} ms to ${maxMs} ms`)
     else return value
-    return parseDuration(fallback)!
+    return fallbackMs
   }
 
   /** Bytes. */
-  size(key: string, fallback: string, minBytes: number): number {
-    const text = this.text(key, fallback)
+  size(key: string, fallbackBytes: number, minBytes: number): number {
+    const text = this.text(key, formatSize(fallbackBytes))
     const value = parseSize(text)
     if (value === undefined)
       this.problem(key, 'must be a size with its unit, such as 512KiB, 1024MiB or 2GiB')
     else if (value < minBytes) this.problem(key, `must be at least ${minBytes} bytes`)
     else return value
-    return parseSize(fallback)!
+    return fallbackBytes
   }
 
   endpoint(key: string, fallback: Endpoint): Endpoint {

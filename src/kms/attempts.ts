@@ -12,6 +12,8 @@ export interface CallLimits {
   readonly attemptsMax: number
 }
 
+export const KMS_REQUEST_DEFAULTS: CallLimits = { connectTimeoutMs: 1_000, timeoutMs: 5_000, attemptsMax: 3 }
+
 export interface AttemptSettings {
   readonly limits: CallLimits
   /** For jitter only. */

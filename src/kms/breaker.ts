@@ -5,19 +5,10 @@ import type { EventEmitter } from 'node:events'
 import CircuitBreaker from 'opossum'
 import { settledOrAborted } from '../base/abort.ts'
 import type { Clock } from '../base/clock.ts'
+import type { BreakerOptions } from './breaker-options.ts'
 import { asKmsError, type KmsClass, KmsError } from './kms.ts'
 
 export type BreakerState = 'closed' | 'open' | 'half-open'
-
-export interface BreakerOptions {
-  /** Calls within ten seconds before the share of failures means anything. */
-  readonly requestsMin: number
-  /** Opens at this share of failures, 1 to 100. */
-  readonly failurePercent: number
-  readonly openMs: number
-  /** Trials that have to succeed, one failure opening it again. As many may be under way at once. */
-  readonly successesToClose: number
-}
 
 export interface BreakerSettings {
   readonly options: BreakerOptions

@@ -1,7 +1,8 @@
 import { EventEmitter } from 'node:events'
 import fc from 'fast-check'
 import { afterEach, beforeEach, expect, test, vi } from 'vitest'
-import { Breaker, BreakerOpenError, type BreakerOptions } from '../../../src/kms/breaker.ts'
+import { Breaker, BreakerOpenError } from '../../../src/kms/breaker.ts'
+import type { BreakerOptions } from '../../../src/kms/breaker-options.ts'
 import { KMS_CLASSES, type KmsClass, KmsError } from '../../../src/kms/kms.ts'
 
 const OPTIONS: BreakerOptions = { requestsMin: 10, failurePercent: 50, openMs: 5_000, successesToClose: 3 }
