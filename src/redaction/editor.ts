@@ -51,7 +51,7 @@ export class Editor {
   /** By rule and effect: `rule * EFFECTS + effect`. */
   readonly counts: Int32Array
   readonly missing: MissingKey[] = []
-  readonly #missed = new Set<string>()
+  readonly #missed = { encryption: new Set<string>(), pseudonym: new Set<string>() }
   /** Whether a value of the current resource group is sealed, so that its key must be announced there. */
   isGroupSealed = false
   #buf: Uint8Array = new Uint8Array(0)
@@ -68,7 +68,8 @@ export class Editor {
     this.#tenant = undefined
     this.counts.fill(0)
     this.missing.length = 0
-    this.#missed.clear()
+    this.#missed.encryption.clear()
+    this.#missed.pseudonym.clear()
     this.work.begin(buf.length)
     this.seals.clear()
   }
@@ -170,9 +171,9 @@ export class Editor {
   }
 
   #miss(tenant: string, key: MissingKey['key']): void {
-    const id = `${key} ${tenant}`
-    if (this.#missed.has(id)) return
-    this.#missed.add(id)
+    const missed = this.#missed[key]
+    if (missed.has(tenant)) return
+    missed.add(tenant)
     this.missing.push({ tenant, key })
   }
 
