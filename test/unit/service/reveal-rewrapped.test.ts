@@ -28,7 +28,7 @@ exporters: { debug: {} }
 service: { pipelines: { traces: { receivers: [otlp], exporters: [debug] } } }
 storage: { directory: ${JSON.stringify(data)} }
 `
-  writeFileSync(oldConfig, pipeline)
+  writeFileSync(oldConfig, `${pipeline}kms: { provider: local }\n`)
   const newConfig = join(first.folder, 'new.yaml')
   writeFileSync(newConfig, `${pipeline}kms: { local: { key_file: ${JSON.stringify(newFile)} } }\n`)
   const { io, out, err } = recordingIo({}, first.folder)
