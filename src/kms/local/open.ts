@@ -1,9 +1,10 @@
 // A key service in the process, for development: master keys in files of mode 0600. It makes the sidecar run with nothing
 // around it, and protects only against who cannot read those files.
-import { createCipheriv, createDecipheriv, randomBytes } from 'node:crypto'
+import { randomBytes } from 'node:crypto'
 import { SidecarError } from '../../base/errors.ts'
 import type { Logger } from '../../base/telemetry.ts'
 import type { KmsContext } from '../../formats/key-context.ts'
+import { invalidCiphertext, openAesGcm, SEAL_BYTES, sealAesGcm } from '../aes-gcm.ts'
 import { contextBytes } from '../context-bytes.ts'
 import { type GeneratedDataKey, type Kms, type KmsDescription, KmsError, type WrappedKey } from '../kms.ts'
 import { checkWrappable } from '../random-key.ts'
@@ -27,9 +28,7 @@ export interface LocalKmsOptions extends LocalMasterKeySettings {
 
 const AAD_LABEL = 'betrace/local-kms/v1\0'
 const VERSION = 1
-const NONCE_BYTES = 12
-const TAG_BYTES = 16
-const HEADER_BYTES = 1 + NONCE_BYTES
+const HEADER_BYTES = 1
 
 /** Opens or makes the key files. Throws CONFIG with one line that names the setting. */
 export async function openLocalKms(options: LocalKmsOptions): Promise<Kms> {
@@ -98,19 +97,8 @@ class LocalKms implements Kms {
     if (master === undefined) {
       throw new KmsError('key_not_found', 'decrypt', 'no local key file holds this master key')
     }
-    if (wrapped.length <= HEADER_BYTES + TAG_BYTES || wrapped[0] !== VERSION) throw invalidCiphertext()
-    const nonce = wrapped.subarray(1, HEADER_BYTES)
-    const decipher = createDecipheriv('aes-256-gcm', master.key, nonce, { authTagLength: TAG_BYTES })
-    decipher.setAAD(associatedData(context))
-    decipher.setAuthTag(wrapped.subarray(wrapped.length - TAG_BYTES))
-    const plaintext = decipher.update(wrapped.subarray(HEADER_BYTES, wrapped.length - TAG_BYTES))
-    try {
-      decipher.final()
-    } catch {
-      plaintext.fill(0)
-      throw invalidCiphertext()
-    }
-    return plaintext
+    if (wrapped.length <= HEADER_BYTES + SEAL_BYTES || wrapped[0] !== VERSION) throw invalidCiphertext()
+    return openAesGcm(master.key, wrapped.subarray(HEADER_BYTES), associatedData(context))
   }
 
   async describe(abort: AbortSignal): Promise<KmsDescription> {
@@ -120,26 +108,17 @@ class LocalKms implements Kms {
 
   async close(): Promise<void> {}
 
-  // A random nonce, since several processes may share the file: good for 2^32 wraps under one master key.
   #wrap(operation: string, plaintext: Uint8Array, context: KmsContext): WrappedKey {
     const master = this.#ofTenants.get(context.tenantId) ?? this.#fallback
     if ('problem' in master) throw new KmsError('key_not_found', operation, master.problem)
-    const nonce = randomBytes(NONCE_BYTES)
-    const cipher = createCipheriv('aes-256-gcm', master.key, nonce)
-    cipher.setAAD(associatedData(context))
-    const ciphertext = cipher.update(plaintext)
-    cipher.final()
-    const wrapped = Buffer.concat([Buffer.of(VERSION), nonce, ciphertext, cipher.getAuthTag()])
+    const sealed = sealAesGcm(master.key, plaintext, associatedData(context))
+    const wrapped = Buffer.concat([Buffer.of(VERSION), sealed])
     return { wrapped, masterKeyId: master.id }
   }
 }
 
 function associatedData(context: KmsContext): Uint8Array {
   return Buffer.concat([Buffer.from(AAD_LABEL), contextBytes(context)])
-}
-
-function invalidCiphertext(): KmsError {
-  return new KmsError('invalid_ciphertext', 'decrypt', 'wrapped key or context is not what was wrapped')
 }
 
 function checkAbort(abort: AbortSignal, operation: string): void {
