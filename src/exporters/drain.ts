@@ -1,6 +1,7 @@
 // From the queue to one next hop: read, send, decide, acknowledge. An entry is acknowledged only when the peer has it,
 // or when it was given up: then dead letter first, then tombstone, then acknowledgement. A crash between any two of
 // these repeats a step and loses nothing.
+import { pause } from '../base/abort.ts'
 import type { Clock } from '../base/clock.ts'
 import { loggable } from '../base/errors.ts'
 import type { Logger } from '../base/telemetry.ts'
@@ -150,7 +151,7 @@ export class Drain {
         if (await this.#giveUp(entry, decision.reason)) source.ack(consumer, entry.sequence, true)
         return
       }
-      await this.#pause(decision.ms)
+      await pause(decision.ms, this.#wake.signal)
       if (this.#wake.signal.aborted) return
     }
   }
@@ -229,23 +230,10 @@ export class Drain {
         const outcome = { kind: 'retry', afterMs: undefined, reason: 'not_recorded' } as const
         const attempt = { index, elapsedMs: 0, random: this.#parts.random() }
         const decision = decideRetry(outcome, attempt, { ...this.#retry, elapsedMsMax: 0 })
-        await this.#pause(decision.kind === 'wait' ? decision.ms : 0)
+        await pause(decision.kind === 'wait' ? decision.ms : 0, this.#wake.signal)
         if (this.#wake.signal.aborted) return false
       }
     }
     return false
-  }
-
-  #pause(ms: number): Promise<void> {
-    const { promise, resolve } = Promise.withResolvers<void>()
-    const { signal } = this.#wake
-    if (signal.aborted) return Promise.resolve()
-    const wake = () => resolve()
-    const timer = setTimeout(wake, ms)
-    signal.addEventListener('abort', wake, { once: true })
-    return promise.finally(() => {
-      clearTimeout(timer)
-      signal.removeEventListener('abort', wake)
-    })
   }
 }

@@ -3,7 +3,7 @@ import { SidecarError } from '../../base/errors.ts'
 import type { RevealedToken, RevealFailure } from '../../keys/operations/reveal.ts'
 import { type KmsClass, KmsError } from '../../kms/kms.ts'
 import type { FileFault } from '../exported-file/faults.ts'
-import { LINE_COLUMNS, type Output, type Paint, wrap } from '../terminal.ts'
+import { escapeControls, LINE_COLUMNS, type Output, type Paint, wrap } from '../terminal.ts'
 
 export interface FileReport {
   readonly file: string
@@ -64,7 +64,7 @@ export function jsonReport(reports: readonly FileReport[]): string {
 export function valueText(value: object): string {
   const [only] = Object.values(value)
   const isScalar = Object.keys(value).length === 1 && typeof only !== 'object'
-  return shown(isScalar ? String(only) : JSON.stringify(value))
+  return escapeControls(isScalar ? String(only) : JSON.stringify(value))
 }
 
 /** Where nobody can tell, the answers that say more than that none came. */
@@ -77,7 +77,7 @@ export function failureText(failure: RevealFailure, error: unknown): string {
   if (error instanceof KmsError) {
     const why = failure === 'cannot_tell' ? MASTER_KEYS.get(error.kmsClass) : undefined
     const text = why === undefined ? FAILURES[failure] : `cannot tell: ${why}`
-    return `${text} (${error.kmsClass}: ${shown(error.providerMessage)})`
+    return `${text} (${error.kmsClass}: ${escapeControls(error.providerMessage)})`
   }
   return failure === 'cannot_tell' && error instanceof SidecarError
     ? `cannot tell: ${error.message}`
@@ -85,7 +85,7 @@ export function failureText(failure: RevealFailure, error: unknown): string {
 }
 
 function tokenLine({ attributeKey, kid, outcome }: RevealedToken, paint: Paint): string {
-  const name = shown(attributeKey)
+  const name = escapeControls(attributeKey)
   if (outcome.isOpen) {
     return wrap(
       `= ${valueText(outcome.value)} ${paint('dim', `(${outcome.dataClass})`)}`,
@@ -104,9 +104,4 @@ function tokenLine({ attributeKey, kid, outcome }: RevealedToken, paint: Paint):
 
 function causeOf(error: unknown): object {
   return error instanceof KmsError ? { error: error.kmsClass, runbook: error.runbook } : {}
-}
-
-// Control characters, also the C1 ones, could move the cursor or recolour what an operator reads.
-function shown(text: string): string {
-  return text.replace(/[\p{Cc}\p{Cf}\u2028\u2029]/gu, (char) => `\\u{${char.codePointAt(0)!.toString(16)}}`)
 }

@@ -1,5 +1,6 @@
 // Calls with a token, tried again where that can help. Every call that we make may be made twice: each makes a new
 // ciphertext or reads.
+import { pause } from '../../base/abort.ts'
 import { asKmsError, KmsError } from '../kms.ts'
 import type { VaultAnswer } from './answer.ts'
 import { answerError, field, unusableAnswer } from './errors.ts'
@@ -94,18 +95,5 @@ function ofOperation(error: KmsError, operation: string): KmsError {
   return new KmsError(error.kmsClass, operation, `${error.operation}: ${error.providerMessage}`, {
     ...options,
     cause: error,
-  })
-}
-
-/** Resolves early when the caller gives up. */
-function pause(ms: number, abort: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    const done = (): void => {
-      clearTimeout(timer)
-      abort.removeEventListener('abort', done)
-      resolve()
-    }
-    const timer = setTimeout(done, ms)
-    abort.addEventListener('abort', done, { once: true })
   })
 }
