@@ -40,7 +40,7 @@ export interface HealthCheck {
 }
 
 /** One probe; its checks are answered in the order of the list. */
-/** `exclude` names checks that the asker does not want, so that the dear ones among them need not be made. */
+/** `exclude` names checks that the asker does not want, so that the expensive ones among them need not be made. */
 export type HealthProbe = (
   abort: AbortSignal,
   exclude: readonly string[],

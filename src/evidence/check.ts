@@ -102,7 +102,7 @@ export class SpanChecker {
     }
     if (algorithm !== 'ed25519-merkle-v1') return { ...badProof('unknown algorithm'), ...idOf(keyId) }
     const proof = readProof(texts.proof)
-    if (proof === undefined) return { ...badProof('proof is not in its one form'), ...idOf(keyId) }
+    if (proof === undefined) return { ...badProof('proof is not canonical'), ...idOf(keyId) }
     const { statement, form, failure } = this.#statementOf(texts, proof, tenant)
     if (failure !== undefined) return { ...failure, ...idOf(keyId) }
     if (statement === undefined || form === undefined) return badProof('no statement')
@@ -145,7 +145,7 @@ export class SpanChecker {
     const statement = readStatement(bytes)
     const signature = readBase64url(texts.signature)
     if (statement === undefined || signature === undefined) {
-      return failed(badProof('statement or signature is not in its one form'))
+      return failed(badProof('statement or signature is not canonical'))
     }
     if (statement.kind !== Kind.BATCH) return failed(badProof('statement is not one of a batch'))
     if (texts.keyId !== statement.keyId || texts.timestamp !== statement.timeNs.toString()) {

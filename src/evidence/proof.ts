@@ -111,7 +111,7 @@ export interface Proof {
 
 const PROOF = /^v1\.(0|[1-9][0-9]{0,14})\.([A-Za-z0-9_-]+)(?:\.([A-Za-z0-9_-]*))?$/
 
-/** Throws MALFORMED for anything but a proof's one form. */
+/** Throws MALFORMED for anything but a proof's canonical form. */
 export function parseProof(text: string): Proof {
   const match = PROOF.exec(text)
   if (match === null) throw malformedProof()
@@ -146,5 +146,5 @@ export function fromBase64url(text: string): Uint8Array {
 }
 
 function malformedProof(): SidecarError {
-  return new SidecarError('MALFORMED', 'proof is not in its one form')
+  return new SidecarError('MALFORMED', 'proof is not canonical')
 }

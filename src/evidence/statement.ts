@@ -103,7 +103,7 @@ export function encodeStatement(statement: Statement): Uint8Array {
   return out.finish()
 }
 
-/** Throws MALFORMED for anything but a statement's one form. */
+/** Throws MALFORMED for anything but a statement's canonical form. */
 export function decodeStatement(bytes: Uint8Array): Statement {
   const fields = new Fields(bytes)
   const found: { -readonly [K in keyof Statement]?: Statement[K] } = {}
@@ -279,10 +279,10 @@ function text(fields: Fields): string {
   try {
     return strictUtf8.decode(content(fields))
   } catch (cause) {
-    throw new SidecarError('MALFORMED', 'statement is not in its one form', { cause })
+    throw new SidecarError('MALFORMED', 'statement is not canonical', { cause })
   }
 }
 
 function malformedStatement(): SidecarError {
-  return new SidecarError('MALFORMED', 'statement is not in its one form')
+  return new SidecarError('MALFORMED', 'statement is not canonical')
 }

@@ -24,8 +24,8 @@ export interface MeteredKmsSettings {
   readonly clock: Clock
   /** A call that has not settled by then has failed, whatever the provider does. */
   readonly requestMsMax: number
-  /** What strangers sent is asked about: a refusal of it is an answer, and no failure of the service or of ours. */
-  readonly isOfStrangers?: boolean
+  /** What is untrusted is asked about: a refusal of it is an answer, and no failure of the service or of ours. */
+  readonly isUntrusted?: boolean
 }
 
 /** What one answer alone does not settle. */
@@ -138,10 +138,10 @@ export class MeteredKms implements Kms {
       return await call()
     } catch (thrown) {
       if (!(thrown instanceof KmsError) || !UNCONFIRMED.has(thrown.kmsClass)) throw thrown
-      const { log, isOfStrangers } = this.#parts
+      const { log, isUntrusted } = this.#parts
       this.#metrics.request(operation)
       const facts = { operation, error: thrown.kmsClass, answer: thrown.providerMessage }
-      if (!isOfStrangers) log.warn(facts, 'The key service found fault with a call, which is made once more')
+      if (!isUntrusted) log.warn(facts, 'The key service found fault with a call, which is made once more')
       return await call()
     }
   }
@@ -154,7 +154,7 @@ export class MeteredKms implements Kms {
   #failed(operation: string, context: KmsContext | undefined, thrown: unknown): KmsError {
     const { log, clock } = this.#parts
     const error = asKmsError(thrown, operation)
-    if (this.#parts.isOfStrangers && !error.isRetryable) {
+    if (this.#parts.isUntrusted && !error.isRetryable) {
       log.debug({ operation, error: error.kmsClass }, error.logText)
       return error
     }

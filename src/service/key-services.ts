@@ -54,10 +54,10 @@ export async function openKeyServices(
   const opened = await open(config, env, log, true, () => namedMasterKeys(keyStore, 'local'))
   const kms = guardKms(opened, config, around)
   closers.push(() => kms.close())
-  // What strangers send makes calls too; those neither trip a breaker nor meet one.
-  const strangersKms = meterKms(opened, config, around, true)
+  // What is untrusted makes calls too; those neither trip a breaker nor meet one.
+  const untrustedKms = meterKms(opened, config, around, true)
   const isUnreachable = (): boolean => keys.status().isUnreachable
-  const trust = new AnnouncementTrust({ kms: strangersKms, store: keyStore, clock, isUnreachable })
+  const trust = new AnnouncementTrust({ kms: untrustedKms, store: keyStore, clock, isUnreachable })
 
   const settings = processorSettings(config)
   const trusted = await trustedKeys(processorOf(config, 'traces', 'signing')?.trustedKeysFile)

@@ -77,14 +77,14 @@ export function guardKms(
 
 /**
  * The key service itself, counted and bounded in time, for calls that must neither trip a breaker nor meet one.
- * `isOfStrangers`: what they are about came from outside, so that its refusal alarms nobody.
+ * `isUntrusted`: what they are about came from outside, so that its refusal alarms nobody.
  */
 export function meterKms(
   kms: Kms,
   config: SidecarConfig,
   around: Telemetry & { readonly clock: Clock },
-  isOfStrangers: boolean,
+  isUntrusted: boolean,
 ): MeteredKms {
   const callMsMax = requestMsMax(config.kms.request)
-  return new MeteredKms({ kms, requestMsMax: callMsMax, isOfStrangers, ...around })
+  return new MeteredKms({ kms, requestMsMax: callMsMax, isUntrusted, ...around })
 }

@@ -1,4 +1,4 @@
-// Builds the ways in: each receiver of the configuration on each of its protocols, all on one budget of memory.
+// Builds the receivers: each one of the configuration on each of its protocols, all on one budget of memory.
 import type { Clock } from '../base/clock.ts'
 import type { Telemetry } from '../base/telemetry.ts'
 import type {

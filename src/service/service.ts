@@ -27,12 +27,12 @@ import type { Transport } from '../receivers/metrics.ts'
 import { storeKeyStore } from '../store/key-store.ts'
 import type { Store } from '../store/store.ts'
 import type { Closers } from './closers.ts'
+import { createDelivery } from './delivery.ts'
 import type { Exporting } from './exporting.ts'
 import { checkRecords, type KeyServices, openKeyServices } from './key-services.ts'
 import { type openKms, requestMsMax } from './kms.ts'
 import { createReceiving, type Receiving } from './receiving.ts'
 import { openStore } from './storing.ts'
-import { createWayOut } from './way-out.ts'
 
 export interface Surroundings extends Telemetry {
   readonly env: Readonly<Record<string, string | undefined>>
@@ -145,7 +145,7 @@ async function assemble(
       log,
       append: (statements) => store.append(undefined, statements).durable,
     })
-  const { exporting, delivery } = createWayOut(config, store, accounts, emitter, processors, around)
+  const { exporting, delivery } = createDelivery(config, store, accounts, emitter, processors, around)
   await exporting.start()
   closers.push(() => exporting.stop(0))
   emitter?.startHeartbeats(signing?.heartbeatIntervalMs ?? 0)

@@ -1,4 +1,4 @@
-// Opens the store, with a consumer for each exporter of each signal, and keeps the books of what leaves it.
+// Opens the store, with a consumer for each exporter of each signal, and accounts for what leaves it.
 import type { Clock } from '../base/clock.ts'
 import { SidecarError } from '../base/errors.ts'
 import type { Telemetry } from '../base/telemetry.ts'

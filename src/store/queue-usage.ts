@@ -1,4 +1,4 @@
-// What the queue holds: bytes against its bound, items for the books. Bytes are free when a removal is on disk, items
+// What the queue holds: bytes against its bound, items for the accounting. Bytes are free when a removal is on disk, items
 // leave when the last consumer has them.
 
 import type { Signal } from '../wire/otlp.ts'

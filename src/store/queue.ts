@@ -60,7 +60,7 @@ export class Queue {
     for (const signal of SIGNALS) this.#openLane(signal)
   }
 
-  /** What the queue holds, for the bounds and the books. */
+  /** What the queue holds, for the bounds and the item accounting. */
   get usage(): Pick<QueueUsage, 'bytes' | 'itemCount' | 'itemCounts'> {
     return this.#usage
   }

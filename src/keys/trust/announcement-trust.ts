@@ -2,7 +2,7 @@
 // service can unwrap to the key they commit to, as when another sidecar stood before us. Redaction asks synchronously,
 // so what a request brings along is looked at before it; a request without such an attribute costs one byte search.
 //
-// What strangers announce is asked of the key service itself, not through the breakers that sealing depends on, within a
+// What is announced and untrusted is asked of the key service itself, not through the breakers that sealing depends on, within a
 // budget of its own, and each text once however many requests bring it.
 import { createHash } from 'node:crypto'
 import { LRUCache } from 'lru-cache'

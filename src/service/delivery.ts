@@ -9,7 +9,7 @@ import type { Processors } from '../pipeline/processors.ts'
 import type { Store } from '../store/store.ts'
 import { createDirectExporting, createQueuedExporting, type Exporting } from './exporting.ts'
 
-export function createWayOut(
+export function createDelivery(
   config: SidecarConfig,
   store: Store | undefined,
   accounts: ItemAccounts,
