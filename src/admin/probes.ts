@@ -133,6 +133,8 @@ export interface ProbedSettings {
   readonly exporterHealth: () => readonly ExporterHealth[]
   readonly deadLetters: () => DeadLetterLevels | undefined
   readonly isAccepting: () => boolean
+  /** What keeps a receiver from listening, while the others do. */
+  readonly receiverProblems: () => readonly SidecarError[]
   readonly clock: Clock
   readonly cacheSizeMax: number
   readonly version: string
@@ -164,7 +166,7 @@ export function createProbes(
       // An excluded key service is not even asked: it may hang.
       ready: async (_abort, exclude) => [
         ...(exclude.includes('kms') ? [] : [await parts.kms.check()]),
-        { name: 'receivers', isUp: parts.isAccepting() },
+        receiversCheck(parts),
         ...exporterChecks(parts.exporterHealth()),
         ...deadLetterChecks(parts.deadLetters()),
         ...queueChecks(parts.store),
@@ -199,14 +201,27 @@ function storeCheck(store: Store | undefined, name: string): HealthCheck {
   return { name, isUp: false, data: { error: 'a commit did not end in time', error_type: 'STORE_FAILED' } }
 }
 
+function receiversCheck({ isAccepting, receiverProblems }: ProbedSettings): HealthCheck {
+  const [problem] = receiverProblems()
+  if (problem === undefined) return { name: 'receivers', isUp: isAccepting() }
+  const error = receiverProblems()
+    .map(({ message }) => message)
+    .join('; ')
+  return { name: 'receivers', isUp: false, data: { error, error_type: problem.code } }
+}
+
 // A next hop that is down does not make us unready: we queue for it, and another sidecar could do no better.
 function exporterChecks(exporters: readonly ExporterHealth[]): HealthCheck[] {
-  return exporters.map(({ id, ok, lastError, needsMending }) => ({
+  return exporters.map(({ id, ok, lastError, needsMending, detail }) => ({
     name: `exporter ${id}`,
     isUp: true,
     data: ok
       ? { status: 'operational' }
-      : { status: needsMending ? 'needs_mending' : 'retrying', error: lastError ?? 'unknown' },
+      : {
+          status: needsMending ? 'needs_mending' : 'retrying',
+          error: lastError ?? 'unknown',
+          ...(detail !== undefined && { detail }),
+        },
   }))
 }
 

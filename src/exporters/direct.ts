@@ -49,7 +49,11 @@ export class DirectExport {
   }
 
   health(): ExporterHealth[] {
-    return [...this.#health.values()].map((record) => record.read(this.#running.size))
+    const senders = new Set([...this.#parts.senders.values()].flat())
+    return [...senders].flatMap((sender) => {
+      const record = this.#health.get(sender.id)
+      return record ? [record.read(this.#running.size, sender.problem?.())] : []
+    })
   }
 
   /** Lets what is under way finish within the grace, then breaks it off. */

@@ -71,7 +71,13 @@ export class Drain {
   }
 
   start(): void {
-    const { source } = this.#parts
+    const { source, sender, log } = this.#parts
+    const problem = sender.problem?.()
+    if (problem)
+      log.error(
+        { exporter: sender.id, ...problem },
+        'the exporter waits until it is mended; what is for it is kept',
+      )
     this.#unsubscribe = this.#positions.map(({ signal }) => source.onEntries(signal, () => this.#pump()))
     this.#pump()
   }
@@ -87,7 +93,7 @@ export class Drain {
   }
 
   health(): ExporterHealth {
-    return this.#health.read(this.#inFlight.size)
+    return this.#health.read(this.#inFlight.size, this.#parts.sender.problem?.())
   }
 
   #pump(): void {

@@ -4,13 +4,13 @@
 import http2, { type ClientHttp2Session, type SecureClientSessionOptions } from 'node:http2'
 import { connect as connectTcp, type Socket } from 'node:net'
 import { connect as connectTls } from 'node:tls'
-import type { ClientTls } from './client-tls.ts'
+import type { ClientTlsFiles } from './client-tls.ts'
 
 export interface GrpcTarget {
   readonly host: string
   readonly port: number
   /** Absent: plaintext with prior knowledge. */
-  readonly tls: ClientTls | undefined
+  readonly tls: ClientTlsFiles | undefined
 }
 
 const PING_MS_MAX = 5_000
@@ -34,7 +34,7 @@ export class GrpcConnection {
     return this.#target.tls ? 'https' : 'http'
   }
 
-  /** The session at hand, or a new one. Rejects when the peer cannot be reached; the next call tries again. */
+  /** The session at hand, or a new one. Rejects when the TLS files do not load or the peer cannot be reached; the next call tries again. */
   session(timeoutMs: number): ClientHttp2Session | Promise<ClientHttp2Session> {
     const session = this.#session
     if (session && !session.closed && !session.destroyed) return session
@@ -84,11 +84,11 @@ export class GrpcConnection {
     return session
   }
 
-  #connect(timeoutMs: number): Promise<Socket> {
+  async #connect(timeoutMs: number): Promise<Socket> {
     const { host, port, tls } = this.#target
     const { promise, resolve, reject } = Promise.withResolvers<Socket>()
     const socket = tls
-      ? connectTls({ host, port, ALPNProtocols: ['h2'], ...tls })
+      ? connectTls({ host, port, ALPNProtocols: ['h2'], ...tls.load() })
       : connectTcp({ host, port })
     const timer = setTimeout(() => socket.destroy(new Error('connect timeout')), timeoutMs)
     socket.once('error', reject)

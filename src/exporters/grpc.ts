@@ -3,13 +3,13 @@
 import type { OutgoingHttpHeaders } from 'node:http2'
 import { SidecarError } from '../base/errors.ts'
 import type { Signal } from '../wire/otlp.ts'
-import { loadClientTls } from './client-tls.ts'
+import { ClientTlsFiles } from './client-tls.ts'
 import { callUnary, type GrpcReply } from './grpc-call.ts'
 import { GrpcConnection, type GrpcTarget } from './grpc-connection.ts'
 import { asOnePiece, gzipped } from './gzip.ts'
 import { type GrpcExporterOptions, OTLP_DEFAULTS } from './options.ts'
 import { readExportResponse, readRetryDelayMs } from './otlp-reply.ts'
-import type { Sender, SendOutcome } from './sender.ts'
+import type { Sender, SenderProblem, SendOutcome } from './sender.ts'
 import { USER_AGENT } from './user-agent.ts'
 import { asOutcome, connectionVerdict, grpcVerdict, proxyVerdict } from './verdicts.ts'
 
@@ -24,6 +24,7 @@ export class GrpcExporter implements Sender {
   readonly #options: GrpcExporterOptions
   readonly #timeoutMs: number
   readonly #isCompressed: boolean
+  #tls: ClientTlsFiles | undefined
   #connection: GrpcConnection | undefined
   #headers: OutgoingHttpHeaders = {}
 
@@ -34,9 +35,11 @@ export class GrpcExporter implements Sender {
     this.#isCompressed = (options.compression ?? OTLP_DEFAULTS.compression) === 'gzip'
   }
 
-  /** Reads the TLS files; connects when there is something to send. Rejects CONFIG. */
+  /** Connects when there is something to send. Rejects CONFIG; TLS files that do not load are waited for. */
   async start(): Promise<void> {
-    const connection = new GrpcConnection(grpcTarget(this.#options, this.id))
+    const target = grpcTarget(this.#options, this.id)
+    const connection = new GrpcConnection(target)
+    this.#tls = target.tls
     this.#headers = {
       ':method': 'POST',
       ':scheme': connection.scheme,
@@ -49,6 +52,10 @@ export class GrpcExporter implements Sender {
     for (const [name, value] of this.#options.headers ?? [])
       this.#headers[name.toLowerCase()] = value.reveal()
     this.#connection = connection
+  }
+
+  problem(): SenderProblem | undefined {
+    return this.#tls?.problem()
   }
 
   async send(
@@ -122,6 +129,6 @@ function grpcTarget(options: GrpcExporterOptions, id: string): GrpcTarget {
   return {
     host: match[1] ?? match[2],
     port: Number(match[3]),
-    tls: isPlain ? undefined : loadClientTls(options.tls, `exporters.${id}.tls`),
+    tls: isPlain ? undefined : new ClientTlsFiles(options.tls, `exporters.${id}.tls`),
   }
 }

@@ -1,4 +1,5 @@
 import type { Clock } from '../base/clock.ts'
+import type { SenderProblem } from './sender.ts'
 
 /** How one exporter is doing, for readiness and the admin pages. Times are wall clock, ms. */
 export interface ExporterHealth {
@@ -11,6 +12,8 @@ export interface ExporterHealth {
   /** The latest failed attempt will go on failing until a person does something. */
   readonly needsMending: boolean
   readonly inFlight: number
+  /** Names the setting, where our own configuration is what has to be mended. */
+  readonly detail?: string
 }
 
 export class HealthRecord {
@@ -48,15 +51,17 @@ export class HealthRecord {
     return isNew
   }
 
-  read(inFlight: number): ExporterHealth {
+  /** A problem that is there now counts before anything was sent. */
+  read(inFlight: number, problem?: SenderProblem): ExporterHealth {
     return {
       id: this.#id,
-      ok: this.#failingSinceMs === undefined,
+      ok: this.#failingSinceMs === undefined && problem === undefined,
       lastOkMs: this.#lastOkMs,
       failingSinceMs: this.#failingSinceMs,
-      lastError: this.#lastError,
-      needsMending: this.#needsMending,
+      lastError: problem?.reason ?? this.#lastError,
+      needsMending: this.#needsMending || problem !== undefined,
       inFlight,
+      ...(problem && { detail: problem.message }),
     }
   }
 }

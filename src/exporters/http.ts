@@ -6,11 +6,11 @@ import { SidecarError } from '../base/errors.ts'
 import { RESPONSE_BYTES_MAX } from '../base/limits.ts'
 import { http } from '../base/node-http.ts'
 import type { Signal } from '../wire/otlp.ts'
-import { loadClientTls } from './client-tls.ts'
+import { ClientTlsFiles } from './client-tls.ts'
 import { asOnePiece, type Compressed, gzipped, sendAll } from './gzip.ts'
 import { type HttpExporterOptions, OTLP_DEFAULTS } from './options.ts'
 import { readExportResponse } from './otlp-reply.ts'
-import type { Sender, SendOutcome } from './sender.ts'
+import type { Sender, SenderProblem, SendOutcome } from './sender.ts'
 import { USER_AGENT } from './user-agent.ts'
 import { asOutcome, connectionVerdict, httpVerdict, proxyVerdict } from './verdicts.ts'
 
@@ -35,6 +35,8 @@ export class HttpExporter implements Sender {
   readonly #timeoutMs: number
   readonly #isCompressed: boolean
   readonly #nowMs: () => number
+  /** Absent: plaintext, as the endpoint says. */
+  #tls: ClientTlsFiles | undefined
   #agent: HttpAgent | HttpsAgent | undefined
   #headers: Record<string, string> = {}
   #base: URL | undefined
@@ -48,7 +50,7 @@ export class HttpExporter implements Sender {
     this.#nowMs = nowMs
   }
 
-  /** Reads the TLS files; connects when there is something to send. Rejects CONFIG. */
+  /** Connects when there is something to send. Rejects CONFIG; TLS files that do not load are waited for. */
   async start(): Promise<void> {
     const { endpoint, tls, headers } = this.#options
     if (!URL.canParse(endpoint) || !/^https?:$/.test(new URL(endpoint).protocol)) {
@@ -61,11 +63,12 @@ export class HttpExporter implements Sender {
     this.#headers = { 'content-type': 'application/x-protobuf', 'user-agent': USER_AGENT }
     if (this.#isCompressed) this.#headers['content-encoding'] = 'gzip'
     for (const [name, value] of headers ?? []) this.#headers[name.toLowerCase()] = value.reveal()
-    const keep = { keepAlive: true, timeout: IDLE_MS, noDelay: true }
-    this.#agent =
-      this.#base.protocol === 'https:'
-        ? new HttpsAgent({ ...keep, ...loadClientTls(tls, `exporters.${this.id}.tls`) })
-        : new http.Agent(keep)
+    this.#tls =
+      this.#base.protocol === 'https:' ? new ClientTlsFiles(tls, `exporters.${this.id}.tls`) : undefined
+  }
+
+  problem(): SenderProblem | undefined {
+    return this.#tls?.problem()
   }
 
   async send(
@@ -78,6 +81,11 @@ export class HttpExporter implements Sender {
     if (!this.#base) return { kind: 'retry', afterMs: undefined, reason: 'not_started' }
     const content = this.#isCompressed ? await gzipped(body) : asOnePiece(body)
     abort.throwIfAborted()
+    try {
+      this.#agent ??= newAgent(this.#tls)
+    } catch (thrown) {
+      return asOutcome(connectionVerdict(thrown))
+    }
     const exchange = await this.#exchange(this.#base, signal, content, abort, onHandedOver)
     abort.throwIfAborted()
     return 'outcome' in exchange ? exchange.outcome : outcomeOf(exchange.answer, this.#nowMs())
@@ -143,6 +151,12 @@ export class HttpExporter implements Sender {
       agent: this.#agent,
     })
   }
+}
+
+/** Throws CONFIG when the TLS files do not load. */
+function newAgent(tls: ClientTlsFiles | undefined): HttpAgent | HttpsAgent {
+  const keep = { keepAlive: true, timeout: IDLE_MS, noDelay: true }
+  return tls ? new HttpsAgent({ ...keep, ...tls.load() }) : new http.Agent(keep)
 }
 
 function answerOf(response: IncomingMessage, body: Buffer | undefined): Answer {

@@ -3,6 +3,7 @@
 // is closed opens again, by itself (`wait`) or when somebody mends it (`mend`: credentials, address, certificate,
 // settings), so the request is kept and tried again. OTLP 1.11, "Failures", would give up more than that: it speaks to
 // clients that hold data in memory; here it was acknowledged and is on disk. docs/decisions/next-hop-answers.md.
+import { SidecarError } from '../base/errors.ts'
 import type { SendOutcome } from './sender.ts'
 
 export type Verdict =
@@ -74,8 +75,13 @@ export function grpcVerdict(code: number, hasRetryInfo: boolean): { reason: stri
 /** Node's and OpenSSL's words for a handshake that failed over certificates, names or protocol versions. */
 const TLS_CODE = /^(ERR_(TLS|SSL|OSSL)_|CERT_|DEPTH_ZERO_|SELF_SIGNED_|UNABLE_TO_|HOSTNAME_MISMATCH|EPROTO$)/
 
+/** Our own certificate, key or list of authorities does not load. */
+export const TLS_FILES_REASON = 'tls_files'
+
 /** A connection that did not come about, or broke before an answer. Always tried again; the word says where to look. */
 export function connectionVerdict(thrown: unknown): { reason: string; verdict: 'wait' | 'mend' } {
+  if (thrown instanceof SidecarError && thrown.code === 'CONFIG')
+    return { reason: TLS_FILES_REASON, verdict: 'mend' }
   const code = thrown instanceof Error && 'code' in thrown ? String(thrown.code) : ''
   if (TLS_CODE.test(code)) return { reason: 'tls_failed', verdict: 'mend' }
   if (code === 'ENOTFOUND') return { reason: 'name_not_found', verdict: 'mend' }

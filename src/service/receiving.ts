@@ -1,5 +1,6 @@
 // Builds the receivers: each one of the configuration on each of its protocols, all on one budget of memory.
 import type { Clock } from '../base/clock.ts'
+import type { SidecarError } from '../base/errors.ts'
 import type { Telemetry } from '../base/telemetry.ts'
 import type {
   GrpcReceiverConfig,
@@ -18,11 +19,14 @@ import { httpReceiverDefaults } from '../receivers/http-options.ts'
 import type { BoundAddress } from '../receivers/listener.ts'
 import { ReceiverMetrics, type Transport } from '../receivers/metrics.ts'
 import type { Receiver, ReceiverContext } from '../receivers/receiver.ts'
+import { WayIn } from './way-in.ts'
 
 /** What the service holds of all receivers together. */
 export interface Receiving {
-  /** Where each transport listens, for logs and tests. Rejects CONFIG when a port is taken. */
+  /** Where each transport listens, for logs and tests. Rejects CONFIG when a port is taken; damaged TLS files are waited for. */
   start(): Promise<ReadonlyMap<Transport, BoundAddress>>
+  /** What keeps a transport from listening; empty where all listen. */
+  problems(): readonly SidecarError[]
   stopAccepting(): Promise<void>
   close(graceMs: number): Promise<void>
 }
@@ -51,24 +55,35 @@ export function createReceiving(
     clock,
     log,
   })
-  const receivers: (readonly [Transport, Receiver])[] = []
+  const waysIn: WayIn[] = []
+  const add = (transport: Transport, tls: ServerTlsConfig | undefined, create: () => Receiver): void => {
+    waysIn.push(new WayIn({ transport, tls, setting: tlsSetting(transport), create, log }))
+  }
   for (const { grpc, http } of startingReceivers(config)) {
-    if (grpc) receivers.push(['grpc', createGrpc(grpc, limits.waitMsMax, contextFor('grpc'))])
-    if (http) receivers.push(['http', createHttp(http, config.service, contextFor('http'))])
+    if (grpc) add('grpc', grpc.tls, () => createGrpc(grpc, limits.waitMsMax, contextFor('grpc')))
+    if (http) add('http', http.tls, () => createHttp(http, config.service, contextFor('http')))
   }
   return {
     async start() {
       const bound = new Map<Transport, BoundAddress>()
-      for (const [transport, receiver] of receivers) bound.set(transport, await receiver.start())
+      for (const wayIn of waysIn) {
+        const address = await wayIn.start()
+        if (address) bound.set(wayIn.transport, address)
+      }
       return bound
     },
+    problems: () => waysIn.flatMap(({ problem }) => problem ?? []),
     async stopAccepting() {
-      await Promise.all(receivers.map(([, receiver]) => receiver.stopAccepting()))
+      await Promise.all(waysIn.map((wayIn) => wayIn.stopAccepting()))
     },
     async close(graceMs) {
-      await Promise.all(receivers.map(([, receiver]) => receiver.close(graceMs)))
+      await Promise.all(waysIn.map((wayIn) => wayIn.close(graceMs)))
     },
   }
+}
+
+export function tlsSetting(transport: Transport): string {
+  return `receivers.otlp.protocols.${transport}.tls`
 }
 
 function createGrpc(config: GrpcReceiverConfig, waitMsMax: number, context: ReceiverContext): Receiver {

@@ -180,6 +180,7 @@ async function assemble(
     exporterHealth: () => exporting.health(),
     deadLetters: () => exporting.deadLetters(),
     isAccepting: () => state.isAccepting,
+    receiverProblems: () => receiving.problems(),
     startedAtMs,
   })
   closers.push(() => admin.close())
@@ -212,6 +213,7 @@ type AdminSettings = Pick<
   | 'exporterHealth'
   | 'deadLetters'
   | 'isAccepting'
+  | 'receiverProblems'
   | 'startedAtMs'
 >
 

@@ -13,11 +13,13 @@ import { loadSecureContext } from '../receivers/tls.ts'
 import { signalsByExporter } from './exporting.ts'
 import { loadFormerKms } from './former-kms.ts'
 import { readPseudonymKeys } from './key-options.ts'
-import { startingReceivers } from './receiving.ts'
+import { startingReceivers, tlsSetting } from './receiving.ts'
 
 export interface StartFindings {
   /** Every one of them would end the start. */
   readonly problems: readonly SidecarError[]
+  /** A start goes on without these parts, says so, and waits for them: what does not need them works. */
+  readonly waiting: readonly SidecarError[]
   /** One line each, the setting first. What a start does not end at, and will miss. */
   readonly warnings: readonly string[]
 }
@@ -29,18 +31,24 @@ export async function checkStart(
   config: SidecarConfig,
   env: Readonly<Record<string, string | undefined>>,
 ): Promise<StartFindings> {
-  const problems: SidecarError[] = []
   const warnings: string[] = []
-  for (const check of [...(await kmsChecks(config, env, warnings)), ...fileChecks(config)]) {
+  const problems = await failures([...(await kmsChecks(config, env, warnings)), ...fileChecks(config)])
+  const waiting = await failures(partChecks(config))
+  warnings.push(...(await rewrapWarnings(config, env)))
+  return { problems, waiting, warnings }
+}
+
+async function failures(checks: readonly Check[]): Promise<SidecarError[]> {
+  const found: SidecarError[] = []
+  for (const check of checks) {
     try {
       await check()
     } catch (thrown) {
       if (!(thrown instanceof SidecarError)) throw thrown
-      problems.push(thrown)
+      found.push(thrown)
     }
   }
-  warnings.push(...(await rewrapWarnings(config, env)))
-  return { problems, warnings }
+  return found
 }
 
 /** A start does not read these files; a rewrap by the running sidecar does, and then it is late to find out. */
@@ -92,25 +100,42 @@ async function kmsChecks(
 
 function fileChecks(config: SidecarConfig): readonly Check[] {
   const { pseudonymKeyFile } = config.kms
-  const protocols = startingReceivers(config).flatMap(({ grpc, http }) => [
-    { setting: 'receivers.otlp.protocols.grpc.tls', tls: grpc?.tls },
-    { setting: 'receivers.otlp.protocols.http.tls', tls: http?.tls },
-  ])
   return [
     () => pseudonymKeyFile !== undefined && readPseudonymKeys(pseudonymKeyFile),
     () => trustedKeys(processorOf(config, 'traces', 'signing')?.trustedKeysFile),
+    ...nextHops(config).map(
+      ([id, exporter]) =>
+        () =>
+          exporter.type === 'file' && checkFileTarget(id, exporter.path),
+    ),
+  ]
+}
+
+function partChecks(config: SidecarConfig): readonly Check[] {
+  const protocols = startingReceivers(config).flatMap(({ grpc, http }) => [
+    { setting: tlsSetting('grpc'), tls: grpc?.tls },
+    { setting: tlsSetting('http'), tls: http?.tls },
+  ])
+  return [
     ...protocols.map(
       ({ setting, tls }) =>
         () =>
           tls && loadSecureContext(tls, setting),
     ),
-    // Cross checks of the configuration hold that every exporter of a pipeline is declared; others do not start.
-    ...[...signalsByExporter(config).keys()].map((id) => () => checkNextHop(id, config.exporters.get(id)!)),
+    ...nextHops(config).map(
+      ([id, exporter]) =>
+        () =>
+          checkClientTls(id, exporter),
+    ),
   ]
 }
 
-function checkNextHop(id: string, exporter: ExporterConfig): void | Promise<void> {
-  if (exporter.type === 'file') return checkFileTarget(id, exporter.path)
+/** Cross checks of the configuration hold that every exporter of a pipeline is declared; others do not start. */
+function nextHops(config: SidecarConfig): [id: string, ExporterConfig][] {
+  return [...signalsByExporter(config).keys()].map((id) => [id, config.exporters.get(id)!])
+}
+
+function checkClientTls(id: string, exporter: ExporterConfig): void {
   if (exporter.type !== 'otlp_grpc' && exporter.type !== 'otlp_http') return
   const { tls, endpoint } = exporter
   const isPlain = exporter.type === 'otlp_grpc' ? tls.insecure : endpoint.startsWith('http://')

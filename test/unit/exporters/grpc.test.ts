@@ -344,11 +344,18 @@ describe('TLS', () => {
   test.each([
     ['ca_file', { insecure: false, caFile: '/nonexistent' }],
     ['cert_file', { insecure: false, certFile: '/nonexistent' }],
-  ])('with a %s that cannot be read does not start', async (setting, tls) => {
-    const sender = new GrpcExporter('x', { endpoint: 'a:1', tls })
-    await expect(sender.start()).rejects.toMatchObject({
-      code: 'CONFIG',
+  ])('with a %s that cannot be read waits for it', async (setting, tls) => {
+    const sender = new GrpcExporter('x', { endpoint: '127.0.0.1:1', tls })
+    await sender.start()
+    expect(sender.problem()).toEqual({
+      reason: 'tls_files',
       message: `exporters.x.tls.${setting}: cannot be read`,
+    })
+    expect(await sender.send('traces', Buffer.of(1), neverAborted)).toEqual({
+      kind: 'retry',
+      afterMs: undefined,
+      reason: 'tls_files',
+      needsMending: true,
     })
   })
 })

@@ -66,7 +66,7 @@ export async function startSidecar(
   const telemetry = await createTelemetry({ level: 'debug', encoding: 'json', destination })
   const service = await Service.start(config, { ...telemetry, env: {}, ...around })
   const { receivers, admin } = service.addresses
-  const httpUrl = `http://127.0.0.1:${receivers.get('http')!.port}`
+  const httpUrl = `http://127.0.0.1:${receivers.get('http')?.port}`
   const adminUrl = `http://127.0.0.1:${admin.port}`
   const get = (path: string, init: RequestInit = {}): Promise<Response> => fetch(adminUrl + path, init)
   const metric = async (name: string, label = ''): Promise<number> => {
@@ -82,7 +82,7 @@ export async function startSidecar(
     folder,
     log: () => lines.join(''),
     httpUrl,
-    grpcAddress: `127.0.0.1:${receivers.get('grpc')!.port}`,
+    grpcAddress: `127.0.0.1:${receivers.get('grpc')?.port}`,
     adminUrl,
     get,
     post: (path, body, contentType, headers = {}) =>
