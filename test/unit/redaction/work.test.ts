@@ -11,10 +11,10 @@ import { Redactor } from '../../../src/redaction/redactor.ts'
 import { compileRules, type RuleSet } from '../../../src/redaction/rules.ts'
 import type { Signal } from '../../../src/wire/otlp.ts'
 import { scan } from '../../../src/wire/scan.ts'
-import { SteadySealer, testTenant } from '../redaction/test-keys.ts'
 import { request } from '../wire/arbitrary.ts'
 import { encode } from '../wire/oracle.ts'
-import { attribute, bytesOf, inside, SHAPES, type Shape, times } from './shapes.ts'
+import { attribute, bytesOf, inside, SHAPES, type Shape, times } from '../wire/shapes.ts'
+import { SteadySealer, testTenant } from './test-keys.ts'
 
 const seed = Number(process.env.FC_SEED ?? 20_261_202)
 console.info(`redaction work: FC_SEED=${seed}`)

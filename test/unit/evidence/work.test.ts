@@ -17,8 +17,8 @@ import {
   STATEMENT_TYPE,
 } from '../../../src/evidence/statement.ts'
 import { Verifier, verifyTraces } from '../../../src/evidence/verify.ts'
-import { BOOT_ID, lookup, NOW_NS, testKey } from '../evidence/otlp.ts'
-import { attribute, bytesOf, inside, SHAPES } from './shapes.ts'
+import { attribute, bytesOf, inside, SHAPES } from '../wire/shapes.ts'
+import { BOOT_ID, lookup, NOW_NS, testKey } from './otlp.ts'
 
 const key = testKey('k1')
 const GROUPS_MAX = 10_000
