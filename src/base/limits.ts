@@ -7,6 +7,8 @@ const MIB = 1024 * 1024
 
 /** Largest request body, before and after decompression, bytes. OTLP 1.11 recommends 64 MiB. */
 export const REQUEST_BYTES_MAX = 64 * MIB
+/** A larger body is worked on in slices, bytes. A smaller one takes a tenth of a second at the very worst. */
+export const ONE_GO_BYTES_MAX = 128 * 1024
 /**
  * Spans, log records or data points of one request. Each that is signed takes some 17 KB while it is worked on, however
  * small it came, so 64 MiB of small ones would take gigabytes. Twice what a Collector's batches hold by default.

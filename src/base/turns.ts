@@ -8,6 +8,14 @@ const TURN_MS = 20
 /** Work that can be left where it yields, and others do their own until it goes on. */
 export type Slices<Result> = Generator<void, Result>
 
+/** All of it now, for what is small or has nobody to wait. */
+export function inOneGo<Result>(work: Slices<Result>): Result {
+  for (;;) {
+    const { done, value } = work.next()
+    if (done) return value
+  }
+}
+
 export class Turns {
   /** When the work of the present turn began; `undefined` while there was none. */
   #startedMs: number | undefined

@@ -8,7 +8,7 @@
 //   body ─ tenants ─ announcements ⟂ known? ─ redact ⟂ key? ─ room? ⟂ ─ sign ⟂ key? ─ deliver ⟂ ─ OK
 import type { Clock } from '../base/clock.ts'
 import { asSidecarError, SidecarError } from '../base/errors.ts'
-import { ITEMS_PER_REQUEST_MAX } from '../base/limits.ts'
+import { ITEMS_PER_REQUEST_MAX, ONE_GO_BYTES_MAX } from '../base/limits.ts'
 import { turns } from '../base/turns.ts'
 import type { Evidence, FoundSpans, Signed } from '../evidence/evidence.ts'
 import { encodeRefs } from '../evidence/refs.ts'
@@ -16,7 +16,7 @@ import type { AnnouncementTrust } from '../keys/trust/announcement-trust.ts'
 import { type RedactResult, redact, redactInSlices } from '../redaction/redact.ts'
 import type { TenantKeys } from '../redaction/tenant-keys.ts'
 import { Faults } from '../wire/faults.ts'
-import { countItemsInSlices, countSoundItems } from '../wire/item-count.ts'
+import { countItemsInSlices, countSoundItems, countSoundItemsInSlices } from '../wire/item-count.ts'
 import type { Signal } from '../wire/otlp.ts'
 import type { ItemAccounts, OpenAccount } from './accounts.ts'
 import type { Confirmation, Delivery } from './delivery.ts'
@@ -73,8 +73,6 @@ export interface PipelineSettings {
 
 /** A larger body is counted before it is redacted: a scan, some 2 % of the work. SDKs' and most Collectors' are smaller. */
 const COUNTED_BYTES_MIN = 4 * 1024 * 1024
-/** A larger body is worked on in slices. A smaller one takes a tenth of a second at the very worst. */
-const ONE_GO_BYTES_MAX = 128 * 1024
 const FULL_SUCCESS = { rejectedItems: 0, message: '' } as const
 
 type OnItems = (outcome: 'accepted' | 'refused', signal: Signal, itemCount: number) => void
@@ -179,10 +177,15 @@ export class Pipeline {
   async #redactOnce({ signal, body }: ExportRequest, keys: readonly TenantKeys[]): Promise<Redacted> {
     const { ruleSets, redactionMetrics } = this.#parts.processors
     const rules = ruleSets.get(signal)
-    const isLarge = rules !== undefined && body.length > ONE_GO_BYTES_MAX
+    const isLarge = body.length > ONE_GO_BYTES_MAX
     const turn = isLarge ? undefined : turns.next()
     if (turn) await turn
-    if (rules === undefined) return { ...countSoundItems(signal, body), missing: [] }
+    if (rules === undefined) {
+      const counted = isLarge
+        ? await turns.run(countSoundItemsInSlices(signal, body))
+        : countSoundItems(signal, body)
+      return { ...counted, missing: [] }
+    }
     const result = isLarge
       ? await turns.run(redactInSlices(body, signal, rules, keys))
       : redact(body, signal, rules, keys)

@@ -1,6 +1,7 @@
 // One request through the rules: one scan that plans, one call per tenant that seals, one splice that rebuilds.
 import { strict as assert } from 'node:assert'
-import { rejectFaultyItems, removeUnknownFields } from '../wire/clean.ts'
+import { inOneGo, type Slices } from '../base/turns.ts'
+import { type Cleaned, rejectFaultyItemsInSlices, removeUnknownFieldsInSlices } from '../wire/clean.ts'
 import type { Faults } from '../wire/faults.ts'
 import type { Signal } from '../wire/otlp.ts'
 import { REQUEST_BOUNDS, scan } from '../wire/scan.ts'
@@ -55,7 +56,7 @@ export function redact(
 ): RedactResult {
   const result = applyRules(buf, signal, ruleSet, tenants)
   if (result !== undefined) return result
-  const { body, faults } = clean(buf, signal, ruleSet)
+  const { body, faults } = inOneGo(clean(buf, signal, ruleSet))
   const again = applyRules(body, signal, ruleSet, tenants)
   assert(again !== undefined, 'a cleaned request is not doubted')
   return { ...again, faults }
@@ -70,22 +71,19 @@ export function* redactInSlices(
 ): Generator<void, RedactResult> {
   const result = yield* applyRulesInSlices(buf, signal, ruleSet, tenants)
   if (result !== undefined) return result
-  const { body, faults } = clean(buf, signal, ruleSet)
+  const { body, faults } = yield* clean(buf, signal, ruleSet)
   yield
   const again = yield* applyRulesInSlices(body, signal, ruleSet, tenants)
   assert(again !== undefined, 'a cleaned request is not doubted')
   return { ...again, faults }
 }
 
-function clean(
-  buf: Uint8Array,
-  signal: Signal,
-  { unknownFields }: RuleSet,
-): { body: Uint8Array; faults: Faults } {
-  const sound = rejectFaultyItems(buf, signal)
-  unknownFields.begin()
-  const known = removeUnknownFields(sound.body, signal, (wireType, from, start, end) =>
-    unknownFields.isUnwanted(wireType, from, start, end),
+function* clean(buf: Uint8Array, signal: Signal, { unknownFields }: RuleSet): Slices<Cleaned> {
+  const sound = yield* rejectFaultyItemsInSlices(buf, signal)
+  yield
+  const searched = { fieldCount: 0 }
+  const known = yield* removeUnknownFieldsInSlices(sound.body, signal, (wireType, from, start, end) =>
+    unknownFields.isUnwanted(searched, wireType, from, start, end),
   )
   sound.faults.add(known.faults)
   return { body: known.body, faults: sound.faults }

@@ -14,6 +14,7 @@ import { isTraceState } from './surfaces.ts'
 import type { TenantKeys } from './tenant-keys.ts'
 import { editTraceState } from './trace-state.ts'
 import { announcedKid, announcementText } from './trusted-kids.ts'
+import type { Searched } from './unknown-fields.ts'
 import { decimalText, isLongNumber, isScalar, utf8 } from './value-bytes.ts'
 import { firstOutcome, ValueSearch } from './value-search.ts'
 
@@ -39,6 +40,7 @@ export class Redactor implements Visitor {
   #fieldStart = 0
   #fieldEnd = 0
   #valueStart = 0
+  readonly #searched: Searched = { fieldCount: 0 }
   readonly #ruleSet: RuleSet
   readonly #path = new AttributeKeyPath(NOTHING)
   readonly #found: ValueSearch
@@ -58,7 +60,7 @@ export class Redactor implements Visitor {
     this.forged = 0
     this.overBudget = 0
     this.hasUnwanted = false
-    this.#ruleSet.unknownFields.begin()
+    this.#searched.fieldCount = 0
     this.itemsByGroup = []
     this.#path.reset(buf)
   }
@@ -91,7 +93,13 @@ export class Redactor implements Visitor {
   }
 
   unknown(wireType: number, start: number, end: number): void {
-    this.hasUnwanted ||= this.#ruleSet.unknownFields.isUnwanted(wireType, this.#buf, start, end)
+    this.hasUnwanted ||= this.#ruleSet.unknownFields.isUnwanted(
+      this.#searched,
+      wireType,
+      this.#buf,
+      start,
+      end,
+    )
   }
 
   leave(frame: Frame, _start: number, end: number): void {

@@ -20,12 +20,17 @@ const DEPTH_MAX = 8
 const FIXED_CARD_MIN = 10n ** 12n
 const FIXED_CARD_MAX = 10n ** 17n
 
+/** What one pass over a request has searched. Its own, since passes over large requests take turns. */
+export interface Searched {
+  fieldCount: number
+}
+
 export class UnknownFields {
   readonly #mode: UnknownFieldMode
   readonly #profile: Profile
   readonly #valueWorkMax: number
   readonly #matches = new Matches()
-  #fieldCount = 0
+  #searched: Searched = { fieldCount: 0 }
 
   /** `rules` are those that need neither a key nor a place. */
   constructor(mode: UnknownFieldMode, rules: readonly FittingRule[], valueWorkMax: number) {
@@ -34,19 +39,15 @@ export class UnknownFields {
     this.#valueWorkMax = valueWorkMax
   }
 
-  /** Before each pass over a request. */
-  begin(): void {
-    this.#fieldCount = 0
-  }
-
   /** Whether a field with payload [start, end) must go. Throws TOO_LARGE when a request holds too many to search. */
-  isUnwanted(wireType: number, buf: Uint8Array, start: number, end: number): boolean {
+  isUnwanted(searched: Searched, wireType: number, buf: Uint8Array, start: number, end: number): boolean {
+    this.#searched = searched
     if (this.#mode !== 'scan') return this.#mode === 'remove'
     return !this.#profile.isBlind && this.#holdsFinding(wireType, buf, start, end, 0)
   }
 
   #holdsFinding(wireType: number, buf: Uint8Array, start: number, end: number, depth: number): boolean {
-    if (++this.#fieldCount > UNKNOWN_FIELDS_MAX)
+    if (++this.#searched.fieldCount > UNKNOWN_FIELDS_MAX)
       throw new SidecarError('TOO_LARGE', 'too many unknown fields')
     switch (wireType) {
       case Wire.VARINT:

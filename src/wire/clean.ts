@@ -1,5 +1,6 @@
 // What is done with a request that `scanChecked` doubts, or in whose unknown fields something was found. Two walks, each
 // with edits of its own: an item that is left out must not be edited inside as well.
+import { inOneGo, type Slices } from '../base/turns.ts'
 import { Edits } from './edits.ts'
 import { type FaultReason, Faults } from './faults.ts'
 import { type FieldHandler, FieldWalk } from './field-walk.ts'
@@ -8,6 +9,8 @@ import { Frame, type Signal } from './otlp.ts'
 import type { MessageName } from './schema.ts'
 import { splice } from './splice.ts'
 import { isUtf8Range, repairedUtf8 } from './utf8.ts'
+
+type IsUnwanted = (wireType: number, buf: Uint8Array, start: number, end: number) => boolean
 
 export interface Cleaned {
   readonly body: Uint8Array
@@ -18,7 +21,11 @@ export interface Cleaned {
  * Leaves out the items that hold an id of a wrong length or text that is no UTF-8, and repairs such text where it
  * belongs to no item: resource, scope, metric. For bytes that a scan has accepted.
  */
-export function rejectFaultyItems(buf: Uint8Array, signal: Signal): Cleaned {
+export const rejectFaultyItems = (buf: Uint8Array, signal: Signal): Cleaned =>
+  inOneGo(rejectFaultyItemsInSlices(buf, signal))
+
+/** As `rejectFaultyItems`, for a large request: between two slices others have their turn. */
+export function* rejectFaultyItemsInSlices(buf: Uint8Array, signal: Signal): Slices<Cleaned> {
   const edits = new Edits()
   const faults = new Faults()
   let isInItem = false
@@ -53,16 +60,20 @@ export function rejectFaultyItems(buf: Uint8Array, signal: Signal): Cleaned {
     },
   }
   const walk = new FieldWalk(buf, edits, handler)
-  walk.run(signal)
+  yield* walk.runInSlices(signal)
   return { body: splice(buf, edits), faults }
 }
 
 /** Takes away the fields that the schema does not know and `isUnwanted` does not want. For bytes that a scan has accepted. */
-export function removeUnknownFields(
+export const removeUnknownFields = (buf: Uint8Array, signal: Signal, isUnwanted: IsUnwanted): Cleaned =>
+  inOneGo(removeUnknownFieldsInSlices(buf, signal, isUnwanted))
+
+/** As `removeUnknownFields`, for a large request. */
+export function* removeUnknownFieldsInSlices(
   buf: Uint8Array,
   signal: Signal,
-  isUnwanted: (wireType: number, buf: Uint8Array, start: number, end: number) => boolean,
-): Cleaned {
+  isUnwanted: IsUnwanted,
+): Slices<Cleaned> {
   const edits = new Edits()
   const faults = new Faults()
   const walk = new FieldWalk(buf, edits, {
@@ -72,7 +83,7 @@ export function removeUnknownFields(
       faults.removeField(walk)
     },
   })
-  walk.run(signal)
+  yield* walk.runInSlices(signal)
   return { body: splice(buf, edits), faults }
 }
 

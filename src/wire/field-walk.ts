@@ -24,6 +24,12 @@ const FIELDS: ReadonlyMap<MessageName, ReadonlyMap<number, FieldSpec>> = new Map
   ]),
 )
 
+/** Walked in one go, about a millisecond. */
+const SLICE_BYTES = 16 * 1024
+
+/** How many of each field a message has had. */
+type Positions = Map<FieldSpec, number>
+
 /** A place by the names of the schema and by positions: `resourceSpans[0].scopeSpans[1].spans[7].name`. */
 export function pathText(path: readonly FieldSpec[], indexes: readonly number[]): string {
   return path.map(({ name, repeated }, i) => (repeated ? `${name}[${indexes[i]}]` : name)).join('.')
@@ -43,10 +49,11 @@ export class FieldWalk {
     this.#handler = handler
   }
 
-  run(signal: Signal): void {
+  /** Between two slices others have their turn. Nobody else may use the edits until the end. */
+  *runInSlices(signal: Signal, sliceBytes: number = SLICE_BYTES): Generator<void, void> {
     this.#edits.reset(this.#buf.length)
     this.#edits.mayEditRoot = true
-    this.#message(REQUEST_OF[signal], 0, this.#buf.length)
+    yield* this.#long(REQUEST_OF[signal], 0, this.#buf.length, sliceBytes)
     this.#edits.mayEditRoot = false
   }
 
@@ -55,26 +62,56 @@ export class FieldWalk {
     return pathText(this.#path, this.#indexes)
   }
 
+  /** A message that may be longer than a slice. */
+  *#long(message: MessageName, start: number, end: number, sliceBytes: number): Generator<void, void> {
+    const positions: Positions = new Map()
+    const depth = this.#path.length
+    const fields = new Fields(this.#buf, start, end)
+    let sliceStart = start
+    while (fields.next()) {
+      const spec = this.#begin(message, fields, depth, positions)
+      if (spec === undefined) continue
+      const { lengthAt, fieldStart } = fields
+      if (isMessage(spec.type) && fields.end - fields.start > sliceBytes) {
+        this.#edits.openFrame(lengthAt, fields.start, fields.end)
+        this.#handler.enter?.(spec.type)
+        yield* this.#long(spec.type, fields.start, fields.end, sliceBytes)
+        this.#edits.closeFrames(1)
+        this.#handler.leave?.(spec.type, fieldStart, fields.end)
+      } else this.#field(spec, fields)
+      this.#path.length = depth
+      if (fields.end - sliceStart < sliceBytes) continue
+      yield
+      sliceStart = fields.end
+    }
+  }
+
   #message(message: MessageName, start: number, end: number): void {
-    const specs = FIELDS.get(message)!
-    const counts = new Map<FieldSpec, number>()
+    const positions: Positions = new Map()
     const depth = this.#path.length
     const fields = new Fields(this.#buf, start, end)
     while (fields.next()) {
-      const spec = specs.get(fields.field)
-      if (spec === undefined) {
-        this.#handler.unknown?.(fields.wireType, fields.fieldStart, fields.start, fields.end)
-        continue
-      }
-      // The rest are numbers, or packed ones.
-      if (fields.wireType !== Wire.LENGTH || !isWalked(spec)) continue
-      const index = counts.get(spec) ?? 0
-      counts.set(spec, index + 1)
-      this.#path[depth] = spec
-      this.#indexes[depth] = index
+      const spec = this.#begin(message, fields, depth, positions)
+      if (spec === undefined) continue
       this.#field(spec, fields)
       this.#path.length = depth
     }
+  }
+
+  /** What the field is, when it is walked. */
+  #begin(message: MessageName, fields: Fields, depth: number, positions: Positions): FieldSpec | undefined {
+    const spec = FIELDS.get(message)!.get(fields.field)
+    if (spec === undefined) {
+      this.#handler.unknown?.(fields.wireType, fields.fieldStart, fields.start, fields.end)
+      return undefined
+    }
+    // The rest are numbers, or packed ones.
+    if (fields.wireType !== Wire.LENGTH || !isWalked(spec)) return undefined
+    const index = positions.get(spec) ?? 0
+    positions.set(spec, index + 1)
+    this.#path[depth] = spec
+    this.#indexes[depth] = index
+    return spec
   }
 
   #field(spec: FieldSpec, { fieldStart, lengthAt, start, end }: Fields): void {

@@ -1,4 +1,5 @@
-import { type Cleaned, rejectFaultyItems } from './clean.ts'
+import type { Slices } from '../base/turns.ts'
+import { type Cleaned, rejectFaultyItems, rejectFaultyItemsInSlices } from './clean.ts'
 import { Edits } from './edits.ts'
 import { Faults } from './faults.ts'
 import { Frame, type Signal } from './otlp.ts'
@@ -25,6 +26,18 @@ export function countSoundItems(signal: Signal, body: Uint8Array): Cleaned & { i
   if (scan(body, signal, counter, undefined, REQUEST_BOUNDS) === 0)
     return { body, faults: new Faults(), itemCount: counter.itemCount }
   const cleaned = rejectFaultyItems(body, signal)
+  return { ...cleaned, itemCount: counter.itemCount - cleaned.faults.rejectedItems }
+}
+
+/** As `countSoundItems`, for a large request. */
+export function* countSoundItemsInSlices(
+  signal: Signal,
+  body: Uint8Array,
+): Slices<Cleaned & { itemCount: number }> {
+  const counter = new ItemCounter()
+  const doubts = yield* scanInSlices(body, signal, counter, new Edits(), REQUEST_BOUNDS)
+  if (doubts === 0) return { body, faults: new Faults(), itemCount: counter.itemCount }
+  const cleaned = yield* rejectFaultyItemsInSlices(body, signal)
   return { ...cleaned, itemCount: counter.itemCount - cleaned.faults.rejectedItems }
 }
 

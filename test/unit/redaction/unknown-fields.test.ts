@@ -8,7 +8,7 @@ import {
   type Rule,
   type UnknownFieldMode,
 } from '../../../src/redaction/options.ts'
-import { redact } from '../../../src/redaction/redact.ts'
+import { redact, redactInSlices } from '../../../src/redaction/redact.ts'
 import { compileRules } from '../../../src/redaction/rules.ts'
 import { request } from '../wire/arbitrary.ts'
 import { encode } from '../wire/oracle.ts'
@@ -160,6 +160,18 @@ describe('the setting', () => {
 test('more of them than can be searched are refused, and their search throws nothing for each', () => {
   const many = new Uint8Array(Buffer.alloc(3 * (UNKNOWN_FIELDS_MAX + 1), Buffer.from([0xc2, 0x3e, 0x00])))
   expect(() => redacted(many)).toThrow(expect.objectContaining({ code: 'TOO_LARGE' }))
+})
+
+test('each request has its own share of them, also while another has its turn in between', () => {
+  const rules = compileRules(REDACTION_DEFAULTS)
+  const halves = UNKNOWN_FIELDS_MAX / 2 + 1
+  const half = new Uint8Array(Buffer.alloc(3 * halves, Buffer.from([0xc2, 0x3e, 0x00])))
+  const works = [0, 1, 2].map(() => redactInSlices(half, 'traces', rules, [testTenant()]))
+  const done = works.map(() => false)
+  while (done.includes(false)) {
+    for (const [i, work] of works.entries()) done[i] ||= work.next().done === true
+  }
+  expect(done).toEqual([true, true, true])
 })
 
 test('no secret survives in an unknown field, wherever in a request of any shape it is put', () => {
