@@ -5,10 +5,12 @@ import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import { createServer as createTlsServer } from 'node:https'
 import type { TLSSocket, Server as TlsServer } from 'node:tls'
 import { SidecarError } from '../base/errors.ts'
+import { ONE_GO_BYTES_MAX } from '../base/limits.ts'
 import { http } from '../base/node-http.ts'
+import { turns } from '../base/turns.ts'
 import type { ExportAccepted } from '../pipeline/pipeline.ts'
 import type { Cleaned } from '../wire/clean.ts'
-import { jsonToSoundItems } from '../wire/json.ts'
+import { jsonToSoundItems, jsonToSoundItemsInSlices } from '../wire/json.ts'
 import type { Signal } from '../wire/otlp.ts'
 import type { Lease } from './admission.ts'
 import { Arrivals } from './arrivals.ts'
@@ -246,7 +248,12 @@ async function toProtobuf(json: Uint8Array, signal: Signal, lease: Lease): Promi
   // Both forms are held at once; protobuf is never the larger one.
   const bytes = json.byteLength
   if (!lease.tryGrow(bytes)) await lease.grow(bytes)
-  const read = jsonToSoundItems(json, signal)
+  const isLarge = bytes > ONE_GO_BYTES_MAX
+  const turn = isLarge ? undefined : turns.next()
+  if (turn) await turn
+  const read = isLarge
+    ? await turns.run(jsonToSoundItemsInSlices(json, signal))
+    : jsonToSoundItems(json, signal)
   lease.shrink(Math.max(0, 2 * bytes - read.body.byteLength))
   return read
 }

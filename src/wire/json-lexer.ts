@@ -33,6 +33,8 @@ export class JsonLexer {
   readonly isUtf8: boolean
   /** Whether the last string had half of a surrogate pair, which is U+FFFD now. */
   isRepaired = false
+  /** The containers that are being skipped, outermost first: whether each is an array. */
+  readonly #skipped: boolean[] = []
 
   /** Throws MALFORMED when the body is not UTF-8, unless the caller looks at strings itself. */
   constructor(buf: Uint8Array, checksStrings = false) {
@@ -161,13 +163,21 @@ export class JsonLexer {
     return text
   }
 
-  /** Consumes any value. Iterative, so that depth costs no stack. */
-  skip(): void {
-    const isArray: boolean[] = []
+  /** Consumes any value, and stops at `untilPos` where it is longer: false, and the next call goes on. Depth costs no stack. */
+  skipOn(untilPos: number): boolean {
+    const isArray = this.#skipped
     do {
       const hasInner = this.#skipOne(isArray)
       if (!hasInner) this.#closeFinished(isArray)
+      if (this.pos >= untilPos && isArray.length > 0) return false
     } while (isArray.length > 0)
+    return true
+  }
+
+  /** Reads on at `pos`, whatever was skipped meanwhile. */
+  goTo(pos: number): void {
+    this.pos = pos
+    this.#skipped.length = 0
   }
 
   /** Consumes a scalar or an empty container; or the start of one, and returns true, when a value of it comes next. */
@@ -183,8 +193,19 @@ export class JsonLexer {
     if (next === QUOTE) this.takeString()
     else if (next === 0x6e) this.#literal('null')
     else if (next === 0x74 || next === 0x66) this.takeBool()
-    else this.takeNumber()
+    else this.#skipNumber()
     return false
+  }
+
+  /** Digits alone need no look at their form, and most numbers are. */
+  #skipNumber(): void {
+    const { buf, pos: start } = this
+    let pos = start
+    while (pos < buf.length && buf[pos] >= 0x30 && buf[pos] <= 0x39) pos++
+    const isPlain =
+      pos > start && (pos === start + 1 || buf[start] !== 0x30) && pos - start <= NUMBER_BYTES_MAX
+    if (isPlain && pos < buf.length && !isNumberByte(buf[pos])) this.pos = pos
+    else this.takeNumber()
   }
 
   /** After a value: closes the containers that end here. */

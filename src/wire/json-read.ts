@@ -22,7 +22,7 @@ import {
   wireTypeOf,
 } from './schema.ts'
 import { isUtf8Range, repairedUtf8 } from './utf8.ts'
-import { Writer } from './write.ts'
+import { Writer, type WriterState } from './write.ts'
 
 interface JsonField {
   readonly spec: FieldSpec
@@ -67,12 +67,44 @@ export function jsonToSoundItems(body: Uint8Array, signal: Signal): Cleaned {
   return { body: read(new JsonReader(body, faults), signal), faults }
 }
 
+/** As `jsonToSoundItems`, for a large request: between two slices others have their turn. */
+export function* jsonToSoundItemsInSlices(
+  body: Uint8Array,
+  signal: Signal,
+  sliceBytes: number = SLICE_BYTES,
+): Generator<void, Cleaned> {
+  const faults = new Faults()
+  const reader = new JsonReader(body, faults)
+  reader.begin(REQUEST_OF[signal])
+  while (!reader.readOn(reader.lexer.pos + sliceBytes)) yield
+  return { body: reader.writer.finish(), faults }
+}
+
 function read(reader: JsonReader, signal: Signal): Uint8Array {
-  reader.message(REQUEST_OF[signal], 0)
-  reader.lexer.expectEnd()
+  reader.begin(REQUEST_OF[signal])
+  reader.readOn(Number.POSITIVE_INFINITY)
   return reader.writer.finish()
 }
 
+/** Of a slice, about a millisecond's. */
+const SLICE_BYTES = 16 * 1024
+const NO_MARK = -1
+
+/** A message that the reader is in. */
+class Level {
+  fields: readonly JsonField[] = []
+  seen = 0
+  isFirst = true
+  /** Its frame in the writer. */
+  mark = NO_MARK
+  /** Of its fields the one in whose array the reader is, in front of an element. */
+  array: FieldSpec | undefined
+  /** The frame of that array, where its numbers are packed. */
+  packed = NO_MARK
+  isOfItems = false
+}
+
+/** Reads step by step, with a stack of its own, so that it can be left at any step and go on there. */
 class JsonReader {
   readonly lexer: JsonLexer
   readonly writer: Writer
@@ -81,7 +113,14 @@ class JsonReader {
   /** The fields that the reader is in, outermost first, with the position of each among its like. */
   readonly #path: FieldSpec[] = []
   readonly #indexes: number[] = []
+  readonly #levels: Level[] = []
+  #depth = -1
+  #isSkipping = false
   #isInItem = false
+  // Where the present item began.
+  #itemDepth = 0
+  #itemPos = 0
+  #itemState: WriterState | undefined
 
   constructor(body: Uint8Array, faults?: Faults) {
     this.lexer = new JsonLexer(body, faults !== undefined)
@@ -93,65 +132,139 @@ class JsonReader {
     return pathText(this.#path, this.#indexes)
   }
 
-  message(name: MessageName, depth: number): void {
-    if (depth > MESSAGE_DEPTH_MAX) throw new SidecarError('TOO_DEEP', 'messages are nested too deep')
+  begin(message: MessageName): void {
+    this.#enter(message, NO_MARK)
+  }
+
+  /** Whether the request is at its end; else the reader has come to `untilPos` and goes on at the next call. */
+  readOn(untilPos: number): boolean {
     const { lexer } = this
-    const fields = FIELDS.get(name)!
-    let seen = 0
-    lexer.beginObject()
-    for (let isFirst = true; lexer.nextKey(isFirst); isFirst = false) {
-      const field = fieldNamed(fields, lexer)
-      if (field === undefined) {
-        lexer.skip()
-        continue
+    for (;;) {
+      try {
+        while (this.#depth >= 0) {
+          if (lexer.pos >= untilPos) return false
+          this.#step(untilPos)
+        }
+        lexer.expectEnd()
+        return true
+      } catch (thrown) {
+        this.#leaveOut(thrown)
       }
-      if (lexer.takeNull()) continue
-      this.#path[depth] = field.spec
-      this.#indexes[depth] = 0
-      if ((seen & field.bit) !== 0) throw malformed('json field is repeated')
-      seen |= field.bit
-      if (field.spec.repeated) this.#repeated(field.spec, depth)
-      else this.#singular(field, depth)
-      this.#path.length = depth
     }
   }
 
-  #repeated(spec: FieldSpec, depth: number): void {
+  #step(untilPos: number): void {
+    const level = this.#levels[this.#depth]
+    if (this.#isSkipping) {
+      if (!this.lexer.skipOn(untilPos)) return
+      this.#isSkipping = false
+      if (level.array !== undefined) this.#endElement(level)
+    } else if (level.array === undefined) this.#field(level)
+    else this.#element(level, level.array)
+  }
+
+  #enter(name: MessageName, mark: number): void {
+    const depth = ++this.#depth
+    if (depth > MESSAGE_DEPTH_MAX) throw new SidecarError('TOO_DEEP', 'messages are nested too deep')
+    this.#levels[depth] ??= new Level()
+    const level = this.#levels[depth]
+    level.fields = FIELDS.get(name)!
+    level.seen = 0
+    level.isFirst = true
+    level.mark = mark
+    level.array = undefined
+    this.lexer.beginObject()
+  }
+
+  #leave({ mark }: Level): void {
+    if (mark !== NO_MARK) this.writer.close(mark)
+    const depth = --this.#depth
+    if (depth < 0) return
+    const parent = this.#levels[depth]
+    if (parent.array === undefined) {
+      this.#path.length = depth
+      return
+    }
+    if (parent.isOfItems) this.#isInItem = false
+    this.#endElement(parent)
+  }
+
+  #field(level: Level): void {
+    const { lexer } = this
+    if (!lexer.nextKey(level.isFirst)) {
+      this.#leave(level)
+      return
+    }
+    level.isFirst = false
+    const field = fieldNamed(level.fields, lexer)
+    if (field === undefined) {
+      this.#isSkipping = true
+      return
+    }
+    if (lexer.takeNull()) return
+    this.#path[this.#depth] = field.spec
+    this.#indexes[this.#depth] = 0
+    if ((level.seen & field.bit) !== 0) throw malformed('json field is repeated')
+    level.seen |= field.bit
+    if (field.spec.repeated) this.#beginArray(level, field.spec)
+    else this.#singular(field)
+  }
+
+  #beginArray(level: Level, spec: FieldSpec): void {
     const { lexer, writer } = this
     lexer.beginArray()
-    if (!lexer.nextElement(true)) return
+    if (!lexer.nextElement(true)) {
+      this.#path.length = this.#depth
+      return
+    }
     const { number, type } = spec
-    const isItem = this.#faults !== undefined && isMessage(type) && MESSAGES[type].frame === Frame.ITEM
-    const packed = wireTypeOf(type) === Wire.LENGTH ? undefined : writer.open(number)
-    do {
-      if (packed !== undefined)
-        writeNumber(lexer, writer, type as ScalarType) // only scalars are packed
-      else if (!isMessage(type)) this.#text(spec, true)
-      else if (isItem) this.#item(number, type, depth)
-      else this.#child(number, type, depth)
-      this.#indexes[depth]++
-    } while (lexer.nextElement(false))
-    if (packed !== undefined) writer.close(packed)
+    level.array = spec
+    level.packed = wireTypeOf(type) === Wire.LENGTH ? NO_MARK : writer.open(number)
+    level.isOfItems = this.#faults !== undefined && isMessage(type) && MESSAGES[type].frame === Frame.ITEM
   }
 
-  /** One that is JSON but no item of this kind is left out, and the reader goes on behind it. */
-  #item(number: number, type: MessageName, depth: number): void {
+  #element(level: Level, spec: FieldSpec): void {
     const { lexer, writer } = this
-    const { pos } = lexer
-    const state = writer.save()
-    this.#isInItem = true
-    try {
-      this.#child(number, type, depth)
-    } catch (thrown) {
-      if (!(thrown instanceof SidecarError) || thrown.code !== 'MALFORMED') throw thrown
-      writer.restore(state)
-      lexer.pos = pos
-      lexer.skip() // throws where it is no JSON either
-      this.#reject(thrown instanceof ItemFault ? thrown.reason : 'INVALID_JSON')
-      this.#path.length = depth + 1
-    } finally {
-      this.#isInItem = false
+    const { number, type } = spec
+    if (isMessage(type)) {
+      if (level.isOfItems) this.#beginItem()
+      this.#enter(type, writer.open(number))
+      return
     }
+    if (level.packed === NO_MARK) this.#text(spec, true)
+    else writeNumber(lexer, writer, type)
+    this.#endElement(level)
+  }
+
+  #endElement(level: Level): void {
+    const depth = this.#depth
+    this.#indexes[depth]++
+    this.#path.length = depth + 1
+    if (this.lexer.nextElement(false)) return
+    if (level.packed !== NO_MARK) this.writer.close(level.packed)
+    level.array = undefined
+    this.#path.length = depth
+  }
+
+  #beginItem(): void {
+    this.#itemDepth = this.#depth
+    this.#itemPos = this.lexer.pos
+    this.#itemState = this.writer.save()
+    this.#isInItem = true
+  }
+
+  /** An item that is JSON but none of its kind is left out, and the reader goes on behind it. */
+  #leaveOut(thrown: unknown): void {
+    const state = this.#itemState
+    const isFault = thrown instanceof SidecarError && thrown.code === 'MALFORMED'
+    if (!this.#isInItem || !isFault || state === undefined) throw thrown
+    this.#reject(thrown instanceof ItemFault ? thrown.reason : 'INVALID_JSON')
+    this.writer.restore(state)
+    this.lexer.goTo(this.#itemPos)
+    this.#depth = this.#itemDepth
+    this.#path.length = this.#depth + 1
+    this.#isInItem = false
+    this.#isSkipping = true // throws where it is no JSON either
   }
 
   #reject(reason: FaultReason): void {
@@ -161,27 +274,22 @@ class JsonReader {
       throw new SidecarError('TOO_LARGE', 'too many items cannot be read')
   }
 
-  #child(number: number, type: MessageName, depth: number): void {
-    const mark = this.writer.open(number)
-    this.message(type, depth + 1)
-    this.writer.close(mark)
-  }
-
-  #singular(field: JsonField, depth: number): void {
+  #singular(field: JsonField): void {
     const { number, type } = field.spec
     if (isMessage(type)) {
-      this.#child(number, type, depth)
+      this.#enter(type, this.writer.open(number))
       return
     }
-    const wireType = wireTypeOf(type)
-    if (wireType === Wire.LENGTH) {
-      this.#text(field.spec, field.hasPresence)
-      return
-    }
+    if (wireTypeOf(type) === Wire.LENGTH) this.#text(field.spec, field.hasPresence)
+    else this.#number(number, type, field.hasPresence)
+    this.#path.length = this.#depth
+  }
+
+  #number(number: number, type: ScalarType, hasPresence: boolean): void {
     scratch.clear()
     const isZero = writeNumber(this.lexer, scratch, type)
-    if (isZero && !field.hasPresence) return
-    this.writer.tag(number, wireType)
+    if (isZero && !hasPresence) return
+    this.writer.tag(number, wireTypeOf(type))
     this.writer.raw(scratch.finish())
   }
 

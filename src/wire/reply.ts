@@ -249,7 +249,7 @@ function durationTextMs(text: string): number | undefined {
 /** Checked by our own lexer first: it bounds the depth, and its errors quote nothing. */
 function parseObject(body: Uint8Array): Record<string, unknown> {
   const lexer = new JsonLexer(body)
-  lexer.skip()
+  lexer.skipOn(Number.POSITIVE_INFINITY)
   lexer.expectEnd()
   return objectIn(JSON.parse(decoder.decode(body)))
 }
