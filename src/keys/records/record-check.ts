@@ -1,9 +1,10 @@
-// A look at every long-lived key record at start, so that damage is known by name before a tenant needs the key.
-// Announcements are left out: there may be millions, and nothing that a running sidecar does needs them.
+// A look at every key record at start, so that damage is known by name before anybody needs the key. The few that signing
+// and sealing need come first; announcements may be many, and what was wrapped anew is only needed to open values.
+import { announcementKid, parseAnnouncement } from '../../formats/announcement.ts'
 import { decodeKeyRecord, KeyRecordError } from './key-record.ts'
 import type { KeyRecordKind, KeyStore } from './keystore.ts'
 
-const KINDS: readonly KeyRecordKind[] = ['signing', 'pseudonym', 'secret']
+const KINDS: readonly KeyRecordKind[] = ['signing', 'pseudonym', 'secret', 'rewrapped', 'announcement']
 /** Records looked at between two turns of the event loop. */
 const SLICE_COUNT = 200
 
@@ -36,6 +37,11 @@ function damageOf(
   id: string,
   record: Uint8Array,
 ): KeyRecordError | undefined {
+  if (kind === 'announcement') {
+    const text = Buffer.from(record).toString('utf8')
+    const isWhole = announcementKid(text) === id && parseAnnouncement(text)?.context.tenantId === tenant
+    return isWhole ? undefined : new KeyRecordError(kind, tenant, id)
+  }
   try {
     decodeKeyRecord(kind, tenant, id, record)
     return undefined

@@ -1,6 +1,8 @@
 // One damaged key record, of each kind and in each way: what goes on, and what is named. The table is docs/damage.md's.
 import { describe, expect, test } from 'vitest'
+import { parseAnnouncement } from '../../../../src/formats/announcement.ts'
 import { rewrapAll } from '../../../../src/keys/operations/rewrap.ts'
+import { encodeKeyRecord } from '../../../../src/keys/records/key-record.ts'
 import type { KeyRecordKind } from '../../../../src/keys/records/keystore.ts'
 import { namedMasterKeys } from '../../../../src/keys/records/named-master-keys.ts'
 import { createPseudonymTrust } from '../../../../src/keys/trust/pseudonym-trust.ts'
@@ -32,7 +34,11 @@ async function stored() {
     clock.advance(1_000)
     await keys.rotate(tenant, 'requested', never)
     const { id, record } = [...store.list('announcement', tenant)][0]!
-    await store.put('rewrapped', tenant, id, record)
+    const { provider, masterKeyId, wrappedKey } = parseAnnouncement(Buffer.from(record).toString('utf8'))!
+    const later = { tenant, id, provider, masterKeyId, wrappedKey, createdMs: clock.nowMs() }
+    const none = { publicKey: new Uint8Array(0), endorsedBy: '', endorsement: new Uint8Array(0) }
+    const bytes = { ...later, ...none, notAfterMs: undefined, status: 'ACTIVE' as const }
+    await store.put('rewrapped', tenant, id, encodeKeyRecord('rewrapped', bytes))
   }
   log()
   return { store, kms, clock }
@@ -96,8 +102,8 @@ describe.each(KINDS)('a %s record', (kind) => {
     for (const each of ['signing', 'pseudonym', 'encryption'] as const)
       expect([each, acme[each]]).toEqual([each, each === need ? 'KEY_RECORD_CORRUPT' : 'served'])
     const name = `${kind}/acme/${id}`
-    expect(keys.status().corruptRecords).toEqual(need === undefined ? [] : [name])
-    if (need !== undefined) expect(log()).toContain(`Key record ${name} is corrupt`)
+    expect(keys.status().corruptRecords).toEqual(damage === 'missing' ? [] : [name])
+    if (damage !== 'missing') expect(log()).toContain(`Key record ${name} is corrupt`)
     expect(await served(keys, 'new')).toEqual(ALL)
 
     // To a later master key goes all that is whole.
