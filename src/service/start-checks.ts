@@ -1,5 +1,6 @@
 // What a start finds in its surroundings: files that settings name, packages that a key service needs, NODE_ENV. What is
 // read is read by the start's own functions; nothing is made, opened for writing, or asked over a network.
+import { statSync } from 'node:fs'
 import { join } from 'node:path'
 import { SidecarError } from '../base/errors.ts'
 import { processorOf } from '../config/pipeline-processors.ts'
@@ -34,7 +35,7 @@ export async function checkStart(
   const warnings: string[] = []
   const problems = await failures([...(await kmsChecks(config, env, warnings)), ...fileChecks(config)])
   const waiting = await failures(partChecks(config))
-  warnings.push(...(await rewrapWarnings(config, env)))
+  warnings.push(...(await rewrapWarnings(config, env)), ...openKeyFiles(config))
   return { problems, waiting, warnings }
 }
 
@@ -49,6 +50,25 @@ async function failures(checks: readonly Check[]): Promise<SidecarError[]> {
     }
   }
   return found
+}
+
+/** Mounted secrets are often readable by their group, so only everybody is too many, and only worth a word. */
+function openKeyFiles(config: SidecarConfig): string[] {
+  const named = [
+    ...startingReceivers(config).flatMap(({ grpc, http }) => [
+      [`${tlsSetting('grpc')}.key_file`, grpc?.tls?.keyFile] as const,
+      [`${tlsSetting('http')}.key_file`, http?.tls?.keyFile] as const,
+    ]),
+    ...nextHops(config).flatMap(([id, exporter]) =>
+      'tls' in exporter ? [[`exporters.${id}.tls.key_file`, exporter.tls.keyFile] as const] : [],
+    ),
+  ]
+  return named.flatMap(([setting, path]) => {
+    const mode = path === undefined ? undefined : statSync(path, { throwIfNoEntry: false })?.mode
+    return mode !== undefined && (mode & 0o007) !== 0
+      ? [`${setting}: everybody on this host can read it`]
+      : []
+  })
 }
 
 /** A start does not read these files; a rewrap by the running sidecar does, and then it is late to find out. */

@@ -1,5 +1,5 @@
 // What `validate` finds beyond the text of the configuration, and that the start says the same of it.
-import { chmodSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { chmodSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
@@ -212,4 +212,21 @@ test('key files that a first start would make are not missed, and nothing is mad
   const { code, err } = await run([`storage.directory=${at('new')}`, 'kms.tenant_key_mapping.beta=beta-key'])
   expect([code, err]).toEqual([0, ''])
   expect(readdirSync(folder)).toEqual(before)
+})
+
+test.each([
+  [0o644, true],
+  [0o640, false],
+  [0o600, false],
+])('a TLS key of mode %o is warned of: %s', async (mode, isWarned) => {
+  const [cert, key] = ['server.pem', 'server.key'].map((name) =>
+    resolve(import.meta.dirname, '../receivers/testdata', name),
+  )
+  const path = at(`tls-${mode}.key`)
+  writeFileSync(path, readFileSync(key!))
+  chmodSync(path, mode)
+  const tls = 'receivers.otlp.protocols.grpc.tls'
+  const { code, err } = await run([`${tls}.cert_file=${cert}`, `${tls}.key_file=${path}`])
+  expect(code).toBe(0)
+  expect(err.includes(`warning: ${tls}.key_file: everybody on this host can read it`)).toBe(isWarned)
 })
