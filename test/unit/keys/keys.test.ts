@@ -435,14 +435,14 @@ describe('damaged records', () => {
       await keys.loadPseudonymizer(tenant, never)
     }
     const calls = kms.calls.length
-    expect(await keys.checkRecords()).toEqual({ checked: 6, damaged: 0 })
+    expect(await keys.checkRecords()).toEqual({ checked: 8, damaged: 0 })
     const spoilt: string[] = []
     for (const kind of ['signing', 'pseudonym', 'secret'] satisfies KeyRecordKind[]) {
       const { id, record } = [...store.list(kind, 'acme')][0]!
       await store.put(kind, 'acme', id, record.subarray(0, -2))
       spoilt.push(`${kind}/acme/${id}`)
     }
-    expect(await keys.checkRecords()).toEqual({ checked: 6, damaged: 3 })
+    expect(await keys.checkRecords()).toEqual({ checked: 8, damaged: 3 })
     expect(keys.status().corruptRecords.toSorted()).toEqual(spoilt.toSorted())
     const logged = log()
     for (const record of spoilt) expect(logged).toContain(`Key record ${record} is corrupt: restore`)
