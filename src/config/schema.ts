@@ -1,5 +1,5 @@
 // What a configuration is once it has been checked: camelCase, milliseconds, bytes. `collector-config.yaml` documents
-// every setting; the readers beside this file hold the defaults.
+// every setting; each default is owned by the room that uses it.
 
 import type { Endpoint } from '../base/endpoint.ts'
 import type { PolicyOptions } from '../evidence/policy.ts'

@@ -16,7 +16,7 @@ export const Detector = {
 } as const
 export type Detector = (typeof Detector)[keyof typeof Detector]
 
-export const DETECTOR_COUNT = 12
+export const DETECTOR_COUNT = Object.keys(Detector).length
 /** Matches of user-supplied patterns are numbered from here on. */
 export const PATTERN_SOURCE = 32
 

@@ -192,6 +192,8 @@ export class RequestKeys {
         return await fetch(AbortSignal.any([abort, AbortSignal.timeout(Math.ceil(leftMs))]))
       } catch (thrown) {
         const error = asSidecarError(thrown)
+        // A new key is stored before it is used. That is no question for the key service, and the client hears what it is.
+        if (sourceOf(error).code === 'STORE_FAILED') throw sourceOf(error)
         if (!isWorthWaiting(error)) {
           throw new SidecarError('KEY_UNAVAILABLE', 'no usable key', { cause: error, retryAfterMs: 1_000 })
         }

@@ -26,9 +26,13 @@ export function lockDirectory(directory: string): DirectoryLock {
   } catch (cause) {
     database?.close()
     if (isBusy(cause)) {
-      throw new SidecarError('STORE_LOCKED', 'another process has the storage directory open', {
-        cause: new Error(`held by ${readOwner(ownerFile) ?? 'an unknown process'}`),
-      })
+      throw new SidecarError(
+        'STORE_LOCKED',
+        'another process has the storage directory open; stop it first',
+        {
+          cause: new Error(`held by ${readOwner(ownerFile) ?? 'an unknown process'}`),
+        },
+      )
     }
     throw new SidecarError('STORE_FAILED', 'cannot lock the storage directory', { cause })
   }

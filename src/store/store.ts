@@ -52,6 +52,7 @@ export class Store {
   readonly #log: Logger
   readonly #onCorrupt: ((signal: Signal, itemCount: number) => void) | undefined
   #sequence: number
+  #isOutOfPlace = false
   #isDamaged = false
   #closed: Promise<void> | undefined
 
@@ -265,7 +266,11 @@ export class Store {
       this.#journal.checkInPlace()
       return undefined
     } catch (thrown) {
-      return thrown instanceof Error ? thrown.message : 'unknown'
+      const reason = thrown instanceof Error ? thrown.message : 'unknown'
+      // Readiness asks every few seconds; one line says it.
+      if (!this.#isOutOfPlace) this.#log.error({ reason }, 'the store takes nothing more until a restart')
+      this.#isOutOfPlace = true
+      return reason
     }
   }
 

@@ -124,6 +124,10 @@ describe('a step that fails refuses the request, once, by its own code, and noth
       },
       'KEY_UNAVAILABLE',
     ],
+    'a store that cannot take a new key, which is no matter of the key service': [
+      { keyFailure: new SidecarError('STORE_FAILED', 'the data folder was removed or replaced') },
+      'STORE_FAILED',
+    ],
     'no room in the queue': [
       { hasKeys: true, room: fails(new SidecarError('QUEUE_FULL', 'queue is full')) },
       'QUEUE_FULL',
