@@ -1,6 +1,5 @@
-// The worst that fits a request, up to the documented 64 MiB: bodies whose parts are many and small, or one and large.
-// Bodies whose changes or signatures are the
-// most that fit are not among them: putting those in holds the event loop for up to two seconds.
+// Bodies of up to 64 MiB that are read in slices. Not among them are those whose changes, names to mend or signed spans are
+// the most that fit: putting those in still holds the event loop for up to two seconds (SECURITY.md).
 
 import { Writer } from '../../src/wire/write.ts'
 import { inside, times } from '../unit/wire/shapes.ts'
