@@ -178,8 +178,6 @@ export class Pipeline {
     const { ruleSets, redactionMetrics } = this.#parts.processors
     const rules = ruleSets.get(signal)
     const isLarge = body.length > ONE_GO_BYTES_MAX
-    const turn = isLarge ? undefined : turns.next()
-    if (turn) await turn
     if (rules === undefined) {
       const counted = isLarge
         ? await turns.run(countSoundItemsInSlices(signal, body))
@@ -200,8 +198,6 @@ export class Pipeline {
     tenants: readonly string[],
   ): Promise<FoundSpans | undefined> {
     if (body.length > ONE_GO_BYTES_MAX) return turns.run(evidence.find(body, tenants))
-    const turn = turns.next()
-    if (turn) await turn
     return undefined
   }
 

@@ -249,8 +249,6 @@ async function toProtobuf(json: Uint8Array, signal: Signal, lease: Lease): Promi
   const bytes = json.byteLength
   if (!lease.tryGrow(bytes)) await lease.grow(bytes)
   const isLarge = bytes > ONE_GO_BYTES_MAX
-  const turn = isLarge ? undefined : turns.next()
-  if (turn) await turn
   const read = isLarge
     ? await turns.run(jsonToSoundItemsInSlices(json, signal))
     : jsonToSoundItems(json, signal)

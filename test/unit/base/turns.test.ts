@@ -62,6 +62,28 @@ test('work in one go begins at once while there is time, and waits when there is
   expect(turns.next()).toBeUndefined()
 })
 
+test('of what waits in one go, as much has its turn as there is time for', async () => {
+  let nowMs = 0
+  let loopCount = 0
+  const turns = new Turns(() => nowMs)
+  const count = (): void => {
+    loopCount++
+    setImmediate(count).unref()
+  }
+  setImmediate(count).unref()
+  const work = async (): Promise<void> => {
+    const turn = turns.next()
+    if (turn) await turn
+    nowMs += 1
+  }
+  turns.next()
+  nowMs += 30
+  await Promise.all(Array.from({ length: 200 }, work))
+  // Twenty milliseconds a turn: ten turns and some, and not two hundred.
+  expect(loopCount).toBeGreaterThan(5)
+  expect(loopCount).toBeLessThan(30)
+})
+
 test('what work throws is its caller’s, and the next has its turn', async () => {
   const turns = new Turns()
   const failing = (function* (): Slices<void> {
