@@ -8,6 +8,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi 
 import type { Kms } from '../../../src/kms/kms.ts'
 import { startBrokenTls } from './broken-tls.ts'
 import { CONTEXT, expectFailure, never, roundTrip } from './expectations.ts'
+import { testCertificate } from './fault-proxy.ts'
 import { FakeCloudKms } from './gcp-fake.ts'
 import { DEFAULT_KEY, gcpTarget, RING } from './gcp-target.ts'
 
@@ -266,7 +267,7 @@ describe('credentials', () => {
     vi.stubEnv('CLOUDSDK_CONFIG', '/nowhere')
     vi.stubEnv('HOME', '/nowhere')
     try {
-      for (const caFile of [undefined, target.file('ca-again.pem', 'unused')]) {
+      for (const caFile of [undefined, target.file('ca-again.pem', testCertificate().ca)]) {
         const kms = await target.openWith({}, { caFile })
         const call = kms.generateDataKey(CONTEXT, never)
         const error = await expectFailure(target, call, 'network', 'generate_data_key')
