@@ -255,6 +255,7 @@ describe('logs and metrics', () => {
   test('a span with a damaged trace id is no metric to verify', async () => {
     const at = Buffer.from(signed).indexOf(Buffer.alloc(16, 5))
     expect(at).toBeGreaterThan(0)
+    // protobufjs types a decoded message as Message; the fields are those of the request that was made above.
     const message = requestType.traces.decode(signed) as unknown as {
       resourceSpans: { scopeSpans: { spans: { traceId: Uint8Array }[] }[] }[]
     }
