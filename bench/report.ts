@@ -61,16 +61,7 @@ export class Report {
   /** Prints rows under a title, first column to the left, and keeps them for the JSON file. */
   table(title: string, head: readonly string[], rows: readonly (readonly string[])[], raw: unknown): void {
     this.#details.set(title, raw)
-    const widths = head.map((cell, column) =>
-      Math.max(cell.length, ...rows.map((row) => (row[column] ?? '').length)),
-    )
-    const line = (row: readonly string[]) =>
-      row
-        .map((cell, column) => (column === 0 ? cell.padEnd(widths[0]!) : cell.padStart(widths[column]!)))
-        .join('  ')
-    console.log(`\n${title}\n${'-'.repeat(Math.min(COLUMNS, line(head).length))}`)
-    if (head.some((cell) => cell !== '')) console.log(line(head))
-    for (const row of rows) console.log(line(row))
+    printTable(title, head, rows)
   }
 
   /** Prints the targets and writes the file. The exit code: 1 when one that counts was missed. */
@@ -93,6 +84,23 @@ export class Report {
     )
     return missed === 0 ? 0 : 1
   }
+}
+
+export function printTable(
+  title: string,
+  head: readonly string[],
+  rows: readonly (readonly string[])[],
+): void {
+  const widths = head.map((cell, column) =>
+    Math.max(cell.length, ...rows.map((row) => (row[column] ?? '').length)),
+  )
+  const line = (row: readonly string[]) =>
+    row
+      .map((cell, column) => (column === 0 ? cell.padEnd(widths[0]!) : cell.padStart(widths[column]!)))
+      .join('  ')
+  console.log(`\n${title}\n${'-'.repeat(Math.min(COLUMNS, line(head).length))}`)
+  if (head.some((cell) => cell !== '')) console.log(line(head))
+  for (const row of rows) console.log(line(row))
 }
 
 /** A figure in as many digits as it deserves. */
