@@ -7,8 +7,11 @@ const MIB = 1024 * 1024
 
 /** Largest request body, before and after decompression, bytes. OTLP 1.11 recommends 64 MiB. */
 export const REQUEST_BYTES_MAX = 64 * MIB
-/** A larger body is worked on in slices, bytes. A smaller one takes a tenth of a second at the very worst. */
-export const ONE_GO_BYTES_MAX = 128 * 1024
+/**
+ * A larger body is worked on in slices, bytes, which costs 7 % more a span. Ordinary batches (512 spans are 470 KB) go
+ * the direct way; a body of this size takes a few tenths of a second at the very worst.
+ */
+export const ONE_GO_BYTES_MAX = 512 * 1024
 /**
  * Spans, log records or data points of one request. Each that is signed takes some 17 KB while it is worked on, however
  * small it came, so 64 MiB of small ones would take gigabytes. Twice what a Collector's batches hold by default.
