@@ -1,6 +1,7 @@
 // The verdict on one span (proto/evidence.md §6), for the verifier and for signatures that come in from outside. A
 // statement and its signature are checked once per tree and remembered; a span then costs its leaf and its path.
-import { createHmac, createPublicKey, type KeyObject, timingSafeEqual, verify } from 'node:crypto'
+import { createHmac, type KeyObject, timingSafeEqual } from 'node:crypto'
+import { verifyEd25519 } from '../formats/ed25519.ts'
 import { CanonicalForm, type CoverageRules } from './canonical.ts'
 import { rootFromPath } from './merkle.ts'
 import { compileCoverage } from './policy.ts'
@@ -72,7 +73,6 @@ const STATEMENTS_MAX = 1024
 const STATEMENT_CHARS_MAX = 4 * 1024 * 1024
 /** Longest text of a signature's attribute. A proof has some hundred characters and 43 for each level of its tree. */
 const TEXT_CHARS_MAX = 16_384
-const ED25519_PUBLIC_KEY_BYTES = 32
 const STRING_TAG = 0x0a
 
 export class SpanChecker {
@@ -157,7 +157,7 @@ export class SpanChecker {
     const distrust = DISTRUST.get(key.endorsement)
     if (distrust !== undefined) return failed({ verdict: 'unknown_key', reason: distrust })
     if (key.algorithm !== 'ed25519-merkle-v1') return failed(badProof('key is of another algorithm'))
-    if (!verify(null, pae(STATEMENT_TYPE, bytes), key.key, signature)) {
+    if (!verifyEd25519(key.key, pae(STATEMENT_TYPE, bytes), signature)) {
       return failed(badProof('signature does not verify'))
     }
     return { statement, form: this.#formOf(statement), failure: undefined }
@@ -199,12 +199,6 @@ export class SpanChecker {
     this.bytesLookedAt += form.bytesLookedAt - before
     return leaf
   }
-}
-
-/** An Ed25519 public key from its 32 bytes. */
-export function ed25519PublicKey(bytes: Uint8Array): KeyObject {
-  const x = Buffer.from(bytes.subarray(0, ED25519_PUBLIC_KEY_BYTES)).toString('base64url')
-  return createPublicKey({ key: { kty: 'OKP', crv: 'Ed25519', x }, format: 'jwk' })
 }
 
 /** The signature's attributes as text; `undefined` when one is unknown, doubled, missing or not a string. */

@@ -2,7 +2,8 @@
 // or a list of such. Strict where it matters: an entry that cannot be read is an error, never a key that is not there.
 import { createPublicKey, type KeyObject } from 'node:crypto'
 import { SidecarError } from '../base/errors.ts'
-import { ed25519PublicKey, type KeyEndorsement, type KeyLookup, type VerifyingKey } from './check.ts'
+import { ed25519PublicKey } from '../formats/ed25519.ts'
+import type { KeyEndorsement, KeyLookup, VerifyingKey } from './check.ts'
 
 const RAW_BYTES = 32
 const SPKI_BYTES = 44

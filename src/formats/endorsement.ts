@@ -1,6 +1,7 @@
 // What makes a chain of a tenant's signing keys: the old key signs a statement that names the new one, so that who trusts
 // the first key can follow every rotation. Format: proto/key-endorsement.md.
-import { createPublicKey, type KeyObject, sign, verify } from 'node:crypto'
+import { type KeyObject, sign } from 'node:crypto'
+import { ed25519PublicKey, verifyEd25519 } from './ed25519.ts'
 import { lengthPrefixed, utf8 } from './key-context.ts'
 
 export const ENDORSEMENT_TYPE = 'application/vnd.betrace.key-endorsement.v1'
@@ -65,9 +66,6 @@ export function endorsedKeyOf(record: PublicKeyRecord): EndorsedKey {
   }
 }
 
-// RFC 8410: a raw Ed25519 public key in a SubjectPublicKeyInfo.
-const SPKI_PREFIX = Buffer.from('302a300506032b6570032100', 'hex')
-
 /** The bytes that are signed: DSSE's PAE, so that no signature of another kind can be taken for this one. */
 export function endorsementBytes(endorsement: Endorsement): Uint8Array {
   const created = Buffer.alloc(8)
@@ -96,9 +94,7 @@ export function checkEndorsement(
 ): boolean {
   if (endorserPublicKey.length !== 32 || signature.length !== ENDORSEMENT_BYTES) return false
   if (!Number.isSafeInteger(endorsement.createdMs)) return false
-  const der = Buffer.concat([SPKI_PREFIX, endorserPublicKey])
-  const key = createPublicKey({ key: der, format: 'der', type: 'spki' })
-  return verify(null, endorsementBytes(endorsement), key, signature)
+  return verifyEd25519(ed25519PublicKey(endorserPublicKey), endorsementBytes(endorsement), signature)
 }
 
 /** A verdict on each key of one tenant, by key id. Follows chains of any length, and circles end as `bad`. */

@@ -16,9 +16,10 @@ import re
 import struct
 import sys
 
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+import ed25519
 
 DEFAULT_COVERAGE = {
     "resource_attributes": ["service.name", "service.namespace", "service.instance.id", "betrace.tenant"],
@@ -395,9 +396,7 @@ def verdict(resource, scope, span, public_keys, secrets):
         return "bad_proof"
     if texts["key_id"] not in public_keys:
         return "unknown_key"
-    try:
-        public_keys[texts["key_id"]].verify(signature, pae(STATEMENT_TYPE, data))
-    except InvalidSignature:
+    if not ed25519.verify(public_keys[texts["key_id"]], signature, pae(STATEMENT_TYPE, data)):
         return "bad_proof"
     if path_text is None or index >= statement["leaf_count"]:
         return "bad_proof"
@@ -622,7 +621,8 @@ def mac_vector(key, secret, resource, scope, spans):
 
 
 def judged(name, request, key, secret):
-    found = [verdict(*entry, {"k1": key.public_key()}, {"s1": secret}) for entry in entries_of(request)]
+    public_key = key.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
+    found = [verdict(*entry, {"k1": public_key}, {"s1": secret}) for entry in entries_of(request)]
     return {"name": name, "request": request, "verdicts": found}
 
 
@@ -662,7 +662,7 @@ def check(path):
     """The file: {"keys": {id: public key in hex}, "secrets": {id: hex}, "cases": [{"name", "request", "verdicts"}]}."""
     with open(path, encoding="utf-8") as file:
         given = json.load(file)
-    public_keys = {name: Ed25519PublicKey.from_public_bytes(bytes.fromhex(key)) for name, key in given["keys"].items()}
+    public_keys = {name: bytes.fromhex(key) for name, key in given["keys"].items()}
     secrets = {name: bytes.fromhex(key) for name, key in given["secrets"].items()}
     failures = spans = 0
     for case in given["cases"]:

@@ -1,10 +1,11 @@
 // Writes signed spans with random content, some of them changed, for the second implementation to judge:
 //   node test/vectors/evidence.ts > /tmp/ours.json && python3 test/vectors/evidence.py check /tmp/ours.json
 import { createSecretKey, randomBytes } from 'node:crypto'
-import { ed25519PublicKey, type VerifyingKey } from '../../src/evidence/check.ts'
+import type { VerifyingKey } from '../../src/evidence/check.ts'
 import { Evidence } from '../../src/evidence/evidence.ts'
 import type { PolicyOptions } from '../../src/evidence/policy.ts'
 import { verifyTraces } from '../../src/evidence/verify.ts'
+import { ed25519PublicKey } from '../../src/formats/ed25519.ts'
 import { jsonToProtobuf, protobufToJson } from '../../src/wire/json.ts'
 import {
   attribute,

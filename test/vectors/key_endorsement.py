@@ -14,9 +14,10 @@ import json
 import struct
 import sys
 
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+import ed25519
 
 TYPE = b"application/vnd.betrace.key-endorsement.v1"
 
@@ -51,12 +52,8 @@ def pae(payload):
 
 
 def verifies(tenant, key, endorser):
-    try:
-        public = Ed25519PublicKey.from_public_bytes(base64.b64decode(endorser["publicKey"]))
-        public.verify(base64.b64decode(key["endorsement"] or ""), pae(statement(tenant, key)))
-        return True
-    except InvalidSignature:
-        return False
+    public, signature = (base64.b64decode(text) for text in (endorser["publicKey"], key["endorsement"] or ""))
+    return ed25519.verify(public, signature, pae(statement(tenant, key)))
 
 
 def judge(tenant, keys):

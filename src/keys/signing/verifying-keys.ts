@@ -1,9 +1,10 @@
 // Public keys as a verifier looks them up: our own tenants', and those of sidecars before us that the operator trusts.
 import { readFile } from 'node:fs/promises'
 import { SidecarError } from '../../base/errors.ts'
-import { ed25519PublicKey, type KeyLookup, type VerifyingKey } from '../../evidence/check.ts'
+import type { KeyLookup, VerifyingKey } from '../../evidence/check.ts'
 import { keysFromJson } from '../../evidence/listed-keys.ts'
 import { macKeyOf } from '../../evidence/mac-key.ts'
+import { ed25519PublicKey } from '../../formats/ed25519.ts'
 import type { PublicKeyRecord } from '../../formats/endorsement.ts'
 import { endorsedKeyOf, judgeEndorsements } from '../../formats/endorsement.ts'
 import { isTenantId } from '../../formats/tenant-id.ts'

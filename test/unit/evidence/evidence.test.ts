@@ -1,7 +1,6 @@
 import { createHash, createSecretKey, verify as verifySignature } from 'node:crypto'
 import { describe, expect, test } from 'vitest'
 import { isTipRecord, tipKey } from '../../../src/evidence/chain.ts'
-import { ed25519PublicKey } from '../../../src/evidence/check.ts'
 import {
   Evidence,
   type EvidenceOptions,
@@ -21,6 +20,7 @@ import {
 } from '../../../src/evidence/statement.ts'
 import { PENDING_STATEMENTS_MAX } from '../../../src/evidence/streams.ts'
 import { verifyTraces } from '../../../src/evidence/verify.ts'
+import { ed25519PublicKey } from '../../../src/formats/ed25519.ts'
 import {
   attribute,
   BOOT_ID,

@@ -1,8 +1,9 @@
 // Test requests, made and re-marshalled with protobufjs from OTLP's own definitions.
 
 import { generateKeyPairSync, type KeyObject } from 'node:crypto'
-import { ed25519PublicKey, type KeyLookup } from '../../../src/evidence/check.ts'
+import type { KeyLookup } from '../../../src/evidence/check.ts'
 import type { SigningKey } from '../../../src/evidence/evidence.ts'
+import { ed25519PublicKey } from '../../../src/formats/ed25519.ts'
 import { requestType } from '../wire/oracle.ts'
 
 const Request = requestType.traces

@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { CanonicalForm } from '../../../src/evidence/canonical.ts'
-import { ed25519PublicKey, type VerifyingKey } from '../../../src/evidence/check.ts'
+import type { VerifyingKey } from '../../../src/evidence/check.ts'
 import { MerkleTree, NODE_CHARS } from '../../../src/evidence/merkle.ts'
 import { compileCoverage, Policy } from '../../../src/evidence/policy.ts'
 import { fromBase64url } from '../../../src/evidence/proof.ts'
@@ -21,6 +21,7 @@ import {
   statementHash,
 } from '../../../src/evidence/statement.ts'
 import { verifyTraces } from '../../../src/evidence/verify.ts'
+import { ed25519PublicKey } from '../../../src/formats/ed25519.ts'
 import { jsonToProtobuf, protobufToJson } from '../../../src/wire/json.ts'
 
 interface CoverageVector {
