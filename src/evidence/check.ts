@@ -3,7 +3,7 @@
 import { createHmac, type KeyObject, timingSafeEqual } from 'node:crypto'
 import { verifyEd25519 } from '../formats/ed25519.ts'
 import { CanonicalForm, type CoverageRules } from './canonical.ts'
-import { rootFromPath } from './merkle.ts'
+import { nodeFromPath } from './merkle.ts'
 import { compileCoverage } from './policy.ts'
 import { fromBase64url, type Proof, parseProof, SignatureKey } from './proof.ts'
 import { macMessage, SPAN_MAC_TYPE } from './span-mac.ts'
@@ -110,7 +110,7 @@ export class SpanChecker {
     if (proof.path === undefined)
       return { ...badProof('audit path is in the ledger'), isPathElsewhere: true, ...found }
     const leaf = this.#leaf(form, span)
-    const root = rootFromPath(leaf, proof.index, statement.leafCount ?? 0, proof.path)
+    const root = nodeFromPath(leaf, proof.index, statement.leafCount ?? 0, proof.path)
     if (root === undefined) return { ...badProof('path does not fit index and leaf count'), ...found }
     if (Buffer.compare(root, statement.root ?? leaf) !== 0) {
       return { verdict: 'tampered', reason: 'span differs from what was signed', ...found }

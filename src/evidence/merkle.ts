@@ -62,10 +62,19 @@ export class MerkleTree {
     this.#text.write(this.#nodes.toString('base64url', 0, slots * SLOT_BYTES), 0, chars, 'latin1')
   }
 
-  /** Writes the audit path of a leaf as text to `target` and returns where it ends. After `encode`. */
-  writePath(index: number, target: Buffer, at: number): number {
+  /** The nodes at `height` in order, as text. After `encode`. */
+  rowText(height: number): string {
+    const [first, end] = [this.#levels[height], this.#levels[height + 1]]
+    let text = ''
+    for (let slot = first; slot < end; slot++)
+      text += this.#text.toString('latin1', slot * SLOT_CHARS, slot * SLOT_CHARS + NODE_CHARS)
+    return text
+  }
+
+  /** Writes the audit path of a leaf up to `height` as text to `target` and returns where it ends. After `encode`. */
+  writePath(index: number, target: Buffer, at: number, height = Number.POSITIVE_INFINITY): number {
     const levels = this.#levels
-    for (let level = 0; level + 2 < levels.length; level++, index >>= 1) {
+    for (let level = 0; level + 2 < levels.length && level < height; level++, index >>= 1) {
       const sibling = levels[level] + (index ^ 1)
       if (sibling >= levels[level + 1]) continue
       const from = sibling * SLOT_CHARS
@@ -100,33 +109,64 @@ export class MerkleTree {
   }
 }
 
-/** Number of nodes in the audit path of leaf `index` of `leafCount`. */
-export function pathLength(index: number, leafCount: number): number {
+/** Number of nodes in the audit path of leaf `index` of `leafCount`, up to `height`; without one, up to the root. */
+export function pathLength(index: number, leafCount: number, height = Number.POSITIVE_INFINITY): number {
   let nodes = 0
-  for (let count = leafCount; count > 1; count = Math.ceil(count / 2), index = Math.floor(index / 2)) {
+  for (let level = 0, count = leafCount; count > 1 && level < height; level++) {
     if (index % 2 === 1 || index + 1 < count) nodes++
+    count = Math.ceil(count / 2)
+    index = Math.floor(index / 2)
   }
   return nodes
 }
 
+/** Height of the lowest row with at most `nodesMax` nodes (proto/evidence.md §5). `nodesMax` is 1 or more. */
+export function rowHeight(leafCount: number, nodesMax: number): number {
+  let height = 0
+  for (let count = leafCount; count > nodesMax; count = Math.ceil(count / 2)) height++
+  return height
+}
+
+/** The height whose row has so many nodes; `undefined` when none has. */
+export function heightOfRow(leafCount: number, nodes: number): number | undefined {
+  const height = rowHeight(leafCount, nodes)
+  return Math.ceil(leafCount / 2 ** height) === nodes ? height : undefined
+}
+
+/** The root that a whole row leads to. At least one node. */
+export function rootFromRow(row: readonly Uint8Array[]): Uint8Array {
+  let level = row
+  while (level.length > 1) {
+    const above: Uint8Array[] = []
+    for (let i = 0; i + 1 < level.length; i += 2) above.push(nodeHash(level[i], level[i + 1]))
+    if (level.length % 2 === 1) above.push(level[level.length - 1])
+    level = above
+  }
+  return level[0]
+}
+
 /**
- * The root that a leaf and its audit path lead to (RFC 9162 §2.1.3.2). `undefined` when the path has not the length
- * that index and leaf count ask for.
+ * The node at `height` (without one: the root) that a leaf and its audit path lead to (RFC 9162 §2.1.3.2). `undefined`
+ * when the path has not the length that index, leaf count and height ask for.
  */
-export function rootFromPath(
+export function nodeFromPath(
   leaf: Uint8Array,
   index: number,
   leafCount: number,
   path: readonly Uint8Array[],
+  height = Number.POSITIVE_INFINITY,
 ): Uint8Array | undefined {
-  if (index >= leafCount || path.length !== pathLength(index, leafCount)) return undefined
+  if (index >= leafCount || path.length !== pathLength(index, leafCount, height)) return undefined
   let node = leaf
   let used = 0
-  for (let count = leafCount; count > 1; count = Math.ceil(count / 2), index = Math.floor(index / 2)) {
+  for (let level = 0, count = leafCount; count > 1 && level < height; level++) {
     const isRight = index % 2 === 1
-    if (!isRight && index + 1 === count) continue
-    const sibling = path[used++]
-    node = isRight ? nodeHash(sibling, node) : nodeHash(node, sibling)
+    if (isRight || index + 1 < count) {
+      const sibling = path[used++]
+      node = isRight ? nodeHash(sibling, node) : nodeHash(node, sibling)
+    }
+    count = Math.ceil(count / 2)
+    index = Math.floor(index / 2)
   }
   return node
 }

@@ -1,6 +1,14 @@
 import { createHash } from 'node:crypto'
 import { expect, test } from 'vitest'
-import { MerkleTree, NODE_CHARS, pathLength, rootFromPath } from '../../../src/evidence/merkle.ts'
+import {
+  heightOfRow,
+  MerkleTree,
+  NODE_CHARS,
+  nodeFromPath,
+  pathLength,
+  rootFromRow,
+  rowHeight,
+} from '../../../src/evidence/merkle.ts'
 import { fromBase64url } from '../../../src/evidence/proof.ts'
 
 const SIZE_MAX = 100
@@ -22,9 +30,12 @@ function treeOf(count: number, tree = new MerkleTree()): { tree: MerkleTree; roo
   return { tree, root }
 }
 
-function pathOf(tree: MerkleTree, index: number): Uint8Array[] {
+function pathOf(tree: MerkleTree, index: number, height?: number): Uint8Array[] {
   const out = Buffer.alloc(64 * NODE_CHARS)
-  const text = out.toString('latin1', 0, tree.writePath(index, out, 0))
+  return nodesOf(out.toString('latin1', 0, tree.writePath(index, out, 0, height)))
+}
+
+function nodesOf(text: string): Uint8Array[] {
   return Array.from({ length: text.length / NODE_CHARS }, (_, i) =>
     fromBase64url(text.slice(i * NODE_CHARS, (i + 1) * NODE_CHARS)),
   )
@@ -38,9 +49,36 @@ test('for every size up to 100 the root is that of RFC 6962, and every path lead
     for (let index = 0; index < count; index++) {
       const path = pathOf(tree, index)
       expect(path.length).toBe(pathLength(index, count))
-      expect(rootFromPath(leafOf(index), index, count, path)).toEqual(root)
+      expect(nodeFromPath(leafOf(index), index, count, path)).toEqual(root)
     }
   }
+})
+
+test('the row at every height leads to the root, and a path up to it to the node above its leaf', () => {
+  for (let count = 1; count <= SIZE_MAX; count++) {
+    const { tree, root } = treeOf(count)
+    for (let height = 0; height === 0 || Math.ceil(count / 2 ** (height - 1)) > 1; height++) {
+      const row = nodesOf(tree.rowText(height))
+      expect(row.length).toBe(Math.ceil(count / 2 ** height))
+      expect(Buffer.from(rootFromRow(row))).toEqual(root)
+      expect(heightOfRow(count, row.length)).toBe(height)
+      for (let index = 0; index < count; index++) {
+        const path = pathOf(tree, index, height)
+        expect(path.length).toBe(pathLength(index, count, height))
+        expect(nodeFromPath(leafOf(index), index, count, path, height)).toEqual(row[index >> height])
+      }
+    }
+  }
+})
+
+test('a row is the lowest that fits, and only some lengths are rows', () => {
+  expect([1, 2, 32, 33, 64, 65, 512, 1000].map((count) => rowHeight(count, 32))).toEqual([
+    0, 0, 0, 1, 1, 2, 4, 5,
+  ])
+  expect(rowHeight(512, 1)).toBe(9)
+  expect([1, 2, 3, 4, 5].map((nodes) => heightOfRow(5, nodes))).toEqual([3, 2, 1, undefined, 0])
+  expect(heightOfRow(5, 6)).toBeUndefined()
+  expect(heightOfRow(Number.MAX_SAFE_INTEGER, 32)).toBe(48)
 })
 
 test('a path of another index, another count or another leaf never leads to the root', () => {
@@ -50,8 +88,8 @@ test('a path of another index, another count or another leaf never leads to the 
       const path = pathOf(tree, index)
       for (let other = 0; other < count + 3; other++) {
         if (other === index) continue
-        expect(rootFromPath(leafOf(index), other, count, path)).not.toEqual(root)
-        expect(rootFromPath(leafOf(other), index, count, path)).not.toEqual(root)
+        expect(nodeFromPath(leafOf(index), other, count, path)).not.toEqual(root)
+        expect(nodeFromPath(leafOf(other), index, count, path)).not.toEqual(root)
       }
     }
   }
@@ -65,7 +103,7 @@ test('every flipped bit of leaf or path misses the root', () => {
       for (const node of nodes) {
         const bit = (index * 37 + count) % 256
         node[bit >> 3]! ^= 1 << (bit & 7)
-        expect(rootFromPath(nodes[0]!, index, count, nodes.slice(1))).not.toEqual(root)
+        expect(nodeFromPath(nodes[0]!, index, count, nodes.slice(1))).not.toEqual(root)
         node[bit >> 3]! ^= 1 << (bit & 7)
       }
     }
@@ -75,7 +113,7 @@ test('every flipped bit of leaf or path misses the root', () => {
   for (const node of nodes) {
     for (let bit = 0; bit < 256; bit++) {
       node[bit >> 3]! ^= 1 << (bit & 7)
-      expect(rootFromPath(nodes[0]!, 6, 7, nodes.slice(1))).not.toEqual(root)
+      expect(nodeFromPath(nodes[0]!, 6, 7, nodes.slice(1))).not.toEqual(root)
       node[bit >> 3]! ^= 1 << (bit & 7)
     }
   }
@@ -86,8 +124,8 @@ test('a path one node too long or too short is refused, never computed', () => {
     const { tree } = treeOf(count)
     for (let index = 0; index < count; index++) {
       const path = pathOf(tree, index)
-      expect(rootFromPath(leafOf(index), index, count, [...path, leafOf(0)])).toBeUndefined()
-      if (path.length > 0) expect(rootFromPath(leafOf(index), index, count, path.slice(1))).toBeUndefined()
+      expect(nodeFromPath(leafOf(index), index, count, [...path, leafOf(0)])).toBeUndefined()
+      if (path.length > 0) expect(nodeFromPath(leafOf(index), index, count, path.slice(1))).toBeUndefined()
     }
   }
 })
@@ -96,7 +134,7 @@ test('a leaf cannot pass for an inner node: the prefixes differ', () => {
   const { tree, root } = treeOf(4)
   const inner = sha256(Uint8Array.of(1), leafOf(0), leafOf(1))
   const sibling = sha256(Uint8Array.of(1), leafOf(2), leafOf(3))
-  expect(rootFromPath(inner, 0, 2, [sibling])).toEqual(root) // the maths alone would take it …
-  expect(rootFromPath(inner, 0, 4, [sibling])).toBeUndefined() // … the signed leaf count does not
+  expect(nodeFromPath(inner, 0, 2, [sibling])).toEqual(root) // the maths alone would take it …
+  expect(nodeFromPath(inner, 0, 4, [sibling])).toBeUndefined() // … the signed leaf count does not
   expect(pathOf(tree, 0).length).toBe(2)
 })

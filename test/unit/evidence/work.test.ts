@@ -4,7 +4,7 @@ import { describe, expect, test } from 'vitest'
 import { EVIDENCE_WORK } from '../../../src/base/limits.ts'
 import { CanonicalForm } from '../../../src/evidence/canonical.ts'
 import { Evidence, type SigningKey } from '../../../src/evidence/evidence.ts'
-import { pathLength, rootFromPath } from '../../../src/evidence/merkle.ts'
+import { nodeFromPath, pathLength } from '../../../src/evidence/merkle.ts'
 import { compileCoverage, Policy } from '../../../src/evidence/policy.ts'
 import { SignatureKey, signatureAttributes, toBase64url } from '../../../src/evidence/proof.ts'
 import { SelectedSpans } from '../../../src/evidence/selected-spans.ts'
@@ -72,7 +72,7 @@ test('a leaf count that no batch has does not keep the verifier busy', () => {
 function claimingLeaves(leafCount: number): Uint8Array {
   const plain = SHAPES['small spans']!(1)
   const path = Array.from({ length: pathLength(0, leafCount) }, () => new Uint8Array(32))
-  const root = rootFromPath(leafOf(plain), 0, leafCount, path)!
+  const root = nodeFromPath(leafOf(plain), 0, leafCount, path)!
   const statement = encodeStatement({
     kind: Kind.BATCH,
     instanceId: 'sidecar-1',
