@@ -82,10 +82,10 @@ function readSigning(signing: Section): SigningConfig {
 }
 
 function readProof(signing: Section): SigningConfig['proof'] {
-  const proof = signing.choice('proof', ['inline', 'ledger'], DEFAULT_POLICY.proof)
-  if (proof === 'ledger')
-    signing.problem('proof', 'must be inline: this version keeps no ledger to look paths up in')
-  return proof
+  const proof = signing.choice('proof', ['compact', 'inline', 'ledger'], DEFAULT_POLICY.proof)
+  if (proof !== 'ledger') return proof
+  signing.problem('proof', 'must be compact or inline: this version keeps no ledger to look proofs up in')
+  return DEFAULT_POLICY.proof
 }
 
 function readSelect(signing: Section): SigningConfig['select'] {

@@ -9,7 +9,15 @@ import { fromBase64url, type Proof, parseProof, SignatureKey } from './proof.ts'
 import { macMessage, SPAN_MAC_TYPE } from './span-mac.ts'
 import type { SpanParts } from './span-parts.ts'
 import type { SpanContext } from './span-walk.ts'
-import { DEFAULT_COVERAGE, decodeStatement, Kind, pae, STATEMENT_TYPE, type Statement } from './statement.ts'
+import {
+  DEFAULT_COVERAGE,
+  decodeStatement,
+  Kind,
+  pae,
+  STATEMENT_TYPE,
+  type Statement,
+  statementHash,
+} from './statement.ts'
 
 export type Verdict = 'valid' | 'tampered' | 'unsigned' | 'unknown_key' | 'bad_proof'
 
@@ -21,8 +29,6 @@ export interface SpanCheck {
   /** The statement whose signature was good; absent for hmac-sha256 and before that point. */
   readonly statement?: Statement
   readonly index?: number
-  /** The span itself was not compared: its audit path stands elsewhere. */
-  readonly isPathElsewhere?: boolean
 }
 
 /** A key as a verifier has it. What it is for comes from the key, never from the span. */
@@ -107,8 +113,6 @@ export class SpanChecker {
     if (failure !== undefined) return { ...failure, ...idOf(keyId) }
     if (statement === undefined || form === undefined) return badProof('no statement')
     const found = { ...idOf(keyId), statement, index: proof.index }
-    if (proof.path === undefined)
-      return { ...badProof('audit path is in the ledger'), isPathElsewhere: true, ...found }
     const leaf = this.#leaf(form, span)
     const root = nodeFromPath(leaf, proof.index, statement.leafCount ?? 0, proof.path)
     if (root === undefined) return { ...badProof('path does not fit index and leaf count'), ...found }
@@ -121,11 +125,11 @@ export class SpanChecker {
   /** The part of the verdict that all spans of a tree share. */
   #statementOf(texts: SignatureTexts, proof: Proof, tenant: string | undefined): CheckedStatement {
     const { proof: text = '', signature, timestamp, keyId } = texts
-    const statementText = text.split('.', 3)[2]
-    const id = JSON.stringify([statementText, signature, timestamp, keyId, tenant])
+    const [, , statementText, policyText] = text.split('.', 4)
+    const id = JSON.stringify([statementText, policyText, signature, timestamp, keyId, tenant])
     const known = this.#statements.get(id)
     if (known !== undefined) return known
-    const checked = this.#checkStatement(texts, proof.statement, tenant)
+    const checked = this.#checkStatement(texts, proof, tenant)
     // A key that is not known may be so in a moment, so that is not remembered.
     if (checked.failure?.verdict === 'unknown_key') return checked
     this.#remember(id, checked)
@@ -141,13 +145,19 @@ export class SpanChecker {
     this.#statementChars += id.length
   }
 
-  #checkStatement(texts: SignatureTexts, bytes: Uint8Array, tenant: string | undefined): CheckedStatement {
+  #checkStatement(
+    texts: SignatureTexts,
+    { statement: bytes, policy }: Proof,
+    tenant: string | undefined,
+  ): CheckedStatement {
     const statement = readStatement(bytes)
     const signature = readBase64url(texts.signature)
     if (statement === undefined || signature === undefined) {
       return failed(badProof('statement or signature is not canonical'))
     }
     if (statement.kind !== Kind.BATCH) return failed(badProof('statement is not one of a batch'))
+    if (Buffer.compare(statementHash(policy), statement.policyId) !== 0)
+      return failed(badProof('policy is not the one of the statement'))
     if (texts.keyId !== statement.keyId || texts.timestamp !== statement.timeNs.toString()) {
       return failed(badProof('key id or timestamp differ from the statement'))
     }

@@ -1,14 +1,17 @@
 // What the pipeline holds: signs the selected spans of a request, and the statements that no spans go with.
 import { SidecarError } from '../base/errors.ts'
 import { TENANTS_MAX } from '../base/limits.ts'
+import { STATEMENT_KEY_PREFIX } from '../formats/signature-keys.ts'
 import type { Edits } from '../wire/edits.ts'
 import { splice } from '../wire/splice.ts'
+import { messageField, stringAttribute } from '../wire/write.ts'
 import type { Chain, ChainedStatement, SigningKey, StatementRecord } from './chain.ts'
 import { type KeyLookup, SpanChecker } from './check.ts'
-import { pathLength } from './merkle.ts'
+import { formatResourceStatement, ROW_NODES_MAX, statementId } from './compact-proof.ts'
+import { NODE_CHARS, pathLength, rowHeight } from './merkle.ts'
 import type { EvidenceMetrics } from './metrics.ts'
 import { Policy, type PolicyOptions } from './policy.ts'
-import { ProofWriter, signatureAttributes } from './proof.ts'
+import { ProofWriter, SignatureKey, signatureAttributes, toBase64url } from './proof.ts'
 import type { BatchRef } from './refs.ts'
 import { type Batch, SelectedSpans } from './selected-spans.ts'
 import { spanMac } from './span-mac.ts'
@@ -49,6 +52,11 @@ export interface Signed {
   /** Spans from which a signature from outside was removed. */
   readonly forgedCount: number
 }
+
+/** Fields of ResourceSpans and Resource. */
+const RESOURCE = 1
+const RESOURCE_ATTRIBUTES = 1
+const NOTHING = new Uint8Array(0)
 
 export type GiveUpReason = 'not_stored' | 'dead_letter' | 'dropped'
 
@@ -257,18 +265,57 @@ export class Evidence {
   }
 
   #signTree(batch: Batch, edits: Edits, chain: Chain, key: SigningKey, nowNs: bigint): ChainedStatement {
-    const { tree, marks } = batch
+    const { tree } = batch
     const { coverage, options } = this.policy
     const draft = { kind: Kind.BATCH, leafCount: tree.leafCount, root: tree.close() }
     const chained = chain.append(isDefaultCoverage(coverage) ? draft : { ...draft, coverage }, key, nowNs)
-    const isInline = options.proof === 'inline'
-    if (isInline) tree.encode()
-    const shared = signatureAttributes(chained.signature, options.algorithm, nowNs, key.keyId)
-    this.#proofs.begin(shared, chained.statement)
-    for (let i = 0; i < tree.leafCount; i++) {
-      const bytes = this.#proofs.write(i, pathLength(i, tree.leafCount), isInline ? tree : undefined)
+    tree.encode()
+    if (options.proof === 'compact') this.#writeCompact(batch, edits, chained)
+    else this.#writeInline(batch, edits, chained, nowNs, key.keyId)
+    return chained
+  }
+
+  #writeInline(
+    batch: Batch,
+    edits: Edits,
+    { statement, signature }: ChainedStatement,
+    nowNs: bigint,
+    keyId: string,
+  ): void {
+    const { algorithm } = this.policy.options
+    this.#proofs.begin({
+      attributes: signatureAttributes(signature, algorithm, nowNs, keyId),
+      key: SignatureKey.PROOF,
+      before: 'v1.',
+      after: `.${toBase64url(statement)}.${toBase64url(this.policy.document)}`,
+    })
+    this.#writeSpans(batch, edits, 0, batch.tree.leafCount, Number.POSITIVE_INFINITY)
+  }
+
+  /** Statement and row go into each resource, the rest into its spans. */
+  #writeCompact(batch: Batch, edits: Edits, { statement, signature }: ChainedStatement): void {
+    const { tree, resources } = batch
+    const id = statementId(statement)
+    const key = STATEMENT_KEY_PREFIX + id
+    const head = formatResourceStatement({ statement, signature, policy: this.policy.document })
+    this.#proofs.begin({ attributes: NOTHING, key: SignatureKey.SIGNATURE, before: `v1.${id}.`, after: '' })
+    for (const { firstLeaf, leafCount, mark, hasResource } of resources) {
+      const height = rowHeight(tree.leafCount, Math.min(leafCount, ROW_NODES_MAX))
+      const row = tree.rowText(height)
+      const attribute = stringAttribute(
+        RESOURCE_ATTRIBUTES,
+        key,
+        row.length > NODE_CHARS ? `${head}.${row}` : head,
+      )
+      edits.fill(mark, hasResource ? attribute : messageField(RESOURCE, attribute))
+      this.#writeSpans(batch, edits, firstLeaf, firstLeaf + leafCount, height)
+    }
+  }
+
+  #writeSpans({ tree, marks }: Batch, edits: Edits, first: number, end: number, height: number): void {
+    for (let i = first; i < end; i++) {
+      const bytes = this.#proofs.write(tree, i, height, pathLength(i, tree.leafCount, height))
       edits.fillFrom(marks[i], this.#proofs.bytes, 0, bytes)
     }
-    return chained
   }
 }

@@ -1,5 +1,5 @@
-// The five attributes of a signed span (proto/evidence.md §5): written as bytes straight into the edit of the span,
-// read back as text. All spans of a tree share the first four and most of the fifth, so those bytes are made once.
+// What a signed span carries (proto/evidence.md §5), written as bytes straight into the edit of the span, and the proof of
+// the inline form read back as text. What spans of a tree have in common is made once.
 import { SidecarError } from '../base/errors.ts'
 import { stringAttribute, varintSize, writeVarint } from '../wire/write.ts'
 import { HASH_BYTES, type MerkleTree, NODE_CHARS } from './merkle.ts'
@@ -20,9 +20,8 @@ export const SignatureKey = {
   PROOF: 'span.signature.proof',
 } as const
 
-const PROOF_KEY = Buffer.from(SignatureKey.PROOF)
 const OUT_BYTES_MIN = 4096
-const PATH_NODES_MAX = 53
+export const PATH_NODES_MAX = 53
 const INDEX_CHARS_MAX = 16
 /** Tags, lengths and key around a proof, at most. */
 const PROOF_FRAME_BYTES_MAX = 64
@@ -42,6 +41,16 @@ export function signatureAttributes(
   ])
 }
 
+/** What the spans of one tree, or of one resource in it, have in common. */
+export interface SharedProof {
+  /** Whole attributes that stand before the proof. */
+  readonly attributes: Uint8Array
+  /** Of the attribute with the proof, and what its value has before and after the index. */
+  readonly key: string
+  readonly before: string
+  readonly after: string
+}
+
 /** Writes what each span of one tree gets. One instance serves tree after tree; what it returns is overwritten. */
 export class ProofWriter {
   #out = Buffer.allocUnsafeSlow(OUT_BYTES_MIN)
@@ -49,24 +58,29 @@ export class ProofWriter {
   #view = new Uint8Array(this.#out.buffer)
   /** The shared attributes stand at the front and are never written again. */
   #sharedBytes = 0
-  #middle = Buffer.alloc(0)
+  #key = Buffer.alloc(0)
+  #before = Buffer.alloc(0)
+  #after = Buffer.alloc(0)
 
-  /** Begins a tree. `statement` is undefined where no proof is written. */
-  begin(shared: Uint8Array, statement: Uint8Array): void {
-    this.#middle = Buffer.from(`.${toBase64url(statement)}`, 'latin1')
+  /** Begins a tree. */
+  begin({ attributes, key, before, after }: SharedProof): void {
+    this.#key = Buffer.from(key)
+    this.#before = Buffer.from(before, 'latin1')
+    this.#after = Buffer.from(after, 'latin1')
     const bytesMax =
-      shared.length +
+      attributes.length +
       PROOF_FRAME_BYTES_MAX +
+      this.#before.length +
       INDEX_CHARS_MAX +
-      this.#middle.length +
+      this.#after.length +
       1 +
       PATH_NODES_MAX * NODE_CHARS
     if (this.#out.length < bytesMax) {
       this.#out = Buffer.allocUnsafeSlow(bytesMax)
       this.#view = new Uint8Array(this.#out.buffer)
     }
-    this.#out.set(shared)
-    this.#sharedBytes = shared.length
+    this.#out.set(attributes)
+    this.#sharedBytes = attributes.length
   }
 
   /** The buffer that `write` filled. */
@@ -74,64 +88,71 @@ export class ProofWriter {
     return this.#view
   }
 
-  /** Writes all five attributes for a leaf; returns how many bytes. `tree` undefined leaves the path out. */
-  write(index: number, pathNodes: number, tree: MerkleTree | undefined): number {
+  /** Writes all attributes for a leaf whose path up to `height` has so many nodes; returns how many bytes. */
+  write(tree: MerkleTree, index: number, height: number, pathNodes: number): number {
     const out = this.#out
-    const middle = this.#middle
-    const indexText = `v1.${index}`
-    const chars = indexText.length + middle.length + (tree === undefined ? 0 : 1 + pathNodes * NODE_CHARS)
+    const before = this.#before
+    const after = this.#after
+    const indexText = String(index)
+    const pathChars = pathNodes === 0 ? 0 : 1 + pathNodes * NODE_CHARS
+    const chars = before.length + indexText.length + after.length + pathChars
     const anyValue = 1 + varintSize(chars) + chars
-    const keyValue = 2 + PROOF_KEY.length + 1 + varintSize(anyValue) + anyValue
+    const keyValue = 2 + this.#key.length + 1 + varintSize(anyValue) + anyValue
     let at = this.#sharedBytes
     out[at++] = SPAN_ATTRIBUTE_TAG
     at = writeVarint(out, at, keyValue)
     out[at++] = KEY_TAG
-    out[at++] = PROOF_KEY.length
-    out.set(PROOF_KEY, at)
-    at += PROOF_KEY.length
+    out[at++] = this.#key.length
+    out.set(this.#key, at)
+    at += this.#key.length
     out[at++] = VALUE_TAG
     at = writeVarint(out, at, anyValue)
     out[at++] = STRING_TAG
     at = writeVarint(out, at, chars)
+    out.set(before, at)
+    at += before.length
     for (let i = 0; i < indexText.length; i++) out[at++] = indexText.charCodeAt(i)
-    out.set(middle, at)
-    at += middle.length
-    if (tree === undefined) return at
+    out.set(after, at)
+    at += after.length
+    if (pathNodes === 0) return at
     out[at++] = 0x2e // the dot before the path
-    return tree.writePath(index, out, at)
+    return tree.writePath(index, out, at, height)
   }
 }
 
+/** What `span.signature.proof` says. Nothing of it is verified. */
 export interface Proof {
   readonly index: number
   readonly statement: Uint8Array
-  /** `undefined`: the path is in the ledger. */
-  readonly path: readonly Uint8Array[] | undefined
+  readonly policy: Uint8Array
+  readonly path: readonly Uint8Array[]
 }
 
-const PROOF = /^v1\.(0|[1-9][0-9]{0,14})\.([A-Za-z0-9_-]+)(?:\.([A-Za-z0-9_-]*))?$/
+const PROOF = /^v1\.(0|[1-9][0-9]{0,14})\.([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)(?:\.([A-Za-z0-9_-]+))?$/
 
 /** Throws MALFORMED for anything but a proof's canonical form. */
 export function parseProof(text: string): Proof {
   const match = PROOF.exec(text)
   if (match === null) throw malformedProof()
-  const [, index, statement, path] = match
+  const [, index, statement, policy, path = ''] = match
   return {
     index: Number(index),
     statement: fromBase64url(statement),
-    path: path === undefined ? undefined : parsePath(path),
+    policy: fromBase64url(policy),
+    path: parseNodes(path, PATH_NODES_MAX),
   }
 }
 
-function parsePath(text: string): Uint8Array[] {
-  if (text.length % NODE_CHARS !== 0 || text.length > PATH_NODES_MAX * NODE_CHARS) throw malformedProof()
-  const path: Uint8Array[] = []
+/** Hashes of 43 characters each. Throws MALFORMED for another text, and for more of them than `countMax`. */
+export function parseNodes(text: string, countMax: number): Uint8Array[] {
+  if (text.length % NODE_CHARS !== 0 || text.length > countMax * NODE_CHARS) throw malformedProof()
+  const nodes: Uint8Array[] = []
   for (let at = 0; at < text.length; at += NODE_CHARS) {
     const node = fromBase64url(text.slice(at, at + NODE_CHARS))
     if (node.length !== HASH_BYTES) throw malformedProof()
-    path.push(node)
+    nodes.push(node)
   }
-  return path
+  return nodes
 }
 
 export function toBase64url(bytes: Uint8Array): string {
@@ -145,6 +166,6 @@ export function fromBase64url(text: string): Uint8Array {
   return bytes
 }
 
-function malformedProof(): SidecarError {
+export function malformedProof(): SidecarError {
   return new SidecarError('MALFORMED', 'proof is not canonical')
 }

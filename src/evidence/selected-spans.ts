@@ -2,6 +2,7 @@
 // tenant's tree and a reserved mark at its end, where the signature goes once the tree is known.
 import { EVIDENCE_WORK } from '../base/limits.ts'
 import { Work } from '../base/work.ts'
+import { STATEMENT_KEY_PREFIX } from '../formats/signature-keys.ts'
 import { Edits } from '../wire/edits.ts'
 import { CanonicalForm } from './canonical.ts'
 import type { SigningKey } from './chain.ts'
@@ -17,7 +18,31 @@ export interface Batch {
   readonly tree: MerkleTree
   /** Reserved edit of each leaf. */
   readonly marks: number[]
+  /** In the order of their leaves. */
+  readonly resources: SignedResource[]
 }
+
+/** The leaves of one resource: `leafCount` from `firstLeaf` on. */
+export interface SignedResource {
+  readonly firstLeaf: number
+  readonly leafCount: number
+  /** Reserved edit, where what its spans share goes. */
+  readonly mark: number
+  /** Without one the edit stands in the ResourceSpans. */
+  readonly hasResource: boolean
+}
+
+/** An attribute from outside that says to be a statement. It stays where it is unless its mark is filled with nothing. */
+interface ForeignStatement {
+  readonly id: string
+  readonly mark: number
+}
+
+const NO_MARK = -1
+const NOTHING = new Uint8Array(0)
+const PREFIX_CHARS = STATEMENT_KEY_PREFIX.length
+/** How the value of a compact `span.signature` begins, after tag and length. */
+const REFERENCE = /^\n.{1,2}v1\.([A-Za-z0-9_-]{22})\./s
 
 export class SelectedSpans implements SpanHandler {
   readonly edits = new Edits()
@@ -38,6 +63,12 @@ export class SelectedSpans implements SpanHandler {
   #tenant = ''
   /** That of the present resource group's tenant, once it is known. */
   #batch: Batch | undefined
+  #resourceMark = NO_MARK
+  /** Leaves of the present tenant before this resource group. */
+  #leavesBefore = 0
+  /** Those of the present resource, and the ids of those that a kept signature needs. */
+  readonly #foreign: ForeignStatement[] = []
+  readonly #needed = new Set<string>()
 
   constructor(policy: Policy, checker: SpanChecker | undefined) {
     this.#selection = new Selection(policy)
@@ -74,8 +105,32 @@ export class SelectedSpans implements SpanHandler {
   resource(span: SpanContext, groupIndex: number): void {
     this.#tenant = this.#tenants[groupIndex]
     this.#batch = undefined
+    this.#resourceMark = NO_MARK
+    this.#foreign.length = 0
+    this.#needed.clear()
     this.work.look(span.resourceEnd - span.resourceStart)
     this.#selection.resource(span)
+  }
+
+  statement(buf: Uint8Array, fieldStart: number, end: number, keyStart: number, keyEnd: number): void {
+    this.work.look(keyEnd - keyStart)
+    const id = latin1(buf, keyStart + PREFIX_CHARS, keyEnd)
+    this.#foreign.push({ id, mark: this.edits.reserve(fieldStart, end) })
+  }
+
+  resourceEnd(end: number): void {
+    this.#resourceMark = this.edits.reserve(end, end)
+  }
+
+  /** What the spans share goes into their resource; what nobody needs of what came leaves it. */
+  groupEnd(end: number): void {
+    for (const { id, mark } of this.#foreign) if (!this.#needed.has(id)) this.edits.fill(mark, NOTHING)
+    if (this.#batch === undefined) return
+    const firstLeaf = this.#leavesBefore
+    const hasResource = this.#resourceMark !== NO_MARK
+    const mark = hasResource ? this.#resourceMark : this.edits.reserve(end, end)
+    const leafCount = this.#batch.tree.leafCount - firstLeaf
+    this.#batch.resources.push({ firstLeaf, leafCount, mark, hasResource })
   }
 
   scope(span: SpanContext): void {
@@ -87,7 +142,7 @@ export class SelectedSpans implements SpanHandler {
     const { parts } = span
     if (parts.signatureFields.count > 0 && this.#keepsSignature(span)) return
     if (!this.#selection.selects(span)) return
-    this.#batch ??= this.#byTenant.get(this.#tenant) ?? this.#openBatch(this.#tenant)
+    this.#batch ??= this.#enterBatch()
     const batch = this.#batch
     const before = this.#form.bytesLookedAt
     batch.tree.add(this.#form.leaf(span))
@@ -102,6 +157,8 @@ export class SelectedSpans implements SpanHandler {
     this.work.look((this.#checker?.bytesLookedAt ?? 0) - before)
     if (verdict === 'valid') {
       this.keptCount++
+      const id = referredStatement(span)
+      if (id !== undefined) this.#needed.add(id)
       return true
     }
     this.forgedCount++
@@ -112,14 +169,30 @@ export class SelectedSpans implements SpanHandler {
     return false
   }
 
+  #enterBatch(): Batch {
+    const batch = this.#byTenant.get(this.#tenant) ?? this.#openBatch(this.#tenant)
+    this.#leavesBefore = batch.tree.leafCount
+    return batch
+  }
+
   #openBatch(tenant: string): Batch {
     const ordinal = this.batches.length
     this.#trees[ordinal] ??= new MerkleTree()
     const tree = this.#trees[ordinal]
     tree.reset()
-    const batch = { tenant, tree, marks: [] }
+    const batch = { tenant, tree, marks: [], resources: [] }
     this.batches.push(batch)
     this.#byTenant.set(tenant, batch)
     return batch
   }
+}
+
+/** The id in a compact signature that was found good; `undefined` for one that needs no statement. */
+function referredStatement({ buf, parts: { signature } }: SpanContext): string | undefined {
+  if (signature.count !== 1) return undefined
+  return REFERENCE.exec(latin1(buf, signature.valueStart(0), signature.valueEnd(0)))?.[1]
+}
+
+function latin1(buf: Uint8Array, start: number, end: number): string {
+  return Buffer.from(buf.buffer, buf.byteOffset + start, end - start).toString('latin1')
 }

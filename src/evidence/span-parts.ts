@@ -1,6 +1,7 @@
 // Where the parts of one span stand in its bytes. Filled once per span and reused for the next; selection, the
 // canonical form and the check of a signature all read from it. Attributes come from the scan, which has found them
 // anyway; the rest is read when the span ends.
+import { SIGNATURE_KEY_PREFIX } from '../formats/signature-keys.ts'
 import { malformed, readInt32 } from '../wire/reader.ts'
 import { Entries } from './entries.ts'
 import { field, nextField } from './field.ts'
@@ -23,7 +24,7 @@ const Tag = {
 const STATUS_MESSAGE_TAG = 0x12
 const STATUS_CODE_TAG = 0x18
 
-const SIGNATURE_PREFIX = Buffer.from('span.signature')
+const SIGNATURE_PREFIX = Buffer.from(SIGNATURE_KEY_PREFIX)
 /** Integers per child: start and end. */
 const CHILD = 2
 

@@ -1,11 +1,12 @@
 // One scan of a traces request, span by span, with the resource and scope of each at hand. Signing and verifying both
 // walk like this, so neither sees a span that the other would not.
+import { STATEMENT_KEY_PREFIX } from '../formats/signature-keys.ts'
 import type { Edits } from '../wire/edits.ts'
 import { Frame, Place } from '../wire/otlp.ts'
 import { scan, UNBOUNDED, type Visitor } from '../wire/scan.ts'
 import { scanInSlices } from '../wire/scan-in-slices.ts'
 import { field, nextField } from './field.ts'
-import { SpanParts } from './span-parts.ts'
+import { SpanParts, startsWith } from './span-parts.ts'
 
 /** A span's bytes and surroundings. Overwritten with each span. */
 export interface SpanContext {
@@ -25,6 +26,12 @@ export interface SpanContext {
 export interface SpanHandler {
   /** A ResourceSpans begins; its index in the request. */
   resource(span: SpanContext, groupIndex: number): void
+  /** An attribute of the resource whose key begins with STATEMENT_KEY_PREFIX, while it is open for edits. */
+  statement?(buf: Uint8Array, fieldStart: number, end: number, keyStart: number, keyEnd: number): void
+  /** The Resource has been read to its end, which is still open for edits. */
+  resourceEnd?(end: number): void
+  /** The ResourceSpans has been read to its end, which is still open for edits. */
+  groupEnd?(end: number): void
   /** A ScopeSpans begins. */
   scope(span: SpanContext): void
   /** A span has been read to its end, which is still open for edits. */
@@ -33,6 +40,7 @@ export interface SpanHandler {
 
 /** Tag of Resource in ResourceSpans, and of InstrumentationScope in ScopeSpans. */
 const GROUP_HEAD = 0x0a
+const STATEMENT_PREFIX = Buffer.from(STATEMENT_KEY_PREFIX)
 
 let lastNumber = 0
 
@@ -87,16 +95,18 @@ export class SpanWalk implements Visitor, SpanContext {
   }
 
   leave(frame: Frame, start: number, end: number): void {
-    if (frame !== Frame.ITEM) return
-    this.parts.read(this.buf, start, end)
-    this.#handler.span(this, end)
+    if (frame === Frame.ITEM) {
+      this.parts.read(this.buf, start, end)
+      this.#handler.span(this, end)
+    } else if (frame === Frame.RESOURCE) this.#handler.resourceEnd?.(end)
+    else if (frame === Frame.RESOURCE_GROUP) this.#handler.groupEnd?.(end)
   }
 
   text(): void {}
 
   attribute(
     place: Place,
-    _depth: number,
+    depth: number,
     fieldStart: number,
     end: number,
     keyStart: number,
@@ -106,6 +116,9 @@ export class SpanWalk implements Visitor, SpanContext {
   ): boolean {
     if (place === Place.SPAN_ATTRIBUTE) {
       this.parts.addAttribute(this.buf, fieldStart, end, keyStart, keyEnd, valueStart, valueEnd)
+    } else if (place === Place.RESOURCE_ATTRIBUTE && depth === 0) {
+      if (startsWith(this.buf, keyStart, keyEnd, STATEMENT_PREFIX))
+        this.#handler.statement?.(this.buf, fieldStart, end, keyStart, keyEnd)
     }
     return true
   }

@@ -167,7 +167,8 @@ export function encodeCoverage(coverage: Coverage): Uint8Array {
   return out.finish()
 }
 
-function decodeCoverage(bytes: Uint8Array): Coverage {
+/** Throws MALFORMED. */
+export function decodeCoverage(bytes: Uint8Array): Coverage {
   const resourceAttributes: string[] = []
   const mutable: string[] = []
   const fields = new Fields(bytes)

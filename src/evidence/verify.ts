@@ -156,7 +156,7 @@ export class Verifier {
     this.work.look(this.#checker.bytesLookedAt - before)
     const isMissingSignature = checked.verdict === 'unsigned' && this.#selection?.selects(span) === true
     if (isMissingSignature) this.#missingSignatureCount++
-    if (checked.isPathElsewhere || isUndecided) this.#undecidedCount++
+    if (isUndecided) this.#undecidedCount++
     if (checked.verdict === 'valid' && checked.statement !== undefined) {
       this.#see(checked.statement, checked.index ?? 0)
     }

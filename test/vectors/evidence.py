@@ -257,9 +257,14 @@ def encode_statement(s):
     return out
 
 
+POLICY = {"selection": 1, "globs": [], "coverage": DEFAULT_COVERAGE, "algorithm": "ed25519-merkle-v1"}
+
+
 def encode_policy(p):
     out = f_uint(1, p["selection"]) + b"".join(f_bytes(2, glob, True) for glob in p["globs"])
-    return out + f_bytes(3, encode_coverage(p["coverage"]), True) + f_bytes(4, p["algorithm"]) + f_uint(5, p["path_in_ledger"])
+    if p["coverage"] != DEFAULT_COVERAGE:
+        out += f_bytes(3, encode_coverage(p["coverage"]), True)
+    return out + f_bytes(4, p["algorithm"])
 
 
 def fields(data):
@@ -349,7 +354,7 @@ def sign_batch(key, statement, entries):
                 string_attribute("span.signature.algorithm", "ed25519-merkle-v1"),
                 string_attribute("span.signature.timestamp", statement["time_unix_nano"]),
                 string_attribute("span.signature.key_id", statement["key_id"]),
-                string_attribute("span.signature.proof", f"v1.{index}.{b64(data)}.{path}"),
+                string_attribute("span.signature.proof", f"v1.{index}.{b64(data)}.{b64(encode_policy(POLICY))}{path and '.' + path}"),
             ]
         )
     return statement, data, signature
@@ -381,16 +386,18 @@ def verdict(resource, scope, span, public_keys, secrets):
             return mac_verdict(resource, scope, span, texts, public_keys, secrets)
         if texts["algorithm"] != "ed25519-merkle-v1":
             return "bad_proof"
-        match = re.fullmatch(r"v1\.(0|[1-9][0-9]*)\.([A-Za-z0-9_-]+)(?:\.([A-Za-z0-9_-]*))?", texts["proof"])
-        index, data, path_text = int(match[1]), unb64(match[2]), match[3]
+        match = re.fullmatch(r"v1\.(0|[1-9][0-9]*)\.([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)(?:\.([A-Za-z0-9_-]+))?", texts["proof"])
+        index, data, policy, path_text = int(match[1]), unb64(match[2]), unb64(match[3]), match[4] or ""
         statement = decode_batch(data)
         signature = unb64(texts["signature"])
-        nodes = [unb64(path_text[at : at + 43]) for at in range(0, len(path_text or ""), 43)]
+        nodes = [unb64(path_text[at : at + 43]) for at in range(0, len(path_text), 43)]
         if any(len(node) != 32 for node in nodes):
             return "bad_proof"
     except (ValueError, KeyError, TypeError, IndexError):
         return "bad_proof"
     if (statement["key_id"], statement["time_unix_nano"]) != (texts["key_id"], texts["timestamp"]):
+        return "bad_proof"
+    if sha256(policy).hex() != statement["policy_id"]:
         return "bad_proof"
     if texts["key_id"] in secrets:
         return "bad_proof"
@@ -398,7 +405,7 @@ def verdict(resource, scope, span, public_keys, secrets):
         return "unknown_key"
     if not ed25519.verify(public_keys[texts["key_id"]], signature, pae(STATEMENT_TYPE, data)):
         return "bad_proof"
-    if path_text is None or index >= statement["leaf_count"]:
+    if index >= statement["leaf_count"]:
         return "bad_proof"
     leaf = leaf_hash(canonical(resource, scope, span, statement.get("coverage", DEFAULT_COVERAGE)))
     root = root_from_path(leaf, index, statement["leaf_count"], nodes)
@@ -630,12 +637,12 @@ def make():
     seed, secret = bytes(range(32)), bytes(range(32, 64))
     key = Ed25519PrivateKey.from_private_bytes(seed)
     public_key = key.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
-    policy = {"selection": 1, "globs": [], "coverage": DEFAULT_COVERAGE, "algorithm": "ed25519-merkle-v1", "path_in_ledger": 0}
     policies = [
-        policy,
-        {**policy, "selection": 3, "globs": ["app.*", "x"], "coverage": {"resource_attributes": ["betrace.tenant"], "mutable": ["tmp.*"]}, "path_in_ledger": 1},
+        POLICY,
+        {**POLICY, "selection": 3, "globs": ["app.*", "x"], "coverage": {"resource_attributes": ["betrace.tenant"], "mutable": ["tmp.*"]}},
+        {**POLICY, "selection": 2, "algorithm": "hmac-sha256"},
     ]
-    policy_id = sha256(encode_policy(policy)).hex()
+    policy_id = sha256(encode_policy(POLICY)).hex()
     spans = []
     for name, resource, scope, span in sample_spans():
         form = canonical(resource, scope, span)

@@ -200,13 +200,6 @@ test('resource groups of one tenant share one tree, in the order of the request'
   })
 })
 
-test('proof: ledger leaves the path out, which a verifier without the ledger says', () => {
-  const { body } = newEvidence({ policy: { proof: 'ledger' } }).sign(oneSpan, ['acme'], acme, NOW_NS)
-  const { summary, spans } = verifyTraces(body, { keys: lookup(key) })
-  expect(spans).toMatchObject([{ verdict: 'bad_proof', reason: 'audit path is in the ledger' }])
-  expect(summary.outcome).toBe('unknown')
-})
-
 test('hmac-sha256 signs each span under the secret that is passed in, without statements', () => {
   const secret = createSecretKey(createHash('sha256').update('s').digest())
   const keys = new Map([['acme', { keyId: 's1', privateKey: secret }]])

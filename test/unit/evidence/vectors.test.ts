@@ -5,7 +5,7 @@ import { describe, expect, test } from 'vitest'
 import { CanonicalForm } from '../../../src/evidence/canonical.ts'
 import type { VerifyingKey } from '../../../src/evidence/check.ts'
 import { MerkleTree, NODE_CHARS } from '../../../src/evidence/merkle.ts'
-import { compileCoverage, Policy } from '../../../src/evidence/policy.ts'
+import { type Algorithm, compileCoverage, decodePolicy, Policy } from '../../../src/evidence/policy.ts'
 import { fromBase64url } from '../../../src/evidence/proof.ts'
 import { type SpanContext, SpanWalk } from '../../../src/evidence/span-walk.ts'
 import {
@@ -54,8 +54,7 @@ interface Vectors {
       selection: number
       globs: string[]
       coverage: CoverageVector
-      algorithm: string
-      path_in_ledger: number
+      algorithm: Algorithm
     }
     encoded: string
     id: string
@@ -121,15 +120,17 @@ test.each(vectors.trees)(
 )
 
 test.each(vectors.policies)('policy document and id agree: $policy.globs', ({ policy, encoded, id }) => {
-  const { selection, globs, coverage, path_in_ledger } = policy
+  const { selection, globs, coverage, algorithm } = policy
   const compiled = new Policy({
-    select: selection === 1 ? 'compliance' : globs,
-    proof: path_in_ledger === 1 ? 'ledger' : 'inline',
+    select: selection === 1 ? 'compliance' : selection === 2 ? 'all' : globs,
+    algorithm,
     resourceAttributes: coverage.resource_attributes.filter((key) => key !== 'betrace.tenant'),
     mutable: coverage.mutable,
   })
   expect(hex(compiled.document)).toBe(encoded)
   expect(hex(compiled.id)).toBe(id)
+  const { select, coverage: covered } = decodePolicy(unhex(encoded))
+  expect({ select, covered }).toEqual({ select: compiled.options.select, covered: compiled.coverage })
 })
 
 function statementOf(vector: StatementVector): Statement {

@@ -81,13 +81,14 @@ function claimingLeaves(leafCount: number): Uint8Array {
     number: 1,
     timeNs: NOW_NS,
     previous: new Uint8Array(32),
-    policyId: new Uint8Array(32),
+    policyId: new Policy().id,
     keyId: key.keyId,
     leafCount,
     root,
   })
   const signature = sign(null, pae(STATEMENT_TYPE, statement), key.privateKey)
-  const proof = `v1.0.${toBase64url(statement)}.${path.map(toBase64url).join('')}`
+  const head = `v1.0.${toBase64url(statement)}.${toBase64url(new Policy().document)}`
+  const proof = `${head}.${path.map(toBase64url).join('')}`
   const attributes = signatureAttributes(signature, 'ed25519-merkle-v1', NOW_NS, key.keyId)
   return bytesOf((out) =>
     inside(out, 1, () =>
