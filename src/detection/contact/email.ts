@@ -23,36 +23,67 @@ const TLD_BYTES_MIN = 2
 const AT = 0x40
 const DOT = 0x2e
 const HYPHEN = 0x2d
+const QUOTE = 0x22
+const BACKSLASH = 0x5c
 
 /** Endings that follow an `@` in file names (`logo@2x.png`) and are no top-level domains. */
-const FILE_ENDINGS = [
-  'png',
-  'jpg',
-  'jpeg',
-  'gif',
-  'svg',
-  'webp',
-  'avif',
-  'ico',
-  'css',
-  'js',
-  'mjs',
-  'cjs',
-  'json',
-]
+const FILE_ENDINGS =
+  'png jpg jpeg gif svg webp avif ico css js mjs cjs json jsx ts tsx map jsbundle bundle html htm xml yaml yml toml txt log lock cache ' +
+  'gz tgz tar jar war ear dll exe bin dmg deb rpm whl egg service socket target timer mount slice scope path device swap automount svc'
+/** By first letter and length. */
+const ENDINGS: readonly (readonly string[] | undefined)[] = endingTable()
+
+function endingTable(): (readonly string[] | undefined)[] {
+  const table: (string[] | undefined)[] = new Array(26 * 16).fill(undefined)
+  for (const ending of FILE_ENDINGS.split(' ')) {
+    const bucket = (ending.charCodeAt(0) - 0x61) * 16 + ending.length
+    table[bucket] = [...(table[bucket] ?? []), ending]
+  }
+  return table
+}
 
 /** `at` is an `@` or the `%` of a `%40`. */
 export function detectEmail(buf: Uint8Array, start: number, end: number, at: number, matches: Matches): void {
-  const localStart = localPartStart(buf, start, at)
+  const quotedStart = quotedPartStart(buf, start, at)
+  const localStart = quotedStart >= 0 ? quotedStart : localPartStart(buf, start, at)
   if (localStart === at || isUserinfo(buf, start, localStart)) return
   const domainStart = buf[at] === AT ? at + 1 : at + 3
   const domainEnd = domainNameEnd(buf, domainStart, end)
   if (domainEnd < 0) return
-  const isGitRemote =
-    hasWord(buf, localStart, at, 'git') &&
-    at === localStart + 3 &&
-    byteAt(buf, start, end, domainEnd) === 0x3a
+  // A repository's address, whatever follows it.
+  const isGitRemote = hasWord(buf, localStart, at, 'git') && at === localStart + 3
   if (!isGitRemote) matches.add(localStart, domainEnd, Detector.EMAIL)
+}
+
+/** Where the quoted string before `at` begins (RFC 5321 §4.1.2), also in JSON and percent-encoded; -1 without one. */
+function quotedPartStart(buf: Uint8Array, start: number, at: number): number {
+  if (at - 1 > start && buf[at - 1] === QUOTE) return openingQuote(buf, start, at - 1)
+  if (at - 3 < start || percentByte(buf, at - 3, at) !== QUOTE) return -1
+  const floor = Math.max(start, at - LOCAL_BYTES_MAX)
+  for (let pos = at - 6; pos >= floor; pos--)
+    if (percentByte(buf, pos, at) === QUOTE && percentByte(buf, pos - 3, pos) !== BACKSLASH) return pos
+  return -1
+}
+
+/** The quote with as many backslashes as the closing one: those inside have more. */
+function openingQuote(buf: Uint8Array, start: number, closing: number): number {
+  const level = backslashes(buf, start, closing)
+  const floor = Math.max(start, closing - LOCAL_BYTES_MAX)
+  for (let pos = closing - 1 - level; pos >= floor; pos--) {
+    if (buf[pos] < 0x20) return -1
+    if (buf[pos] === QUOTE && backslashes(buf, start, pos) === level) {
+      const first = pos - level
+      return closing - level - pos < 2 || is(buf, start, closing, first - 1, ALNUM) ? -1 : first
+    }
+  }
+  return -1
+}
+
+/** Backslashes right before `pos`; more than eight are eight. */
+function backslashes(buf: Uint8Array, start: number, pos: number): number {
+  let count = 0
+  while (count < 8 && pos - count - 1 >= start && buf[pos - count - 1] === BACKSLASH) count++
+  return count
 }
 
 function localPartStart(buf: Uint8Array, start: number, at: number): number {
@@ -69,7 +100,10 @@ function localPartStart(buf: Uint8Array, start: number, at: number): number {
     }
     first--
   }
-  while (first < at && (CLASS[buf[first]] & ALNUM) === 0 && buf[first] < 0x80 && buf[first] !== 0x5f) first++
+  while (first < at && (CLASS[buf[first]] & ALNUM) === 0 && buf[first] < 0x80 && buf[first] !== 0x5f) {
+    if (percentByte(buf, first, at) >= 0x80) break
+    first++
+  }
   return first
 }
 
@@ -94,11 +128,19 @@ function domainNameEnd(buf: Uint8Array, pos: number, end: number): number {
   let i = pos
   for (; ; i++) {
     if (i < limit && (CLASS[buf[i]] & LABEL) !== 0) continue
+    const encoded = i < limit ? percentByte(buf, i, end) : -1
+    if (encoded >= 0x80) {
+      i += 2
+      continue
+    }
     if (i === labelStart || buf[labelStart] === HYPHEN) break
     labels++
+    // `rabbit@rmq-0.rmq.default.svc` is a service in a cluster.
+    if (labels > 1 && i - labelStart === 3 && hasWord(buf, labelStart, i, 'svc')) return -1
     if (labels <= 2) isNumeric &&= isAllDigits(buf, labelStart, i)
     if (labels > 1 && isTopLevel(buf, labelStart, i)) lastEnd = topLevelEnd(buf, labelStart, i)
-    if (i >= limit || buf[i] !== DOT) break
+    if (i >= limit || (buf[i] !== DOT && encoded !== DOT)) break
+    if (encoded === DOT) i += 2
     labelStart = i + 1
   }
   // `pkg@18.2.0-rc.js` is a version: two numeric labels in front.
@@ -110,16 +152,25 @@ function isTopLevel(buf: Uint8Array, start: number, end: number): boolean {
   if (hasWord(buf, start, end, 'xn--')) return true
   const last = topLevelEnd(buf, start, end)
   if (last - start < TLD_BYTES_MIN) return false
-  for (const ending of FILE_ENDINGS)
-    if (last - start === ending.length && hasWord(buf, start, last, ending)) return false
-  return true
+  return !isFileEnding(buf, start, last)
+}
+
+function isFileEnding(buf: Uint8Array, start: number, end: number): boolean {
+  if (end - start > 9 || (CLASS[buf[start]] & ALPHA) === 0) return false
+  const bucket = ENDINGS[((buf[start] | 0x20) - 0x61) * 16 + end - start]
+  if (bucket === undefined) return false
+  for (const ending of bucket) if (hasWord(buf, start, end, ending)) return true
+  return false
 }
 
 /** A top-level domain is letters; text that follows it without a gap (`.com-1`) is not part of it. */
 function topLevelEnd(buf: Uint8Array, start: number, end: number): number {
   if (hasWord(buf, start, end, 'xn--')) return end
   let pos = start
-  while (pos < end && ((CLASS[buf[pos]] & ALPHA) !== 0 || buf[pos] >= 0x80)) pos++
+  for (; pos < end; pos++) {
+    if (percentByte(buf, pos, end) >= 0x80) pos += 2
+    else if ((CLASS[buf[pos]] & ALPHA) === 0 && buf[pos] < 0x80) break
+  }
   return pos < end && is(buf, start, end, pos, DIGIT) ? start : pos
 }
 

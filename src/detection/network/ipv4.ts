@@ -6,7 +6,13 @@ import { Detector } from '../detectors.ts'
 import { ALNUM, ALPHA, byteAt, CLASS, DIGIT, hasWord, is, isWordBefore } from '../engine/bytes.ts'
 import type { Matches } from '../engine/matches.ts'
 
-const VERSION_WORDS = ['version', 'ver', 'release', 'build', 'revision', 'rev']
+const VERSION_WORDS =
+  'version ver release build revision rev rv firmware plugin upgrade upgraded downgrade patch sdk chrome chromium bios'.split(
+    ' ',
+  )
+
+/** How long the name of a product before its version may be. */
+const PRODUCT_BYTES_MAX = 24
 
 const octets = new Uint8Array(4)
 
@@ -34,6 +40,7 @@ export function ipv4End(buf: Uint8Array, at: number, end: number): number {
 }
 
 function isUnspecific(): boolean {
+  if (octets[2] === 0 && octets[3] === 0) return true // a network, or a version
   return octets[0] === 0 || octets[0] === 127 || (octets[0] === 255 && octets[3] === 255)
 }
 
@@ -56,20 +63,34 @@ function isVersion(buf: Uint8Array, start: number, end: number, at: number, quad
   let wordEnd = at
   while (wordEnd > start && at - wordEnd < 4 && isVersionGap(buf[wordEnd - 1])) wordEnd--
   if (wordEnd === at) return false
-  for (const word of VERSION_WORDS) {
-    const wordStart = wordEnd - word.length
-    if (
-      wordStart >= start &&
-      hasWord(buf, wordStart, wordEnd, word) &&
-      !is(buf, start, end, wordStart - 1, ALPHA)
-    )
-      return true
+  let wordStart = wordEnd
+  let hasDigit = false
+  while (
+    wordStart > start &&
+    wordEnd - wordStart < PRODUCT_BYTES_MAX &&
+    (CLASS[buf[wordStart - 1]] & ALNUM) !== 0
+  ) {
+    wordStart--
+    if ((CLASS[buf[wordStart]] & DIGIT) !== 0) hasDigit = true
   }
+  if (wordEnd - wordStart < 2) return false
+  // `log4j 1.2.17.1`, `libssl 1.1.1.1`
+  if (buf[wordEnd] === 0x20 && at - wordEnd === 1 && isProduct(buf, wordStart, wordEnd, hasDigit)) return true
+  for (const word of VERSION_WORDS)
+    if (word.length === wordEnd - wordStart && hasWord(buf, wordStart, wordEnd, word)) return true
   return false
 }
 
-/** Between "version" and its number: space, colon, equals, quotes. */
+/** A word of letters around a digit (`log4j`), or a library's. */
+function isProduct(buf: Uint8Array, start: number, end: number, hasDigit: boolean): boolean {
+  if (hasDigit)
+    return end - start > 3 && is(buf, start, end, start, ALPHA) && is(buf, start, end, end - 1, ALPHA)
+  return end - start > 3 && hasWord(buf, start, end, 'lib')
+}
+
+/** Between "version" and its number: space, colon, equals, quotes, and what puts a name and a version together. */
 function isVersionGap(byte: number): boolean {
+  if (byte === 0x2d || byte === 0x5f || byte === 0x2e || byte === 0x40) return true
   return byte === 0x20 || byte === 0x3a || byte === 0x3d || byte === 0x22 || byte === 0x27
 }
 

@@ -32,6 +32,7 @@ function ipv6End(buf: Uint8Array, pos: number, end: number): number {
   let groups = 0
   let isCompressed = false
   let hasQuad = false
+  let isWide = false
   if (buf[pos] === COLON) {
     isCompressed = true
     pos += 2
@@ -49,6 +50,7 @@ function ipv6End(buf: Uint8Array, pos: number, end: number): number {
       break
     }
     groups++
+    if (groupEnd - pos > 2) isWide = true
     last = groupEnd
     if (groupEnd >= end || buf[groupEnd] !== COLON) break
     pos = groupEnd + 1
@@ -58,7 +60,8 @@ function ipv6End(buf: Uint8Array, pos: number, end: number): number {
       last = ++pos
     }
   }
-  const isComplete = isCompressed ? groups < GROUPS : groups === GROUPS
+  // Eight pairs are the EUI-64 of a network card.
+  const isComplete = isCompressed ? groups < GROUPS : groups === GROUPS && isWide
   return isComplete && (isInUse(head) || (hasQuad && head < 0)) ? last : -1
 }
 
