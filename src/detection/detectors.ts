@@ -13,6 +13,14 @@ export const Detector = {
   BASIC: 9,
   URL_CREDENTIALS: 10,
   SECRET_PARAMETER: 11,
+  NATIONAL_ID: 12,
+  BANK_ACCOUNT: 13,
+  BIRTH_DATE: 14,
+  MEDICAL: 15,
+  PLATE: 16,
+  IMEI: 17,
+  MAC: 18,
+  PERSON_FIELD: 19,
 } as const
 export type Detector = (typeof Detector)[keyof typeof Detector]
 
@@ -63,6 +71,23 @@ export const DETECTORS: readonly DetectorInfo[] = [
     'secret_parameter',
     'values of token=, password=, api_key= and the like in URLs, forms and logs',
     'credential',
+  ),
+  info(
+    Detector.NATIONAL_ID,
+    'national_id',
+    'personal numbers of over 80 countries behind their names, with their check digits; passports, driving licences, tax numbers',
+  ),
+  info(Detector.BANK_ACCOUNT, 'bank_account', 'account, routing and sort codes behind their names'),
+  info(Detector.BIRTH_DATE, 'birth_date', 'dates behind "born", "date of birth" and the like'),
+  info(Detector.MEDICAL, 'medical', 'medical record, insurance and diagnosis codes behind their names'),
+  info(Detector.PLATE, 'plate', 'number plates and vehicle identification numbers behind their names'),
+  info(Detector.IMEI, 'imei', 'IMEI, IMSI, MEID and SIM numbers behind their names', 'device'),
+  info(Detector.MAC, 'mac', 'MAC addresses: six pairs with colons or dashes', 'device'),
+  info(
+    Detector.PERSON_FIELD,
+    'person_field',
+    'names, user names and addresses of people in key=value, JSON and XML, by what the key says',
+    'person',
   ),
 ]
 

@@ -2,8 +2,10 @@
 // American ones in their written forms. Bare digits are never one: ids, epochs and amounts would all pass.
 
 import { Detector } from '../detectors.ts'
-import { ALNUM, byteAt, CLASS, DIGIT, is, isWordBefore, percentByte } from '../engine/bytes.ts'
+import { ALNUM, byteAt, CLASS, DIGIT, hasWord, is, isWordBefore, percentByte } from '../engine/bytes.ts'
 import type { Matches } from '../engine/matches.ts'
+import { extensionEnd } from '../names/readers.ts'
+import { isMeasure } from '../names/separators.ts'
 
 const DIGITS_MIN = 8
 const DIGITS_MAX = 15
@@ -41,8 +43,16 @@ export function detectInternationalPhone(
   const plusAt = buf[at - 1] === 0x2b ? at - 1 : at - 3
   if (buf[at] === 0x30 || isWordBefore(buf, start, plusAt) || byteAt(buf, start, end, plusAt - 1) === 0x2b)
     return
-  const phoneEnd = collect(buf, at, end)
-  if (phoneEnd < 0 || is(buf, start, end, phoneEnd, ALNUM)) return
+  const numberEnd = collect(buf, at, end)
+  if (numberEnd < 0) return
+  const extended = extensionEnd(buf, numberEnd, end)
+  const phoneEnd = extended > 0 ? extended : numberEnd
+  if (
+    is(buf, start, end, phoneEnd, ALNUM) ||
+    isMeasure(buf, phoneEnd, end) ||
+    isDifference(buf, start, plusAt)
+  )
+    return
   const code = digits[0] * 100 + digits[1] * 10 + digits[2]
   if (ASSIGNED[code] === 0 || (digits[0] === 1 && (count !== 11 || !isNanp(1)))) return
   matches.add(plusAt, phoneEnd, Detector.PHONE)
@@ -73,7 +83,35 @@ function collect(buf: Uint8Array, at: number, end: number): number {
     digits[count++] = buf[pos++] - 0x30
     last = pos
   }
-  return count >= DIGITS_MIN && count <= DIGITS_MAX ? last : -1
+  return count >= (isSmallIsland() ? DIGITS_MIN - 1 : DIGITS_MIN) && count <= DIGITS_MAX ? last : -1
+}
+
+/** Saint Helena, Niue and Tokelau have numbers of four digits. */
+function isSmallIsland(): boolean {
+  const code = digits[0] * 100 + digits[1] * 10 + digits[2]
+  return code === 290 || code === 683 || code === 690
+}
+
+/** Words for numbers that grow and shrink: what follows with a plus is a difference. */
+const DIFFERENCES =
+  'offset delta drift diff difference change lag skew jitter adjust adjustment correction shift utc gmt seq pos'.split(
+    ' ',
+  )
+
+function isDifference(buf: Uint8Array, start: number, plusAt: number): boolean {
+  let wordEnd = plusAt
+  while (
+    wordEnd > start &&
+    plusAt - wordEnd < 3 &&
+    (buf[wordEnd - 1] === 0x20 || buf[wordEnd - 1] === 0x3d || buf[wordEnd - 1] === 0x3a)
+  )
+    wordEnd--
+  for (const word of DIFFERENCES) {
+    const first = wordEnd - word.length
+    if (first >= start && hasWord(buf, first, wordEnd, word) && !is(buf, start, wordEnd, first - 1, ALNUM))
+      return true
+  }
+  return false
 }
 
 /** Position of the digit after one separator — space, dash, dot, parenthesis, or two of them (") ") — or -1. */
@@ -118,8 +156,10 @@ export function detectNorthAmericanPhone(
     if (separator !== 0x2d && separator !== 0x20 && separator !== 0x2e) return
   } else if (separator === 0x2d || separator === 0x2e) pos++
   else return
-  const phoneEnd = pos + 8
-  if (phoneEnd > end || buf[pos + 3] !== separator || !readNanp(buf, at, pos)) return
+  const numberEnd = pos + 8
+  if (numberEnd > end || buf[pos + 3] !== separator || !readNanp(buf, at, pos, first < at)) return
+  const extended = extensionEnd(buf, numberEnd, end)
+  const phoneEnd = extended > 0 ? extended : numberEnd
   if (
     first === at &&
     byteAt(buf, start, end, at - 1) === separator &&
@@ -130,13 +170,14 @@ export function detectNorthAmericanPhone(
   matches.add(first, phoneEnd, Detector.PHONE)
 }
 
-function readNanp(buf: Uint8Array, areaAt: number, exchangeAt: number): boolean {
+/** Nothing else is written as three digits in parentheses, three and four: whatever the area. */
+function readNanp(buf: Uint8Array, areaAt: number, exchangeAt: number, isFormatted: boolean): boolean {
   for (let i = 0; i < NANP_DIGITS; i++) {
     const at = i < 3 ? areaAt + i : i < 6 ? exchangeAt + i - 3 : exchangeAt + i - 2
     if ((CLASS[buf[at]] & DIGIT) === 0) return false
     digits[i] = buf[at] - 0x30
   }
-  return isNanp(0)
+  return isFormatted || isNanp(0)
 }
 
 /** Digits, dashes or dots around it make it part of an id or a version; a plus before it, of an international number. */

@@ -12,9 +12,12 @@ import { detectUrlCredentials } from '../credentials/url-credentials.ts'
 import { Detector } from '../detectors.ts'
 import { detectIban } from '../finance/iban.ts'
 import { detectPaymentCard } from '../finance/payment-card.ts'
+import { detectLabelled } from '../names/labelled.ts'
+import { detectMember } from '../names/members.ts'
 import { detectUsSsn } from '../national/us-ssn.ts'
 import { detectIpv4 } from '../network/ipv4.ts'
 import { detectIpv6 } from '../network/ipv6.ts'
+import { detectMac } from '../network/mac.ts'
 import { ALNUM, ALPHA, CLASS, DIGIT, percentByte } from './bytes.ts'
 import type { Matches } from './matches.ts'
 
@@ -29,12 +32,26 @@ const JWT = 1 << Detector.JWT
 const AUTHORIZATION = (1 << Detector.BEARER) | (1 << Detector.BASIC)
 const URL_CREDENTIALS = 1 << Detector.URL_CREDENTIALS
 const PARAMETER = 1 << Detector.SECRET_PARAMETER
-const NUMERIC = CARD | SSN | IPV4 | PHONE | IBAN
+const LABELLED =
+  (1 << Detector.NATIONAL_ID) |
+  (1 << Detector.BANK_ACCOUNT) |
+  (1 << Detector.BIRTH_DATE) |
+  (1 << Detector.MEDICAL) |
+  (1 << Detector.PLATE) |
+  (1 << Detector.IMEI) |
+  PHONE |
+  CARD |
+  SSN |
+  IBAN
+const MEMBER = LABELLED | (1 << Detector.PERSON_FIELD)
+const MAC = 1 << Detector.MAC
+const NUMERIC = CARD | SSN | IPV4 | PHONE | IBAN | LABELLED
 
 const AT = 0x40
 const PERCENT = 0x25
 const COLON = 0x3a
 const EQUALS = 0x3d
+const GREATER = 0x3e
 const PLUS = 0x2b
 const CAPITAL_B = 0x42
 const SMALL_B = 0x62
@@ -49,8 +66,9 @@ export function stopTable(mask: number): Uint8Array {
   }
   stop(AT, EMAIL)
   stop(PERCENT, EMAIL | PARAMETER)
-  stop(COLON, IPV6 | URL_CREDENTIALS)
-  stop(EQUALS, PARAMETER)
+  stop(COLON, IPV6 | URL_CREDENTIALS | MEMBER | MAC)
+  stop(EQUALS, PARAMETER | MEMBER)
+  stop(GREATER, MEMBER)
   // Not the space after the word: there are ten spaces in a text for every B.
   stop(CAPITAL_B, AUTHORIZATION)
   stop(SMALL_B, AUTHORIZATION)
@@ -96,6 +114,10 @@ function atDigits(
   while (runEnd < end && (CLASS[buf[runEnd]] & DIGIT) !== 0) runEnd++
   const length = runEnd - at
   const next = runEnd < end ? buf[runEnd] : 0
+  if ((mask & LABELLED) !== 0 && at > start && isFirstGroup(buf, at, runEnd, end)) {
+    const labelledEnd = detectLabelled(buf, start, end, at, mask, matches)
+    if (labelledEnd > 0) return labelledEnd
+  }
   if (at > start) {
     const before = buf[at - 1]
     if (
@@ -121,6 +143,21 @@ function atDigits(
   return runEnd
 }
 
+/**
+ * Whether digits may begin a number that its name tells from others: four and more, or fewer with a digit or a letter
+ * right behind them, or behind one sign.
+ */
+function isFirstGroup(buf: Uint8Array, at: number, runEnd: number, end: number): boolean {
+  if (runEnd - at >= 4) return true
+  if (runEnd + 1 >= end) return false
+  const next = buf[runEnd]
+  if ((CLASS[next] & ALNUM) !== 0) return true
+  if ((CLASS[buf[at - 1]] & ALPHA) !== 0)
+    return next !== PERCENT && (CLASS[buf[runEnd + 1]] & ALNUM) !== 0 && buf[runEnd + 1] <= 0x5a
+  if ((CLASS[buf[runEnd + 1]] & ALNUM) !== 0) return next !== COLON && next !== 0x2c
+  return next >= 0x80 || next === 0x20 || next === 0x29 || next === PERCENT
+}
+
 function atMark(
   buf: Uint8Array,
   start: number,
@@ -136,9 +173,15 @@ function atMark(
     case COLON:
       if ((mask & URL_CREDENTIALS) !== 0) detectUrlCredentials(buf, start, end, at, matches)
       if ((mask & IPV6) !== 0) detectIpv6(buf, start, end, at, matches)
+      if ((mask & MAC) !== 0) detectMac(buf, start, end, at, matches)
+      if ((mask & MEMBER) !== 0) detectMember(buf, start, end, at, mask, matches)
       return
     case EQUALS:
-      detectSecretParameter(buf, start, end, at, matches)
+      if ((mask & PARAMETER) !== 0) detectSecretParameter(buf, start, end, at, matches)
+      if ((mask & MEMBER) !== 0) detectMember(buf, start, end, at, mask, matches)
+      return
+    case GREATER:
+      detectMember(buf, start, end, at, mask, matches)
       return
     case CAPITAL_B:
     case SMALL_B:

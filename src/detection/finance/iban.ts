@@ -36,6 +36,37 @@ export function detectIban(buf: Uint8Array, start: number, end: number, at: numb
   matches.add(first, ibanEnd, Detector.IBAN)
 }
 
+/** Behind the word IBAN, people also put a space after the country. The end of one that begins at `at`, or -1. */
+export function ibanEnd(buf: Uint8Array, start: number, end: number, at: number): number {
+  const length = at + 2 < end ? lengthOf[countryIndex(buf[at], buf[at + 1])] : 0
+  if (!(length > 0) || isWordBefore(buf, start, at)) return -1
+  let sum = 0
+  let count = 0
+  let pos = at
+  for (; pos < end && count < length; ) {
+    if ((CLASS[buf[pos]] & ALNUM) !== 0) {
+      if (count >= 4) sum = appended(sum, buf[pos])
+      else head[count] = buf[pos]
+      count++
+      pos++
+      continue
+    }
+    const width = separatorLength(buf, pos, end)
+    if (width === 0) return -1
+    pos += width
+  }
+  if (count < length || is(buf, start, end, pos, ALNUM)) return -1
+  for (const byte of head) sum = appended(sum, byte)
+  return sum === 1 ? pos : -1
+}
+
+const head = new Uint8Array(4)
+
+function appended(sum: number, byte: number): number {
+  if ((CLASS[byte] & DIGIT) !== 0) return (sum * 10 + byte - 0x30) % 97
+  return (sum * 100 + lowerCase(byte) - 0x61 + 10) % 97
+}
+
 let remainder = 0
 let isLikeHex = false
 let isLower = false

@@ -1,12 +1,14 @@
-// Payment card numbers (ISO/IEC 7812): 13 to 19 digits, in one run or in groups with one kind of separator, from an
+// Payment card numbers (ISO/IEC 7812): 12 to 19 digits, in one run or in groups with one kind of separator, from an
 // issuer range that exists, with a valid Luhn digit. Digits inside a longer run, a hexadecimal id or a fraction are none.
 
 import { isAfterPlus } from '../contact/phone.ts'
 import { Detector } from '../detectors.ts'
-import { ALNUM, byteAt, CLASS, DIGIT, HEX, is, isAfterPercentByte, percentByte } from '../engine/bytes.ts'
+import { ALNUM, byteAt, CLASS, DIGIT, HEX, is, isAfterPercentByte } from '../engine/bytes.ts'
 import type { Matches } from '../engine/matches.ts'
+import { separatorWidth } from '../names/separators.ts'
+import { isIssued } from './issuers.ts'
 
-const DIGITS_MIN = 13
+const DIGITS_MIN = 12
 const DIGITS_MAX = 19
 /** How far a token around the number is read to tell a hexadecimal id from a word. */
 const TOKEN_BYTES_MAX = 40
@@ -27,7 +29,8 @@ export function detectPaymentCard(
   const cardEnd = collect(buf, at, runEnd, end)
   // With a plus in front, up to 15 digits are a telephone number.
   if (cardEnd >= 0 && count <= 15 && isAfterPlus(buf, start, at)) return -1
-  if (cardEnd < 0 || !isIssued(count) || !hasLuhnDigit(count)) return -1
+  if (cardEnd < 0 || !isIssued(firstFour(), count) || !hasLuhnDigit(count)) return -1
+  if (isArticle(at, cardEnd)) return -1
   if (isInsideFraction(buf, start, end, at, cardEnd) || isInsideWord(buf, start, end, at, cardEnd)) return -1
   matches.add(at, cardEnd, Detector.PAYMENT_CARD)
   return cardEnd
@@ -40,13 +43,13 @@ function hasSeparator(buf: Uint8Array, pos: number, end: number): boolean {
   return separatorLength(buf, pos, end) > 0
 }
 
-/** Length of the separator at `pos`: space, dash, plus (a space in a query), `%20`, no-break space; 0 when there is none. */
+/** Length of what stands between groups at `pos`: one sign, two spaces, or a line break; 0 when there is none. */
 function separatorLength(buf: Uint8Array, pos: number, end: number): number {
   if (pos >= end) return 0
   const byte = buf[pos]
-  if (byte === 0x20 || byte === 0x2d || byte === 0x2b) return 1
-  if (byte === 0x25) return percentByte(buf, pos, end) === 0x20 ? 3 : 0
-  return byte === 0xc2 && pos + 1 < end && buf[pos + 1] === 0xa0 ? 2 : 0
+  if (byte === 0x20) return pos + 1 < end && buf[pos + 1] === 0x20 ? 2 : 1
+  if (byte === 0x0d) return pos + 1 < end && buf[pos + 1] === 0x0a ? 2 : 0
+  return byte === 0x0a ? 1 : separatorWidth(buf, pos, end)
 }
 
 /** Reads groups of digits with the same separator into `digits`; the end, or -1 when the grouping is none of a card. */
@@ -57,7 +60,8 @@ function collect(buf: Uint8Array, at: number, runEnd: number, end: number): numb
   let separator = -1
   for (;;) {
     const isPlain = separator < 0 && groupEnd - pos >= DIGITS_MIN
-    if (!isPlain && (groupEnd - pos > 7 || (separator < 0 && groupEnd - pos < 4))) return -1
+    if (!isPlain && (groupEnd - pos > (separator === 0x0a ? 11 : 8) || (separator < 0 && groupEnd - pos < 4)))
+      return -1
     if (count + groupEnd - pos > DIGITS_MAX) return -1
     while (pos < groupEnd) digits[count++] = buf[pos++] - 0x30
     const length = isPlain ? 0 : separatorLength(buf, pos, end)
@@ -65,35 +69,30 @@ function collect(buf: Uint8Array, at: number, runEnd: number, end: number): numb
     const next = pos + length
     if (!is(buf, next, end, next, DIGIT)) break
     groupEnd = next
-    while (groupEnd < end && groupEnd - next <= 7 && (CLASS[buf[groupEnd]] & DIGIT) !== 0) groupEnd++
+    while (groupEnd < end && groupEnd - next <= 11 && (CLASS[buf[groupEnd]] & DIGIT) !== 0) groupEnd++
     // A card that is complete is not continued by a number of another length ("4111 1111 1111 1111 12/27").
-    if (count >= DIGITS_MIN && (groupEnd - next !== 3 || count !== 16)) return separator === 0x2d ? -1 : pos
-    if (groupEnd - next < 3) return -1
+    if (isComplete(count) && (groupEnd - next > 3 || count !== 16 || groupEnd - next < 3))
+      return isTight(separator) ? -1 : pos
+    if (groupEnd - next < 3 && !(count === 12 && groupEnd - next === 1)) return -1
     separator = buf[pos]
     pos = next
   }
-  return count >= DIGITS_MIN ? pos : -1
+  if (count < DIGITS_MIN || (separator >= 0 && count < 13)) return count === 12 ? pos : -1
+  return pos
 }
 
-/** Issuer ranges with the lengths they issue. */
-function isIssued(length: number): boolean {
-  const four = digits[0] * 1000 + digits[1] * 100 + digits[2] * 10 + digits[3]
-  const two = digits[0] * 10 + digits[1]
-  if (digits[0] === 4) return length === 13 || length === 16 || length === 19 // Visa
-  if (two === 34 || two === 37) return length === 15 // American Express
-  if ((two >= 51 && two <= 55) || (four >= 2221 && four <= 2720)) return length === 16 // Mastercard
-  if (four >= 2200 && four <= 2204) return length >= 16 // Mir
-  if (two === 36 || two === 38 || two === 39 || (four >= 3000 && four <= 3059) || four === 3095)
-    return length === 14 // Diners
-  if (four >= 3528 && four <= 3589) return length >= 16 // JCB
-  if (four === 6011 || (four >= 6440 && four <= 6499) || two === 65) return length >= 16 // Discover
-  if (two === 62 || two === 81) return length >= 16 // UnionPay
-  if (two === 60 || two === 82 || (four >= 5080 && four <= 5089)) return length === 16 // RuPay
-  return four === 5018 || four === 5020 || four === 5038 || four === 5893 || isMaestro(four)
+/** Digits with which groups may end: not at twelve while more of the same kind follow. */
+function isComplete(count: number): boolean {
+  return count >= 13
 }
 
-function isMaestro(four: number): boolean {
-  return four === 6304 || four === 6759 || (four >= 6761 && four <= 6763)
+/** Signs that keep what they stand between together: with more digits behind one, the number is something else. */
+function isTight(separator: number): boolean {
+  return separator === 0x2d || separator === 0x2e || separator === 0x2f || separator === 0x5f
+}
+
+function firstFour(): number {
+  return digits[0] * 1000 + digits[1] * 100 + digits[2] * 10 + digits[3]
 }
 
 function hasLuhnDigit(length: number): boolean {
@@ -121,6 +120,7 @@ function isInsideFraction(buf: Uint8Array, start: number, end: number, at: numbe
  * with a dash and more digits before it is the rest of something longer.
  */
 function isInsideWord(buf: Uint8Array, start: number, end: number, at: number, cardEnd: number): boolean {
+  if (isTrackOne(buf, start, end, at, cardEnd)) return false
   const before = isAfterPercentByte(buf, start, at) ? at : wordStart(buf, start, at)
   const after = wordEnd(buf, end, cardEnd)
   if (before < at || after > cardEnd) {
@@ -131,6 +131,23 @@ function isInsideWord(buf: Uint8Array, start: number, end: number, at: number, c
     return true
   }
   return byteAt(buf, start, end, at - 1) === 0x2d && is(buf, start, end, at - 2, DIGIT)
+}
+
+/** ISO/IEC 7813: `%B`, the number, `^`. */
+function isTrackOne(buf: Uint8Array, start: number, end: number, at: number, cardEnd: number): boolean {
+  return (
+    (byteAt(buf, start, end, at - 1) | 0x20) === 0x62 &&
+    byteAt(buf, start, end, at - 2) === 0x25 &&
+    byteAt(buf, start, end, cardEnd) === 0x5e
+  )
+}
+
+/** A number of thirteen digits in one run that is an article's (GTIN) is taken for one. */
+function isArticle(at: number, cardEnd: number): boolean {
+  if (count !== 13 || cardEnd - at !== 13) return false
+  let sum = 0
+  for (let i = 0; i < 13; i++) sum += digits[i] * (i % 2 === 0 ? 1 : 3)
+  return sum % 10 === 0
 }
 
 function wordStart(buf: Uint8Array, start: number, at: number): number {
