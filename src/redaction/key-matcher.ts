@@ -1,7 +1,10 @@
 // Which rules name a key. Asked once per key and then cached, but hostile input has only new keys, so the work is a small
 // multiple of the key itself, whatever is around it: exact patterns are found by hash from the end of the path, and no
-// further than the longest goes; globs read each key of a path once.
+// further than the longest goes; globs read each key of a path once; and what a key says its value is, is looked up by
+// the last words of the path.
 import { lowerCase } from '../detection/engine/bytes.ts'
+import { addIdentifier, beginLetters } from '../detection/names/letters.ts'
+import { keyName } from '../detection/names/name-table.ts'
 import { isGlob } from '../wire/attribute-glob.ts'
 import { type AttributeKeyPath, DEPTH_MAX } from './attribute-key-path.ts'
 import { GlobSet } from './glob-set.ts'
@@ -9,6 +12,9 @@ import { GlobSet } from './glob-set.ts'
 /** What patterns have between the keys of a path. It may stand in a key too, and then fits as well. */
 const DOT = 0x2e
 const NO_RULES: readonly number[] = []
+/** Keys of a path, and bytes of a key, whose words are read. */
+const FIELD_KEYS_MAX = 3
+const FIELD_BYTES_MAX = 128
 
 interface ExactPattern {
   readonly bytes: Uint8Array
@@ -26,7 +32,12 @@ export class KeyMatcher {
   /** The end of a path in lower case, as much of it as the longest exact pattern can fit. */
   readonly #tail: Uint8Array
 
-  constructor(rules: readonly (readonly string[])[]) {
+  /** By field, the rules that ask for it. */
+  readonly #fields = new Map<string, number[]>()
+
+  constructor(rules: readonly (readonly string[])[], fields: readonly (readonly string[])[] = []) {
+    for (const [rule, own] of fields.entries())
+      for (const field of own) this.#fields.set(field, [...(this.#fields.get(field) ?? []), rule])
     const patterns = rules.flatMap((keys, rule) =>
       keys.map((text) => ({ rule, isGlob: isGlob(text), bytes: encoder.encode(text).map(lowerCase) })),
     )
@@ -47,7 +58,7 @@ export class KeyMatcher {
    * those that name what is around it.
    */
   match(path: AttributeKeyPath, inherited: readonly number[]): readonly number[] {
-    const found = this.#matchGlobs(path, this.#matchExact(path))
+    const found = this.#matchField(path, this.#matchGlobs(path, this.#matchExact(path)))
     if (found === undefined) return inherited
     return [...new Set([...found, ...inherited])].sort((a, b) => a - b)
   }
@@ -82,6 +93,13 @@ export class KeyMatcher {
     for (const { bytes, rules } of candidates)
       if (isEqual(bytes, this.#tail, at, this.#tail.length)) found = [...(found ?? NO_RULES), ...rules]
     return found
+  }
+
+  #matchField(path: AttributeKeyPath, found: number[] | undefined): number[] | undefined {
+    if (this.#fields.size === 0) return found
+    const field = fieldOf(path)
+    const rules = field === undefined ? undefined : this.#fields.get(field)
+    return rules === undefined ? found : [...(found ?? NO_RULES), ...rules]
   }
 
   #matchGlobs(path: AttributeKeyPath, found: number[] | undefined): number[] | undefined {
@@ -122,6 +140,18 @@ export class KeyMatcher {
     else bucket.push({ bytes, rules: [rule] })
     this.#exact.set(hash, bucket)
   }
+}
+
+/** What the last words of a path say, of its innermost key and of those around it while they are few bytes. */
+function fieldOf(path: AttributeKeyPath): string | undefined {
+  let from = path.depth
+  while (from > path.outermost && from > path.depth - FIELD_KEYS_MAX) from--
+  beginLetters()
+  for (let depth = from; depth <= path.depth; depth++) {
+    const end = path.keyEnd(depth)
+    addIdentifier(path.buf, Math.max(path.keyStart(depth), end - FIELD_BYTES_MAX), end)
+  }
+  return keyName()?.field
 }
 
 function isEqual(bytes: Uint8Array, buf: Uint8Array, start: number, end: number): boolean {

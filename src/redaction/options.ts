@@ -27,6 +27,8 @@ export const KEEP: Action = { kind: 'keep' }
 export interface Match {
   /** Exact keys, globs (`*` any characters, `?` one), dotted paths into kvlists. A nested entry also fits by the end of its path. */
   readonly key?: readonly string[]
+  /** What the key says the value is, in whatever spelling: `birth_date` fits `dateOfBirth`. One list with `key`. */
+  readonly field?: readonly string[]
   readonly detector?: readonly string[]
   /** RE2 syntax; what it finds is the match. */
   readonly pattern?: readonly string[]

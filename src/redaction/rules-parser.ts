@@ -1,6 +1,7 @@
 // Reads the rules that an operator wrote and lists every problem with its path, so that one run of `validate` shows them all.
 import { detectorByName } from '../detection/detectors.ts'
 import { patternProblem } from '../detection/engine/user-pattern.ts'
+import { isField } from '../detection/names/field.ts'
 import { type Action, DROP, ENCRYPT, HASH, KEEP, MASK, type Match, type Rule } from './options.ts'
 import { SURFACES } from './surfaces.ts'
 
@@ -98,7 +99,7 @@ class Parser {
   }
 
   match(raw: unknown, path: string): Match {
-    const block = this.block(raw, path, ['key', 'detector', 'pattern', 'surface', 'tenant'])
+    const block = this.block(raw, path, ['key', 'field', 'detector', 'pattern', 'surface', 'tenant'])
     const optional = (
       name: string,
       isKnown: (text: string) => boolean,
@@ -107,15 +108,21 @@ class Parser {
       block.get(name) === undefined ? [] : this.names(block.get(name), `${path}.${name}`, isKnown, message)
     const match = {
       key: optional('key', (text) => text.length > 0, 'must not be empty'),
+      field: optional('field', isField, 'is no field'),
       detector: optional('detector', (text) => detectorByName(text) !== undefined, 'is no detector'),
       pattern: this.patterns(block.get('pattern'), `${path}.pattern`),
       surface: optional('surface', (text) => SURFACES.has(text), 'is no surface'),
       tenant: optional('tenant', (text) => text.length > 0, 'must not be empty'),
     }
     const isSpecific =
-      match.key.length + match.detector.length + match.pattern.length + match.surface.length > 0
+      match.key.length +
+        match.field.length +
+        match.detector.length +
+        match.pattern.length +
+        match.surface.length >
+      0
     if (!isSpecific && raw !== undefined)
-      this.problem(path, 'must have at least one of key, detector, pattern, surface')
+      this.problem(path, 'must have at least one of key, field, detector, pattern, surface')
     return match
   }
 

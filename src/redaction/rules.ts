@@ -44,6 +44,7 @@ interface CompiledRule extends FittingRule {
   readonly isKeyed: boolean
   readonly isKeep: boolean
   readonly keys: readonly string[]
+  readonly fields: readonly string[]
   readonly places: ReadonlySet<Place>
   readonly tenants: readonly Uint8Array[]
 }
@@ -133,7 +134,10 @@ export class RuleView {
   constructor(rules: readonly CompiledRule[], hooks: Required<RuleSetHooks>) {
     this.#rules = rules
     this.#hooks = hooks
-    this.#matcher = new KeyMatcher(rules.map((rule) => rule.keys))
+    this.#matcher = new KeyMatcher(
+      rules.map((rule) => rule.keys),
+      rules.map((rule) => rule.fields),
+    )
     this.texts = Array.from({ length: PLACE_COUNT }, (_, place) => this.#profile(place as Place, []))
   }
 
@@ -197,7 +201,7 @@ export class RuleView {
 }
 
 function compileRule(rule: Rule, index: number): CompiledRule {
-  const { key = [], detector = [], pattern = [], surface = [], tenant = [] } = rule.match
+  const { key = [], field = [], detector = [], pattern = [], surface = [], tenant = [] } = rule.match
   const outcomes = new Array<Outcome | undefined>(DETECTOR_COUNT).fill(undefined)
   for (const name of detector) {
     const info = detectorByName(name)
@@ -206,16 +210,17 @@ function compileRule(rule: Rule, index: number): CompiledRule {
   }
   const plain = createOutcome(index, rule.name, rule.action, rule.dataClass ?? WHOLE_CLASS)
   const isWhole = detector.length === 0 && pattern.length === 0
-  if (isWhole && key.length === 0 && surface.length === 0)
+  if (isWhole && key.length + field.length === 0 && surface.length === 0)
     throw new SidecarError('CONFIG', 'a rule fits everything')
   return {
     whole: isWhole ? plain : undefined,
     outcomes,
     patterns: pattern.map((text) => new UserPattern(text)),
     patternOutcome: plain,
-    isKeyed: key.length > 0,
+    isKeyed: key.length + field.length > 0,
     isKeep: rule.action.kind === 'keep',
     keys: key,
+    fields: field,
     places: placesOf(surface),
     tenants: tenant.map((text) => new TextEncoder().encode(text)),
   }
