@@ -24,6 +24,7 @@ const AT = 0x40
 const DOT = 0x2e
 const HYPHEN = 0x2d
 const QUOTE = 0x22
+const PERCENT = 0x25
 const BACKSLASH = 0x5c
 
 /** Endings that follow an `@` in file names (`logo@2x.png`) and are no top-level domains. */
@@ -118,41 +119,62 @@ function isUserinfo(buf: Uint8Array, start: number, localStart: number): boolean
   return false
 }
 
+/** Labels of a domain name: 255 octets, every other one a dot. */
+const labelStarts = new Uint16Array(DOMAIN_BYTES_MAX + 1)
+
 /** Where the domain that begins at `pos` ends, or -1 when there is none with a plausible top-level domain. */
 function domainNameEnd(buf: Uint8Array, pos: number, end: number): number {
   const limit = Math.min(end, pos + DOMAIN_BYTES_MAX)
   let labelStart = pos
   let labels = 0
-  let lastEnd = -1
-  let isNumeric = true
   let i = pos
   for (; ; i++) {
     if (i < limit && (CLASS[buf[i]] & LABEL) !== 0) continue
-    const encoded = i < limit ? percentByte(buf, i, end) : -1
+    const encoded = i < limit && buf[i] === PERCENT ? percentByte(buf, i, end) : -1
     if (encoded >= 0x80) {
       i += 2
       continue
     }
     if (i === labelStart || buf[labelStart] === HYPHEN) break
-    labels++
     // `rabbit@rmq-0.rmq.default.svc` is a service in a cluster.
-    if (labels > 1 && i - labelStart === 3 && hasWord(buf, labelStart, i, 'svc')) return -1
-    if (labels <= 2) isNumeric &&= isAllDigits(buf, labelStart, i)
-    if (labels > 1 && isTopLevel(buf, labelStart, i)) lastEnd = topLevelEnd(buf, labelStart, i)
+    if (labels > 0 && i - labelStart === 3 && hasWord(buf, labelStart, i, 'svc')) return -1
+    labelStarts[labels++] = labelStart - pos
     if (i >= limit || (buf[i] !== DOT && encoded !== DOT)) break
     if (encoded === DOT) i += 2
     labelStart = i + 1
   }
-  // `pkg@18.2.0-rc.js` is a version: two numeric labels in front.
-  return lastEnd < 0 || (isNumeric && labels > 1) ? -1 : lastEnd
+  return topLevelDomainEnd(
+    buf,
+    pos,
+    labels,
+    labels > 0 && labelStart > pos + labelStarts[labels - 1] ? labelStart : i,
+  )
 }
 
-function isTopLevel(buf: Uint8Array, start: number, end: number): boolean {
-  if (end - start < TLD_BYTES_MIN) return false
-  if (hasWord(buf, start, end, 'xn--')) return true
-  const last = topLevelEnd(buf, start, end)
-  if (last - start < TLD_BYTES_MIN) return false
-  return !isFileEnding(buf, start, last)
+/** The end of the last label that is a top-level domain; `labelsEnd` is where the last label ends, or a dot behind it. */
+function topLevelDomainEnd(buf: Uint8Array, pos: number, labels: number, labelsEnd: number): number {
+  let end = labelsEnd
+  for (let label = labels - 1; label > 0; label--) {
+    const start = pos + labelStarts[label]
+    const last = topLevelEnd(buf, start, end)
+    if (last - start >= TLD_BYTES_MIN && !isFileEnding(buf, start, last))
+      return isVersion(buf, pos, labels) ? -1 : last
+    end = start
+  }
+  return -1
+}
+
+/** `pkg@18.2.0-rc.js` is a version: two numeric labels in front. */
+function isVersion(buf: Uint8Array, pos: number, labels: number): boolean {
+  const second = pos + labelStarts[1]
+  return isNumeric(buf, pos) && (labels < 2 || isNumeric(buf, second))
+}
+
+/** Whether a label is digits only. */
+function isNumeric(buf: Uint8Array, start: number): boolean {
+  let pos = start
+  while (pos < buf.length && (CLASS[buf[pos]] & DIGIT) !== 0) pos++
+  return pos > start && (pos === buf.length || (CLASS[buf[pos]] & LABEL) === 0)
 }
 
 function isFileEnding(buf: Uint8Array, start: number, end: number): boolean {
@@ -163,18 +185,26 @@ function isFileEnding(buf: Uint8Array, start: number, end: number): boolean {
   return false
 }
 
+/** What people glue numbers to: `ada@example.com2024`. */
+const COMMON = ['com', 'org', 'net', 'edu', 'gov', 'de', 'uk', 'fr', 'it', 'es', 'nl', 'ch', 'at', 'io']
+
 /** A top-level domain is letters; text that follows it without a gap (`.com-1`) is not part of it. */
 function topLevelEnd(buf: Uint8Array, start: number, end: number): number {
-  if (hasWord(buf, start, end, 'xn--')) return end
   let pos = start
   for (; pos < end; pos++) {
-    if (percentByte(buf, pos, end) >= 0x80) pos += 2
-    else if ((CLASS[buf[pos]] & ALPHA) === 0 && buf[pos] < 0x80) break
+    const byte = buf[pos]
+    if ((CLASS[byte] & ALPHA) !== 0 || byte >= 0x80) continue
+    if (byte !== PERCENT || percentByte(buf, pos, end) < 0x80) break
+    pos += 2
   }
-  return pos < end && is(buf, start, end, pos, DIGIT) ? start : pos
+  if (pos - start === 2 && hasWord(buf, start, end, 'xn--')) return labelEnd(buf, pos, end)
+  if (pos >= end || (CLASS[buf[pos]] & DIGIT) === 0) return pos
+  for (const word of COMMON) if (pos - start === word.length && hasWord(buf, start, pos, word)) return pos
+  return start
 }
 
-function isAllDigits(buf: Uint8Array, start: number, end: number): boolean {
-  for (let i = start; i < end; i++) if ((CLASS[buf[i]] & DIGIT) === 0) return false
-  return true
+function labelEnd(buf: Uint8Array, from: number, end: number): number {
+  let pos = from
+  while (pos < end && (CLASS[buf[pos]] & LABEL) !== 0) pos++
+  return pos
 }

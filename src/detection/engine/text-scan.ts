@@ -114,7 +114,7 @@ function atDigits(
   while (runEnd < end && (CLASS[buf[runEnd]] & DIGIT) !== 0) runEnd++
   const length = runEnd - at
   const next = runEnd < end ? buf[runEnd] : 0
-  if ((mask & LABELLED) !== 0 && at > start && isFirstGroup(buf, at, runEnd, end)) {
+  if ((mask & LABELLED) !== 0 && at > start && isFirstGroup(buf, start, at, runEnd, end)) {
     const labelledEnd = detectLabelled(buf, start, end, at, mask, matches)
     if (labelledEnd > 0) return labelledEnd
   }
@@ -143,19 +143,36 @@ function atDigits(
   return runEnd
 }
 
-/**
- * Whether digits may begin a number that its name tells from others: four and more, or fewer with a digit or a letter
- * right behind them, or behind one sign.
- */
-function isFirstGroup(buf: Uint8Array, at: number, runEnd: number, end: number): boolean {
-  if (runEnd - at >= 4) return true
+/** Digits without a letter beside them that a number has at least; a day before its month's name has fewer. */
+const DIGITS_MIN = 4
+
+/** Whether digits may begin a number that its name tells from others: enough of them, or some with letters beside them. */
+function isFirstGroup(buf: Uint8Array, start: number, at: number, runEnd: number, end: number): boolean {
+  const before = CLASS[buf[at - 1]]
+  // A number that began before: it was asked about there.
+  if ((before & ALNUM) === 0 && at - 2 >= start && (CLASS[buf[at - 2]] & DIGIT) !== 0) return false
+  if (runEnd - at >= DIGITS_MIN) return true
   if (runEnd + 1 >= end) return false
   const next = buf[runEnd]
   if ((CLASS[next] & ALNUM) !== 0) return true
-  if ((CLASS[buf[at - 1]] & ALPHA) !== 0)
-    return next !== PERCENT && (CLASS[buf[runEnd + 1]] & ALNUM) !== 0 && buf[runEnd + 1] <= 0x5a
-  if ((CLASS[buf[runEnd + 1]] & ALNUM) !== 0) return next !== COLON && next !== 0x2c
-  return next >= 0x80 || next === 0x20 || next === 0x29 || next === PERCENT
+  const isLetterNext = (CLASS[buf[runEnd + 1]] & ALNUM) !== 0 && buf[runEnd + 1] <= 0x5a
+  if ((before & ALPHA) !== 0) return isLetterNext && next !== PERCENT && next !== COLON
+  if ((CLASS[buf[runEnd + 1]] & ALPHA) !== 0) return isLetterNext && (next === 0x20 || next === 0x2d)
+  return hasDigits(buf, runEnd, end, DIGITS_MIN - (runEnd - at))
+}
+
+/** Whether `missing` more digits follow, in groups with up to three signs between. */
+function hasDigits(buf: Uint8Array, from: number, end: number, missing: number): boolean {
+  let signs = 0
+  for (let pos = from; pos < end && signs <= 3; pos++) {
+    const byte = buf[pos]
+    if ((CLASS[byte] & DIGIT) !== 0) {
+      if (--missing === 0) return true
+      signs = 0
+    } else if ((CLASS[byte] & ALPHA) !== 0 || byte === COLON || byte === 0x2c || byte === 0x5f) return false
+    else signs++
+  }
+  return false
 }
 
 function atMark(

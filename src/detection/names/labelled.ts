@@ -60,7 +60,10 @@ function findKind(
   mask: number,
   matches: Matches,
 ): number {
-  for (const from of [first, at, prefixStart(buf, start, first)]) {
+  const prefix = prefixStart(buf, start, first)
+  // Letters apart are part of a plate; of other numbers only where nothing fits without them.
+  const isPlate = kinds.length > 0 && kinds[0]!.detector === Detector.PLATE
+  for (const from of isPlate ? [prefix, first] : [first, at, prefix]) {
     if (from < 0 || (from === at && from !== first && isPartOfWord(buf, start, from))) continue
     count = 0
     for (const kind of kinds) {

@@ -3,8 +3,16 @@
 // is read twice, and in most texts it is one word a number.
 
 import { ALPHA, CLASS, DIGIT } from '../engine/bytes.ts'
-import { addIdentifier, beginLetters } from './letters.ts'
-import { endsName, FOR_NUMBERS, lastName, type Name, shortWord } from './name-table.ts'
+import { addIdentifier, beginLetters, hashedOn } from './letters.ts'
+import {
+  endsName,
+  endsTwoWords,
+  FOR_NUMBERS,
+  isOneWord,
+  lastName,
+  mayStandBetween,
+  type Name,
+} from './name-table.ts'
 
 /** How much may stand between words, and between a name and its number. */
 const SIGNS_MAX = 12
@@ -33,17 +41,31 @@ export function nextLabel(buf: Uint8Array, start: number): Name | undefined {
     if (wordEnd < 0) return undefined
     const wordStart = previousWordStart(buf, start, wordEnd)
     if (wordStart < 0) return undefined
-    const hasSign = isBeforeSign(buf, wordEnd, walkedTo)
+    const to = walkedTo
     walkedTo = wordStart
-    if (endsName(buf, wordStart, wordEnd, FOR_NUMBERS)) {
+    const hash = wordHash
+    if (isWide || (endsName(hash, FOR_NUMBERS) && mayBeName(buf, start, wordStart, hash))) {
       const name = nameBefore(buf, start, wordStart, wordEnd)
-      if (name !== undefined && isTelling(name, buf, wordStart, wordEnd, hasSign)) return name
+      if (name !== undefined && isTelling(name, buf, wordStart, wordEnd, isBeforeSign(buf, wordEnd, to)))
+        return name
     }
-    if (wordEnd - wordStart > SHORT_WORD && !shortWord(buf, wordStart, wordEnd)) return undefined
+    if (wordEnd - wordStart > SHORT_WORD && !mayStandBetween(hash)) return undefined
     passed++
   }
   return undefined
 }
+
+/** Common words end names too ("number", "at"): together with the word before they rarely do. */
+function mayBeName(buf: Uint8Array, start: number, wordStart: number, hash: number): boolean {
+  if (isOneWord(hash)) return true
+  const end = previousWordEnd(buf, start, wordStart)
+  if (end < 0 || previousWordStart(buf, start, end, hash) < 0) return false
+  return isWide || endsTwoWords(wordHash)
+}
+
+/** Of the word that `previousWordStart` read: its hash from the right, and whether it is more than ASCII letters. */
+let wordHash = 0
+let isWide = false
 
 /** The end of the word before `at`, or -1 when a number or nothing stands there. */
 function previousWordEnd(buf: Uint8Array, start: number, at: number): number {
@@ -56,14 +78,18 @@ function previousWordEnd(buf: Uint8Array, start: number, at: number): number {
 }
 
 /** The beginning of the word that ends at `end`, or -1 when it is too long or has digits in it. */
-function previousWordStart(buf: Uint8Array, start: number, end: number): number {
+function previousWordStart(buf: Uint8Array, start: number, end: number, hash = 0): number {
+  wordHash = hash
+  isWide = false
   let pos = end
   while (pos > start && end - pos < WORD_BYTES_MAX) {
     const byte = buf[pos - 1]
-    if (!isLetter(byte) && byte !== 0x27) return (CLASS[byte] & DIGIT) !== 0 ? -1 : pos
+    if ((CLASS[byte] & ALPHA) !== 0) wordHash = hashedOn(wordHash, byte | 0x20)
+    else if (byte >= 0x80 || byte === 0x27) isWide = true
+    else return (CLASS[byte] & DIGIT) !== 0 ? -1 : pos
     pos--
     // The capital in the middle of `customerNit` begins a word.
-    if (byte >= 0x41 && byte <= 0x5a && pos > start && buf[pos - 1] >= 0x61 && buf[pos - 1] <= 0x7a)
+    if (byte <= 0x5a && byte >= 0x41 && pos > start && buf[pos - 1] >= 0x61 && buf[pos - 1] <= 0x7a)
       return pos
   }
   return pos === start ? pos : -1

@@ -131,8 +131,13 @@ function isCapital(byte: number): boolean {
   return byte >= 0x41 && byte <= 0x5a
 }
 
+/** Hashes are over letters from the right, so that they go on to the left. */
+export function hashedOn(hash: number, letter: number): number {
+  return (Math.imul(hash, 31) + letter) | 0
+}
+
 /** The hash of `letters` from `start` to their end, read from the right, so that it goes on to the left. */
 export function hashBefore(hash: number, start: number, end: number): number {
-  for (let i = end - 1; i >= start; i--) hash = (Math.imul(hash, 31) + letters[i]) | 0
+  for (let i = end - 1; i >= start; i--) hash = hashedOn(hash, letters[i])
   return hash
 }

@@ -5,6 +5,7 @@ import { Detector } from '../detectors.ts'
 import { ALNUM, ALPHA, byteAt, CLASS, DIGIT, hasWord, is, percentByte } from '../engine/bytes.ts'
 import type { Matches } from '../engine/matches.ts'
 import type { Field } from './field.ts'
+import { hashedOn } from './letters.ts'
 import { endsName, FOR_MEMBERS, identifierName } from './name-table.ts'
 
 const NAME_BYTES_MAX = 64
@@ -59,12 +60,13 @@ export function detectMember(
   mask: number,
   matches: Matches,
 ): void {
+  if (at + 1 >= end || (buf[at] === COLON && !isValueAfterColon(buf[at + 1]))) return
   const nameEnd = beforeQuote(buf, start, at)
+  if (!mayBeName(buf, start, nameEnd)) return
   const value = valueStart(buf, at, end, nameEnd < at)
   if (value < 0) return
   const first = nameStart(buf, start, nameEnd)
   if (nameEnd - first < 2 || (buf[at] === GREATER && byteAt(buf, start, end, first - 1) !== 0x3c)) return
-  if (!mayBeName(buf, first, nameEnd)) return
   const name = identifierName(buf, first, nameEnd)
   if (name?.field === undefined) return
   const detector = DETECTORS[name.field]
@@ -74,22 +76,40 @@ export function detectMember(
   matches.add(value, last, detector)
 }
 
-/** Whether the last word of the identifier, or its singular, ends a name. */
-function mayBeName(buf: Uint8Array, first: number, nameEnd: number): boolean {
-  let end = nameEnd
-  while (end > first && (CLASS[buf[end - 1]] & ALPHA) === 0 && buf[end - 1] < 0x80) end--
-  let start = end
-  while (start > first) {
-    const byte = buf[start - 1]
-    if ((CLASS[byte] & ALPHA) === 0 && byte < 0x80) break
-    start--
-    if (byte <= 0x5a && start > first && buf[start - 1] >= 0x61 && buf[start - 1] <= 0x7a) break
-  }
-  if (end - start < 2) return end - start === 1 || end === first
+/** Space, a quote, a backslash, or a digit: not the slashes of a URL. */
+function isValueAfterColon(byte: number): boolean {
   return (
-    endsName(buf, start, end, FOR_MEMBERS) ||
-    ((buf[end - 1] | 0x20) === 0x73 && endsName(buf, start, end - 1, FOR_MEMBERS))
+    byte === 0x20 ||
+    byte === QUOTE ||
+    byte === APOSTROPHE ||
+    byte === BACKSLASH ||
+    (CLASS[byte] & DIGIT) !== 0
   )
+}
+
+/** What may stand behind the last word of a name: `phone_2`. */
+function isNumbering(byte: number): boolean {
+  return (CLASS[byte] & DIGIT) !== 0 || byte === 0x5f || byte === 0x2d || byte === 0x2e
+}
+
+/** Whether the last word of the identifier, or its singular, ends a name. */
+function mayBeName(buf: Uint8Array, start: number, nameEnd: number): boolean {
+  const first = Math.max(start, nameEnd - NAME_BYTES_MAX)
+  let end = nameEnd
+  while (end > first && isNumbering(buf[end - 1])) end--
+  let hash = 0
+  let singular = 0
+  let pos = end
+  while (pos > first) {
+    const byte = buf[pos - 1]
+    if (byte >= 0x80) return true
+    if ((CLASS[byte] & ALPHA) === 0) break
+    hash = hashedOn(hash, byte | 0x20)
+    if (pos < end) singular = hashedOn(singular, byte | 0x20)
+    pos--
+    if (byte <= 0x5a && pos > first && buf[pos - 1] >= 0x61 && buf[pos - 1] <= 0x7a) break
+  }
+  return endsName(hash, FOR_MEMBERS) || ((buf[end - 1] | 0x20) === 0x73 && endsName(singular, FOR_MEMBERS))
 }
 
 /** Where the name ends: quotes and a space may stand between it and the sign. */

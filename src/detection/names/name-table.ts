@@ -5,7 +5,7 @@ import { Detector } from '../detectors.ts'
 import type { Field, Kind, NameRow } from './field.ts'
 import { FIELD_NAMES, PEOPLE } from './field-names.ts'
 import { KIND_NAMES } from './kind-names.ts'
-import { addIdentifier, beginLetters, hashBefore, letters, read, wordStarts } from './letters.ts'
+import { addIdentifier, beginLetters, hashBefore, hashedOn, letters, read, wordStarts } from './letters.ts'
 
 export interface Name {
   /** Reduced to letters. */
@@ -32,6 +32,9 @@ const SLOTS = 8192
 const LAST_WORDS = 1 << 15
 export const FOR_NUMBERS = 1
 export const FOR_MEMBERS = 2
+/** A name of one word, and of a hash of the last two words: a name ends with them. */
+const ONE_WORD = 4
+const TWO_WORDS = 8
 /** Words of a name at most. */
 const NAME_WORDS_MAX = 8
 
@@ -63,6 +66,7 @@ function buildTable(): Table {
  */
 const lastWords = new Uint8Array(LAST_WORDS)
 const encoder = new TextEncoder()
+const decoder = new TextDecoder()
 
 function addRow(rows: Map<string, Row>, row: NameRow, text: string): void {
   const bytes = encoder.encode(text)
@@ -71,9 +75,13 @@ function addRow(rows: Map<string, Row>, row: NameRow, text: string): void {
   const key = letters.slice(0, read.letters)
   const last = hashBefore(0, wordStarts[read.words - 1], read.letters) & (LAST_WORDS - 1)
   const uses = (row.kinds !== undefined ? FOR_NUMBERS : 0) | (isMember(row) ? FOR_MEMBERS : 0)
-  lastWords[last] |= uses
-  lastWords[hashOf(key) & (LAST_WORDS - 1)] |= uses
-  const id = key.join()
+  lastWords[last] |= read.words === 1 ? uses | ONE_WORD : uses
+  if (read.words > 1) {
+    const pair = hashBefore(0, wordStarts[read.words - 2], read.letters) & (LAST_WORDS - 1)
+    lastWords[pair] |= TWO_WORDS
+  }
+  lastWords[hashOf(key) & (LAST_WORDS - 1)] |= uses | ONE_WORD
+  const id = decoder.decode(key)
   const known = rows.get(id)
   if (known === undefined)
     rows.set(id, {
@@ -115,7 +123,7 @@ function wordHash(word: string): number {
 
 function hashOf(bytes: Uint8Array): number {
   let hash = 0
-  for (let i = bytes.length - 1; i >= 0; i--) hash = (Math.imul(hash, 31) + bytes[i]) | 0
+  for (let i = bytes.length - 1; i >= 0; i--) hash = hashedOn(hash, bytes[i])
   return hash
 }
 
@@ -189,32 +197,26 @@ const BETWEEN = [
 ]
 let betweenHashes: ReadonlySet<number> | undefined
 
-export function shortWord(buf: Uint8Array, start: number, end: number): boolean {
-  if (end - start > 9) return false
+/** Whether the word with this hash may stand between a name and its number. */
+export function mayStandBetween(hash: number): boolean {
   betweenHashes ??= new Set(BETWEEN.map(wordHash))
-  return betweenHashes.has(rawHash(buf, start, end))
+  return betweenHashes.has(hash)
 }
 
-/**
- * Whether a name may end with the word in [start, end): most words are refused with one look. Words that are not in
- * ASCII always may.
- */
-export function endsName(buf: Uint8Array, start: number, end: number, use: number): boolean {
+/** Whether a name may end with the word of this hash: most words are refused with one look. */
+export function endsName(hash: number, use: number): boolean {
   table ??= buildTable()
-  let hash = 0
-  for (let pos = end - 1; pos >= start; pos--) {
-    const byte = buf[pos]
-    if (byte >= 0x80 || byte === 0x27) return true
-    hash = (Math.imul(hash, 31) + (byte | 0x20)) | 0
-  }
   return (lastWords[hash & (LAST_WORDS - 1)] & use) !== 0
 }
 
-function rawHash(buf: Uint8Array, start: number, end: number): number {
-  let hash = 0
-  for (let pos = end - 1; pos >= start; pos--)
-    hash = (Math.imul(hash, 31) + (buf[pos] < 0x80 ? buf[pos] | 0x20 : buf[pos])) | 0
-  return hash
+/** Whether the word of this hash may be a name alone. */
+export function isOneWord(hash: number): boolean {
+  return (lastWords[hash & (LAST_WORDS - 1)] & ONE_WORD) !== 0
+}
+
+/** Whether a name may end with the two words of this hash. */
+export function endsTwoWords(hash: number): boolean {
+  return (lastWords[hash & (LAST_WORDS - 1)] & TWO_WORDS) !== 0
 }
 
 function lookUp(table: Table, hash: number, start: number, end: number): Name | undefined {

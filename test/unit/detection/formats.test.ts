@@ -95,6 +95,11 @@ describe('e-mail addresses', () => {
     ['ада@почта.рф', 'ада@почта.рф'],
     ["WHERE mail = 'ada@example.org'", 'ada@example.org'],
     ['ada@localhost.local', 'ada@localhost.local'],
+    ['ada@example.com2024', 'ada@example.com'],
+    ['ada@example.org.', 'ada@example.org'],
+    ['ada@example.org-1', 'ada@example.org'],
+    ['ada@mail.example.co.uk, bob', 'ada@mail.example.co.uk'],
+    ['ada@example.org.json', 'ada@example.org'],
   ])('in %j', (text, found) => {
     expect(findBy('email', text)).toEqual([found])
   })

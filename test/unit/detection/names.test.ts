@@ -203,7 +203,7 @@ describe('behind its name in a sentence', () => {
     ['bank_account', 'account number of items 123456', []],
     ['bank_account', 'account 123456 created', []],
     ['medical', 'MRN: 00412345', ['00412345']],
-    ['plate', 'licence plate XSH 012 entered', ['XSH 012']],
+    ['plate', 'licence plate XS 4712 entered', ['XS 4712']],
     ['plate', 'plate count 1234567', []],
     ['imei', 'IMEI 49-015420-323751-8', ['49-015420-323751-8']],
     ['imei', 'IMEI 490154203237519', []],
