@@ -48,6 +48,8 @@ export const REDACTION_WORK: WorkRate = { base: 16 * MIB, perByte: 16 }
  * inside lists with equal keys up to 2 for each of their 64 levels. The base pays for what 16,384 spans have in front.
  */
 export const EVIDENCE_WORK: WorkRate = { base: 48 * MIB, perByte: 160 }
+/** Members of one JSON object that our schema does not know; each is remembered, since it may stand once only. */
+export const UNKNOWN_MEMBERS_MAX = 64
 /** Fields that our schema does not know, and fields in those, that are searched in one request; more are refused. */
 export const UNKNOWN_FIELDS_MAX = 2 ** 20
 /** Bodies held in memory at once, over all receivers, bytes. Four of the largest. */
@@ -56,8 +58,11 @@ export const IN_FLIGHT_BYTES_MAX = 256 * MIB
 export const WAITING_REQUESTS_MAX = 4096
 /** How long a request without a deadline of its own may wait before it is refused, ms. Exporters time out at 10 s. */
 export const REQUEST_WAIT_MS_MAX = 8_000
-/** Nesting of AnyValue inside AnyValue. Messages deeper than 100 are refused first, as protobuf runtimes do; OTLP needs three levels. */
-export const VALUE_DEPTH_MAX = 64
+/**
+ * Messages inside one another below the request, in protobuf and JSON alike. Protobuf runtimes refuse more; of values it
+ * leaves 46 in one another in lists and 31 in maps, where OTLP needs three.
+ */
+export const MESSAGE_DEPTH_MAX = 100
 /** One question to the open verify endpoint: bytes as sent, and spans. Its answer needs no token, so it gets little. */
 export const VERIFY_BYTES_MAX = MIB
 export const VERIFY_SPANS_MAX = 1_000

@@ -3,7 +3,7 @@
 // whole ResourceSpans shares, then that of a ScopeSpans, each written once however many spans there are.
 import { createHash, type Hash, hash } from 'node:crypto'
 import { SidecarError } from '../base/errors.ts'
-import { VALUE_DEPTH_MAX } from '../base/limits.ts'
+import { MESSAGE_DEPTH_MAX } from '../base/limits.ts'
 import type { StarGlobs } from '../wire/attribute-glob.ts'
 import { malformed } from '../wire/reader.ts'
 import { ordering, type RangeList, sortRanges } from './byte-order.ts'
@@ -317,7 +317,7 @@ export class CanonicalForm {
   }
 
   #array(buf: Uint8Array, start: number, end: number, depth: number): void {
-    if (depth > VALUE_DEPTH_MAX) throw new SidecarError('TOO_DEEP', 'value is nested too deep')
+    if (depth > MESSAGE_DEPTH_MAX) throw new SidecarError('TOO_DEEP', 'value is nested too deep')
     let count = 0
     const countAt = this.#out.size
     this.#out.u32(0)
@@ -331,7 +331,7 @@ export class CanonicalForm {
   }
 
   #kvlist(buf: Uint8Array, start: number, end: number, depth: number): void {
-    if (depth > VALUE_DEPTH_MAX) throw new SidecarError('TOO_DEEP', 'value is nested too deep')
+    if (depth > MESSAGE_DEPTH_MAX) throw new SidecarError('TOO_DEEP', 'value is nested too deep')
     const base = this.#entries.count
     for (let pos = start; pos < end; ) {
       pos = nextField(buf, pos, end)

@@ -48,8 +48,9 @@ export class Faults {
     return this.rejected.size === 0 && this.repairedTexts === 0 && this.removedFields === 0
   }
 
-  reject(reason: FaultReason, where: string): void {
-    if (this.rejected.size === 0) this.#rejectedWhere = `${where}: ${PHRASE[reason]}`
+  /** `phrase` says more where the reason has many forms. */
+  reject(reason: FaultReason, where: string, phrase: string = PHRASE[reason]): void {
+    if (this.rejected.size === 0) this.#rejectedWhere = `${where}: ${phrase}`
     this.rejected.set(reason, (this.rejected.get(reason) ?? 0) + 1)
   }
 

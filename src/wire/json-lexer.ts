@@ -2,6 +2,7 @@
 // exists as a tree, an int64 never passes through a double, and no error message quotes what it was about.
 import { isUtf8 } from 'node:buffer'
 import { SidecarError } from '../base/errors.ts'
+import { MESSAGE_DEPTH_MAX } from '../base/limits.ts'
 import { unescaped, unescaping } from './json-string.ts'
 import { malformed } from './reader.ts'
 
@@ -14,12 +15,13 @@ const OBJECT_END = 0x7d
 const ARRAY_START = 0x5b
 const ARRAY_END = 0x5d
 
-/** Containers inside containers in a value that is skipped. Skipping keeps one bit for each. */
-const SKIP_DEPTH_MAX = 512
+/** Containers inside containers in a value that is skipped: each message may be an element of a list. */
+const SKIP_DEPTH_MAX = 2 * MESSAGE_DEPTH_MAX
 /** Longest number, bytes. A double needs 24; more digits than this mean nothing in OTLP. */
-const NUMBER_BYTES_MAX = 1024
+export const NUMBER_BYTES_MAX = 1024
 
-const NUMBER = /^-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?$/
+/** Sign, digits, fraction, exponent. */
+export const JSON_NUMBER = /^(-?)(0|[1-9][0-9]*)(?:\.([0-9]+))?(?:[eE]([+-]?[0-9]+))?$/
 
 export class JsonLexer {
   readonly buf: Uint8Array
@@ -59,6 +61,21 @@ export class JsonLexer {
 
   atString(): boolean {
     return this.peek() === QUOTE
+  }
+
+  atObject(): boolean {
+    return this.peek() === OBJECT_START
+  }
+
+  atNumber(): boolean {
+    const next = this.peek()
+    return next === 0x2d || (next >= 0x30 && next <= 0x39)
+  }
+
+  /** Whether an object or an array comes next. */
+  atContainer(): boolean {
+    const next = this.peek()
+    return next === OBJECT_START || next === ARRAY_START
   }
 
   /** Consumes `null` if it is next. */
@@ -106,6 +123,11 @@ export class JsonLexer {
       if (this.peek() === ARRAY_END) throw malformed('json is not well formed')
     }
     return true
+  }
+
+  /** The current string as text, whatever it holds. */
+  decodedText(): string {
+    return Buffer.from(this.text.buffer, this.text.byteOffset + this.start, this.end - this.start).toString()
   }
 
   /** Throws MALFORMED unless nothing but white space is left. */
@@ -159,7 +181,7 @@ export class JsonLexer {
     if (pos - start > NUMBER_BYTES_MAX) throw malformed('json number is too long')
     this.pos = pos
     const text = Buffer.from(buf.buffer, buf.byteOffset + start, pos - start).toString('latin1')
-    if (!NUMBER.test(text)) throw malformed('json is not well formed')
+    if (!JSON_NUMBER.test(text)) throw malformed('json is not well formed')
     return text
   }
 

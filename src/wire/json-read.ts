@@ -1,62 +1,62 @@
-// OTLP/JSON to protobuf (OTLP 1.11, "JSON Protobuf Encoding"), as it is read. Deviations from ProtoJSON that OTLP makes:
-// ids are hex, enums are integers only, keys are lowerCamelCase only. Unknown keys are ignored, null is absence. What
-// JSON parsers disagree about is refused: a key given twice, two values in one AnyValue.
+// OTLP/JSON to protobuf (OTLP 1.11, "JSON Protobuf Encoding"), as it is read, for the door, the verifier and reveal
+// alike. Ids are hex, as OTLP has it; all else is protobuf's JSON mapping: both spellings of names, enumerations by number
+// or name. A request has one reading here. What JSON parsers disagree about is refused: a member given twice under any
+// spelling, also where one is `null`; two values in one AnyValue; a name spelled in neither way. Unknown scalars are
+// ignored, as OTLP asks; an unknown object or list is refused, since it may be what the sender believes to have sent.
 import { SidecarError } from '../base/errors.ts'
-import { ITEMS_PER_REQUEST_MAX } from '../base/limits.ts'
+import { ITEMS_PER_REQUEST_MAX, MESSAGE_DEPTH_MAX, UNKNOWN_MEMBERS_MAX } from '../base/limits.ts'
 import type { Cleaned } from './clean.ts'
-import { type FaultReason, Faults, ItemFault } from './faults.ts'
+import { Faults, ItemFault } from './faults.ts'
 import { pathText } from './field-walk.ts'
 import { JsonLexer } from './json-lexer.ts'
-import { hexDigit } from './json-string.ts'
-import { isMessage, MESSAGES } from './messages.ts'
-import { Frame, type Signal } from './otlp.ts'
-import { malformed } from './reader.ts'
 import {
-  type FieldSpec,
-  idLength,
-  MESSAGE_DEPTH_MAX,
-  type MessageName,
-  REQUEST_OF,
-  type ScalarType,
-  Wire,
-  wireTypeOf,
-} from './schema.ts'
+  FILE_MEMBERS,
+  folded,
+  type JsonMember,
+  type JsonMembers,
+  jsonMembers,
+  SIGNALS,
+} from './json-members.ts'
+import { writeNumber } from './json-number.ts'
+import { hexDigit } from './json-string.ts'
+import { MESSAGES } from './messages.ts'
+import { Frame, type Signal } from './otlp.ts'
+import { Fields, malformed } from './reader.ts'
+import { type FieldSpec, idLength, type MessageName, REQUEST_OF, Wire, wireTypeOf } from './schema.ts'
 import { isUtf8Range, repairedUtf8 } from './utf8.ts'
 import { Writer, type WriterState } from './write.ts'
 
-interface JsonField {
-  readonly spec: FieldSpec
-  readonly nameBytes: Uint8Array
-  /** One bit per field; members of a oneof share theirs. */
-  readonly bit: number
-  /** Zero is written too: a member of a oneof, or `optional`. */
-  readonly hasPresence: boolean
-}
-
-const FIELDS: ReadonlyMap<string, readonly JsonField[]> = new Map(
-  Object.entries(MESSAGES).map(([name, message]) => [
-    name,
-    message.fields.map((field) => jsonField(message.fields, field)),
-  ]),
-)
-
-function jsonField(fields: readonly FieldSpec[], spec: FieldSpec): JsonField {
-  const first = spec.oneof === undefined ? spec : fields.find((field) => field.oneof === spec.oneof)!
-  return {
-    spec,
-    nameBytes: new TextEncoder().encode(spec.name),
-    bit: 1 << fields.indexOf(first),
-    hasPresence: spec.oneof !== undefined || spec.optional === true,
-  }
-}
-
 /**
- * An OTLP/JSON Export request as protobuf. Throws MALFORMED for what is no JSON or no request of this signal, and
- * TOO_DEEP. Numbers of 64 bits keep every digit, given as strings or as numbers. The result is the caller's.
+ * An OTLP/JSON Export request as protobuf. Throws MALFORMED, with the place, for what is no JSON or no request of this
+ * signal, and TOO_DEEP. Numbers of 64 bits keep every digit, given as strings or as numbers. The result is the caller's.
  */
 export function jsonToProtobuf(body: Uint8Array, signal: Signal): Uint8Array {
-  return read(new JsonReader(body), signal)
+  return read(new JsonReader(body), jsonMembers(REQUEST_OF[signal]))
 }
+
+export interface SignalRequest {
+  readonly signal: Signal
+  readonly body: Uint8Array
+}
+
+/** As `jsonToProtobuf`, for one object that may hold several signals: a request for each that it names. */
+export function jsonToRequests(body: Uint8Array): SignalRequest[] {
+  const reader = new JsonReader(body)
+  const groups = read(reader, FILE_MEMBERS)
+  const parts = SIGNALS.map((): Uint8Array[] => [])
+  for (const fields = new Fields(groups, 0, groups.length); fields.next(); ) {
+    groups[fields.fieldStart] = GROUP_TAG
+    parts[fields.field - 1]!.push(groups.subarray(fields.fieldStart, fields.end))
+  }
+  return SIGNALS.flatMap((signal, index) => {
+    const isAll = parts.every((each, other) => other === index || each.length === 0)
+    const request = { signal, body: isAll ? groups : Buffer.concat(parts[index]!) }
+    return reader.hasRead(index) ? [request] : []
+  })
+}
+
+/** Of the groups in every request: field 1, of bytes. */
+const GROUP_TAG = 0x0a
 
 /**
  * As `jsonToProtobuf`, for what comes from outside: an item that is JSON, but no item, is left out, and so is one with an
@@ -64,7 +64,7 @@ export function jsonToProtobuf(body: Uint8Array, signal: Signal): Uint8Array {
  */
 export function jsonToSoundItems(body: Uint8Array, signal: Signal): Cleaned {
   const faults = new Faults()
-  return { body: read(new JsonReader(body, faults), signal), faults }
+  return { body: read(new JsonReader(body, faults), jsonMembers(REQUEST_OF[signal])), faults }
 }
 
 /** As `jsonToSoundItems`, for a large request: between two slices others have their turn. */
@@ -75,13 +75,13 @@ export function* jsonToSoundItemsInSlices(
 ): Generator<void, Cleaned> {
   const faults = new Faults()
   const reader = new JsonReader(body, faults)
-  reader.begin(REQUEST_OF[signal])
+  reader.begin(jsonMembers(REQUEST_OF[signal]))
   while (!reader.readOn(reader.lexer.pos + sliceBytes)) yield
   return { body: reader.writer.finish(), faults }
 }
 
-function read(reader: JsonReader, signal: Signal): Uint8Array {
-  reader.begin(REQUEST_OF[signal])
+function read(reader: JsonReader, members: JsonMembers): Uint8Array {
+  reader.begin(members)
   reader.readOn(Number.POSITIVE_INFINITY)
   return reader.writer.finish()
 }
@@ -92,13 +92,16 @@ const NO_MARK = -1
 
 /** A message that the reader is in. */
 class Level {
-  fields: readonly JsonField[] = []
+  members: JsonMembers = FILE_MEMBERS
+  /** The bits of the members that it has had. */
   seen = 0
-  isFirst = true
+  /** How many it has had, of which these are not known. */
+  count = 0
+  unknown: Set<string> | undefined
   /** Its frame in the writer. */
   mark = NO_MARK
-  /** Of its fields the one in whose array the reader is, in front of an element. */
-  array: FieldSpec | undefined
+  /** The member in whose array the reader is, in front of an element. */
+  array: JsonMember | undefined
   /** The frame of that array, where its numbers are packed. */
   packed = NO_MARK
   isOfItems = false
@@ -115,6 +118,8 @@ class JsonReader {
   readonly #indexes: number[] = []
   readonly #levels: Level[] = []
   #depth = -1
+  /** Number of the member that is not known, where there is something against it. */
+  #unknownAt = 0
   #isSkipping = false
   #isInItem = false
   // Where the present item began.
@@ -128,12 +133,20 @@ class JsonReader {
     this.#faults = faults
   }
 
+  /** By the names of the schema and by positions: `resourceSpans[0], member 3`. Empty for the request itself. */
   get where(): string {
-    return pathText(this.#path, this.#indexes)
+    const path = pathText(this.#path, this.#indexes)
+    if (this.#unknownAt === 0) return path
+    return `${path === '' ? '' : `${path}, `}member ${this.#unknownAt}`
   }
 
-  begin(message: MessageName): void {
-    this.#enter(message, NO_MARK)
+  begin(members: JsonMembers): void {
+    this.#enter(members, NO_MARK)
+  }
+
+  /** Whether the outermost object has had its member of this index. */
+  hasRead(index: number): boolean {
+    return (this.#levels[0]!.seen & (1 << index)) !== 0
   }
 
   /** Whether the request is at its end; else the reader has come to `untilPos` and goes on at the next call. */
@@ -158,19 +171,19 @@ class JsonReader {
     if (this.#isSkipping) {
       if (!this.lexer.skipOn(untilPos)) return
       this.#isSkipping = false
-      if (level.array !== undefined) this.#endElement(level)
-    } else if (level.array === undefined) this.#field(level)
+      this.#endElement(level)
+    } else if (level.array === undefined) this.#member(level)
     else this.#element(level, level.array)
   }
 
-  #enter(name: MessageName, mark: number): void {
+  #enter(members: JsonMembers, mark: number): void {
     const depth = ++this.#depth
-    if (depth > MESSAGE_DEPTH_MAX) throw new SidecarError('TOO_DEEP', 'messages are nested too deep')
     this.#levels[depth] ??= new Level()
     const level = this.#levels[depth]
-    level.fields = FIELDS.get(name)!
+    level.members = members
     level.seen = 0
-    level.isFirst = true
+    level.count = 0
+    level.unknown = undefined
     level.mark = mark
     level.array = undefined
     this.lexer.beginObject()
@@ -189,50 +202,67 @@ class JsonReader {
     this.#endElement(parent)
   }
 
-  #field(level: Level): void {
+  #member(level: Level): void {
     const { lexer } = this
-    if (!lexer.nextKey(level.isFirst)) {
+    if (!lexer.nextKey(level.count++ === 0)) {
       this.#leave(level)
       return
     }
-    level.isFirst = false
-    const field = fieldNamed(level.fields, lexer)
-    if (field === undefined) {
-      this.#isSkipping = true
+    const member = level.members.named(lexer.text, lexer.start, lexer.end)
+    if (member === undefined) {
+      this.#unknownMember(level)
       return
     }
-    if (lexer.takeNull()) return
-    this.#path[this.#depth] = field.spec
-    this.#indexes[this.#depth] = 0
-    if ((level.seen & field.bit) !== 0) throw malformed('json field is repeated')
-    level.seen |= field.bit
-    if (field.spec.repeated) this.#beginArray(level, field.spec)
-    else this.#singular(field)
+    const depth = this.#depth
+    this.#path[depth] = member.spec
+    this.#indexes[depth] = 0
+    if ((level.seen & member.bit) !== 0)
+      throw malformed('json gives a member twice, or two of which one may be')
+    level.seen |= member.bit
+    if (lexer.takeNull()) this.#path.length = depth
+    else if (member.spec.repeated) this.#beginArray(level, member)
+    else this.#singular(member)
   }
 
-  #beginArray(level: Level, spec: FieldSpec): void {
+  /** Ignored where it is a scalar, and given once like any other. */
+  #unknownMember(level: Level): void {
+    const { lexer } = this
+    this.#unknownAt = level.count
+    const name = folded(lexer.decodedText())
+    if (level.members.hasFolded(name)) throw malformed('json spells a member in neither of its two ways')
+    level.unknown ??= new Set()
+    if (level.unknown.has(name)) throw malformed('json gives a member twice')
+    if (level.unknown.size === UNKNOWN_MEMBERS_MAX) throw malformed('json has too many unknown members')
+    level.unknown.add(name)
+    if (lexer.atContainer()) throw malformed('json has an unknown object or list')
+    lexer.skipOn(Number.POSITIVE_INFINITY)
+    this.#unknownAt = 0
+  }
+
+  #beginArray(level: Level, member: JsonMember): void {
     const { lexer, writer } = this
+    const { spec, inner, wireType } = member
     lexer.beginArray()
     if (!lexer.nextElement(true)) {
       this.#path.length = this.#depth
       return
     }
-    const { number, type } = spec
-    level.array = spec
-    level.packed = wireTypeOf(type) === Wire.LENGTH ? NO_MARK : writer.open(number)
-    level.isOfItems = this.#faults !== undefined && isMessage(type) && MESSAGES[type].frame === Frame.ITEM
+    // As the scan has it: an entry of a list opens three messages at most, a KeyValue, its value, and the list in that.
+    if (this.#depth > MESSAGE_DEPTH_MAX - 3) throw new SidecarError('TOO_DEEP', 'values are nested too deep')
+    level.array = member
+    level.packed = wireType === Wire.LENGTH ? NO_MARK : writer.open(spec.number)
+    level.isOfItems = inner !== undefined && this.#faults !== undefined && isItem(spec)
   }
 
-  #element(level: Level, spec: FieldSpec): void {
+  #element(level: Level, { spec, inner }: JsonMember): void {
     const { lexer, writer } = this
-    const { number, type } = spec
-    if (isMessage(type)) {
+    if (inner !== undefined) {
       if (level.isOfItems) this.#beginItem()
-      this.#enter(type, writer.open(number))
+      this.#enter(inner, writer.open(spec.number))
       return
     }
     if (level.packed === NO_MARK) this.#text(spec, true)
-    else writeNumber(lexer, writer, type)
+    else writeNumber(lexer, writer, spec)
     this.#endElement(level)
   }
 
@@ -255,41 +285,44 @@ class JsonReader {
 
   /** An item that is JSON but none of its kind is left out, and the reader goes on behind it. */
   #leaveOut(thrown: unknown): void {
+    if (!(thrown instanceof SidecarError) || thrown.code !== 'MALFORMED') throw thrown
+    const { where } = this
     const state = this.#itemState
-    const isFault = thrown instanceof SidecarError && thrown.code === 'MALFORMED'
-    if (!this.#isInItem || !isFault || state === undefined) throw thrown
-    this.#reject(thrown instanceof ItemFault ? thrown.reason : 'INVALID_JSON')
+    if (!this.#isInItem || state === undefined)
+      throw where === '' ? thrown : new SidecarError('MALFORMED', `${where}: ${thrown.message}`)
+    this.#reject(thrown, where)
     this.writer.restore(state)
     this.lexer.goTo(this.#itemPos)
     this.#depth = this.#itemDepth
     this.#path.length = this.#depth + 1
+    this.#unknownAt = 0
     this.#isInItem = false
     this.#isSkipping = true // throws where it is no JSON either
   }
 
-  #reject(reason: FaultReason): void {
+  #reject(thrown: SidecarError, where: string): void {
     const faults = this.#faults!
-    faults.reject(reason, faults.rejected.size === 0 ? this.where : '')
+    if (thrown instanceof ItemFault) faults.reject(thrown.reason, where)
+    else faults.reject('INVALID_JSON', where, thrown.message)
     if (faults.rejectedItems > ITEMS_PER_REQUEST_MAX)
       throw new SidecarError('TOO_LARGE', 'too many items cannot be read')
   }
 
-  #singular(field: JsonField): void {
-    const { number, type } = field.spec
-    if (isMessage(type)) {
-      this.#enter(type, this.writer.open(number))
+  #singular({ spec, inner, hasPresence, wireType }: JsonMember): void {
+    if (inner !== undefined) {
+      this.#enter(inner, this.writer.open(spec.number))
       return
     }
-    if (wireTypeOf(type) === Wire.LENGTH) this.#text(field.spec, field.hasPresence)
-    else this.#number(number, type, field.hasPresence)
+    if (wireType === Wire.LENGTH) this.#text(spec, hasPresence)
+    else this.#number(spec, hasPresence)
     this.#path.length = this.#depth
   }
 
-  #number(number: number, type: ScalarType, hasPresence: boolean): void {
+  #number(spec: FieldSpec, hasPresence: boolean): void {
     scratch.clear()
-    const isZero = writeNumber(this.lexer, scratch, type)
+    const isZero = writeNumber(this.lexer, scratch, spec)
     if (isZero && !hasPresence) return
-    this.writer.tag(number, wireTypeOf(type))
+    this.writer.tag(spec.number, wireTypeOf(spec.type))
     this.writer.raw(scratch.finish())
   }
 
@@ -307,10 +340,13 @@ class JsonReader {
     if (bytes.length > 0 || hasPresence) this.writer.bytes(spec.number, bytes)
   }
 
-  /** Text that is UTF-8. What JSON itself made of half a surrogate pair is counted, in an item too. */
+  /** Text that is UTF-8. Half a surrogate pair is none: at the door it is repaired and counted, in an item too. */
   #sound(bytes: Uint8Array): Uint8Array {
     const { lexer } = this
-    if (lexer.isRepaired) this.#faults?.repair(this)
+    if (lexer.isRepaired) {
+      if (this.#faults === undefined) throw malformed('json string holds half of a surrogate pair')
+      this.#faults.repair(this)
+    }
     if (lexer.isUtf8 || isUtf8Range(bytes, 0, bytes.length)) return bytes
     if (this.#isInItem) throw new ItemFault('INVALID_UTF8', 'text is no utf-8')
     this.#faults?.repair(this)
@@ -318,80 +354,11 @@ class JsonReader {
   }
 }
 
-/** The field that the lexer's current string names. */
-function fieldNamed(fields: readonly JsonField[], lexer: JsonLexer): JsonField | undefined {
-  const length = lexer.end - lexer.start
-  for (const field of fields) {
-    if (field.nameBytes.length !== length) continue
-    let same = 0
-    while (same < length && field.nameBytes[same] === lexer.text[lexer.start + same]) same++
-    if (same === length) return field
-  }
-  return undefined
-}
-
 /** Holds one number until it is known whether it is written. */
 const scratch = new Writer()
 
-/** Writes a number or bool without its tag; returns whether it is the default of its type. */
-function writeNumber(lexer: JsonLexer, writer: Writer, type: ScalarType): boolean {
-  if (type === 'bool') {
-    const flag = lexer.takeBool()
-    writer.varint(flag ? 1 : 0)
-    return !flag
-  }
-  if (type === 'double') {
-    const value = doubleOf(takeNumberText(lexer))
-    writer.double(value)
-    return Object.is(value, 0)
-  }
-  // Only integers, not the names that ProtoJSON would allow, and not integers in strings either.
-  const value = integerOf(type === 'enum' ? lexer.takeNumber() : takeNumberText(lexer), type)
-  if (type === 'fixed32') writer.fixed32(Number(value))
-  else if (type === 'fixed64' || type === 'sfixed64') writer.fixed64(value)
-  else if (type === 'sint32') writer.varint(Number(value < 0n ? -2n * value - 1n : 2n * value))
-  else writer.varint64(value)
-  return value === 0n
-}
-
-function takeNumberText(lexer: JsonLexer): string {
-  if (!lexer.atString()) return lexer.takeNumber()
-  lexer.takeString()
-  return lexer.stringText()
-}
-
-const INTEGER = /^(-?[0-9]{1,20})(?:\.0+)?(?:[eE]\+?([0-9]{1,2}))?$/
-const DOUBLE = /^-?[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?$/
-
-const RANGES: Readonly<Partial<Record<ScalarType, readonly [bigint, bigint]>>> = {
-  enum: [-(2n ** 31n), 2n ** 31n - 1n],
-  fixed32: [0n, 2n ** 32n - 1n],
-  fixed64: [0n, 2n ** 64n - 1n],
-  int32: [-(2n ** 31n), 2n ** 31n - 1n],
-  int64: [-(2n ** 63n), 2n ** 63n - 1n],
-  sfixed64: [-(2n ** 63n), 2n ** 63n - 1n],
-  sint32: [-(2n ** 31n), 2n ** 31n - 1n],
-  uint32: [0n, 2n ** 32n - 1n],
-  uint64: [0n, 2n ** 64n - 1n],
-}
-
-function integerOf(text: string, type: ScalarType): bigint {
-  const match = INTEGER.exec(text)
-  if (match === null) throw malformed('json number is no integer')
-  const exponent = match[2] === undefined ? 0n : BigInt(match[2])
-  const value = BigInt(match[1]) * 10n ** exponent
-  const [min, max] = RANGES[type]! // every integer type has a row
-  if (value < min || value > max) throw malformed('json number is out of range')
-  return value
-}
-
-function doubleOf(text: string): number {
-  if (text === 'NaN') return Number.NaN
-  if (text === 'Infinity') return Number.POSITIVE_INFINITY
-  if (text === '-Infinity') return Number.NEGATIVE_INFINITY
-  const value = DOUBLE.test(text) ? Number(text) : Number.NaN
-  if (!Number.isFinite(value)) throw malformed('json number is no double')
-  return value
+function isItem({ type }: FieldSpec): boolean {
+  return MESSAGES[type as MessageName].frame === Frame.ITEM // asked of messages only
 }
 
 function fromHex(digits: Uint8Array): Uint8Array {

@@ -8,6 +8,7 @@
 // once more for each repeated one: linear, without a list of places that a message of empty fields could blow up.
 import { constants, isUtf8 } from 'node:buffer'
 import { SidecarError } from '../base/errors.ts'
+import { MESSAGE_DEPTH_MAX } from '../base/limits.ts'
 import { isMessage, MESSAGES } from './messages.ts'
 import type { Signal } from './otlp.ts'
 import {
@@ -21,15 +22,7 @@ import {
   readInt64,
   readUint64,
 } from './reader.ts'
-import {
-  type FieldSpec,
-  MESSAGE_DEPTH_MAX,
-  type MessageName,
-  REQUEST_OF,
-  type ScalarType,
-  Wire,
-  wireTypeOf,
-} from './schema.ts'
+import { type FieldSpec, type MessageName, REQUEST_OF, type ScalarType, Wire, wireTypeOf } from './schema.ts'
 
 /** Room that one step may need: a field's name, punctuation and a number. */
 const STEP_BYTES = 128

@@ -1,6 +1,7 @@
 // Every message of OTLP 1.11 traces, logs and metrics. One table serves the scan and both directions of JSON, so that
 // no message, field or place can be known to one of them and forgotten by another. Fields stand in the order in which
 // the Collector writes them to JSON.
+import { AGGREGATION_TEMPORALITY, type EnumNames, SEVERITY_NUMBER, SPAN_KIND, STATUS_CODE } from './enums.ts'
 import { Frame, Place } from './otlp.ts'
 import type { FieldSpec, MessageName, MessageSpec, ScalarType } from './schema.ts'
 
@@ -32,6 +33,12 @@ const optional = (number: number, name: string, type: ScalarType): FieldSpec => 
   name,
   type,
   optional: true,
+})
+const enumeration = (number: number, name: string, names: EnumNames): FieldSpec => ({
+  number,
+  name,
+  type: 'enum',
+  names,
 })
 const text = (number: number, name: string, place: Place): FieldSpec => ({
   number,
@@ -109,7 +116,7 @@ export const MESSAGES: Readonly<Record<MessageName, MessageSpec>> = {
       one(4, 'parentSpanId', 'spanId'),
       one(16, 'flags', 'fixed32'),
       text(5, 'name', Place.SPAN_NAME),
-      one(6, 'kind', 'enum'),
+      enumeration(6, 'kind', SPAN_KIND),
       one(7, 'startTimeUnixNano', 'fixed64'),
       one(8, 'endTimeUnixNano', 'fixed64'),
       attributes(9, Place.SPAN_ATTRIBUTE),
@@ -141,13 +148,13 @@ export const MESSAGES: Readonly<Record<MessageName, MessageSpec>> = {
       one(6, 'flags', 'fixed32'),
     ],
   },
-  Status: { fields: [text(2, 'message', Place.SPAN_STATUS_MESSAGE), one(3, 'code', 'enum')] },
+  Status: { fields: [text(2, 'message', Place.SPAN_STATUS_MESSAGE), enumeration(3, 'code', STATUS_CODE)] },
   LogRecord: {
     frame: Frame.ITEM,
     fields: [
       one(1, 'timeUnixNano', 'fixed64'),
       one(11, 'observedTimeUnixNano', 'fixed64'),
-      one(2, 'severityNumber', 'enum'),
+      enumeration(2, 'severityNumber', SEVERITY_NUMBER),
       text(3, 'severityText', Place.LOG_SEVERITY_TEXT),
       { ...always(5, 'body', 'AnyValue'), place: Place.LOG_BODY },
       attributes(6, Place.LOG_ATTRIBUTE),
@@ -176,17 +183,20 @@ export const MESSAGES: Readonly<Record<MessageName, MessageSpec>> = {
   Sum: {
     fields: [
       many(1, 'dataPoints', 'NumberDataPoint'),
-      one(2, 'aggregationTemporality', 'enum'),
+      enumeration(2, 'aggregationTemporality', AGGREGATION_TEMPORALITY),
       one(3, 'isMonotonic', 'bool'),
     ],
   },
   Histogram: {
-    fields: [many(1, 'dataPoints', 'HistogramDataPoint'), one(2, 'aggregationTemporality', 'enum')],
+    fields: [
+      many(1, 'dataPoints', 'HistogramDataPoint'),
+      enumeration(2, 'aggregationTemporality', AGGREGATION_TEMPORALITY),
+    ],
   },
   ExponentialHistogram: {
     fields: [
       many(1, 'dataPoints', 'ExponentialHistogramDataPoint'),
-      one(2, 'aggregationTemporality', 'enum'),
+      enumeration(2, 'aggregationTemporality', AGGREGATION_TEMPORALITY),
     ],
   },
   Summary: { fields: [many(1, 'dataPoints', 'SummaryDataPoint')] },

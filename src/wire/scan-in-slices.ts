@@ -2,7 +2,7 @@
 // `scan.ts` itself; only messages, attributes and lists that are longer are taken apart here, down to pieces that fit. So
 // both hear and refuse the same, which a property test holds.
 import { SidecarError } from '../base/errors.ts'
-import { VALUE_DEPTH_MAX } from '../base/limits.ts'
+import { MESSAGE_DEPTH_MAX } from '../base/limits.ts'
 import type { Edits } from './edits.ts'
 import { locate, located, openLocated } from './key-value.ts'
 import { type Frame, type Place, type Signal, ValueType } from './otlp.ts'
@@ -18,7 +18,7 @@ import {
   SLOTS,
   WIRE_SHIFT,
 } from './scan-table.ts'
-import { MESSAGE_DEPTH_MAX, REQUEST_OF, Wire } from './schema.ts'
+import { REQUEST_OF, Wire } from './schema.ts'
 
 /** Walked in one go: a millisecond when every byte of it is looked at closely. */
 const SLICE_BYTES = 16 * 1024
@@ -87,8 +87,8 @@ class Slices {
     if (operation === Op.MESSAGE) yield* this.#message(start, end, argument)
     else {
       scan.place = argument as Place // the table holds places for both
-      if (operation === Op.ATTRIBUTE) yield* this.#attribute(fieldStart, start, end, 0, 0, true)
-      else yield* this.#value(start, end, 0, 1, true)
+      if (operation === Op.ATTRIBUTE) yield* this.#attribute(fieldStart, start, end, 0, true)
+      else yield* this.#value(start, end, 0, true)
     }
     edits.closeFrames(1)
     return seen
@@ -114,7 +114,6 @@ class Slices {
     start: number,
     end: number,
     depth: number,
-    values: number,
     isReported: boolean,
   ): Generator<void, void> {
     const scan = this.#scan
@@ -129,21 +128,15 @@ class Slices {
     const isTaken =
       !isReported || visitor.attribute(place, depth, fieldStart, end, keyStart, keyEnd, valueStart, valueEnd)
     edits.closeFrames(1)
-    yield* this.#value(valueStart, valueEnd, depth, values + 1, !isTaken)
+    yield* this.#value(valueStart, valueEnd, depth, !isTaken)
     edits.closeFrames(1)
     if (isReported) visitor.attributeEnd(depth)
   }
 
-  *#value(
-    start: number,
-    end: number,
-    depth: number,
-    values: number,
-    isReported: boolean,
-  ): Generator<void, void> {
+  *#value(start: number, end: number, depth: number, isReported: boolean): Generator<void, void> {
     const scan = this.#scan
     if (end - start <= this.#sliceBytes) {
-      scan.value(start, end, depth, values, isReported)
+      scan.value(start, end, depth, isReported)
       return
     }
     const { buf, edits, visitor } = scan
@@ -168,7 +161,7 @@ class Slices {
       if (type === ValueType.STRING) scan.check(inner, pos)
       edits.openFrame(lengthAt, inner, pos)
       if (type === ValueType.ARRAY || type === ValueType.KVLIST) {
-        yield* this.#list(inner, pos, type, depth, values, isReported)
+        yield* this.#list(inner, pos, type, depth, isReported)
       } else if (isReported) {
         visitor.scalar(scan.place, type, inner, pos, start, end)
         yield
@@ -182,12 +175,11 @@ class Slices {
     end: number,
     type: ValueType,
     depth: number,
-    values: number,
     isReported: boolean,
   ): Generator<void, void> {
     const scan = this.#scan
     const { buf, edits } = scan
-    const isTooDeep = values >= VALUE_DEPTH_MAX || edits.openFrameCount > MESSAGE_DEPTH_MAX - 3
+    const isTooDeep = edits.openFrameCount > MESSAGE_DEPTH_MAX - 3
     let sliceStart = start
     for (let pos = start; pos < end; ) {
       const fieldStart = pos
@@ -201,12 +193,12 @@ class Slices {
         edits.openFrame(lengthAt, inner, pos)
         const isLong = pos - inner > this.#sliceBytes
         if (type === ValueType.KVLIST) {
-          if (isLong) yield* this.#attribute(fieldStart, inner, pos, depth + 1, values, isReported)
-          else scan.attribute(fieldStart, inner, pos, depth + 1, values, isReported)
+          if (isLong) yield* this.#attribute(fieldStart, inner, pos, depth + 1, isReported)
+          else scan.attribute(fieldStart, inner, pos, depth + 1, isReported)
         } else {
           scan.values++
-          if (isLong) yield* this.#value(inner, pos, depth, values + 1, isReported)
-          else scan.value(inner, pos, depth, values + 1, isReported)
+          if (isLong) yield* this.#value(inner, pos, depth, isReported)
+          else scan.value(inner, pos, depth, isReported)
         }
         edits.closeFrames(1)
       } else scan.unknown(tag & 7, lengthAt, pos)

@@ -4,8 +4,8 @@ import { SidecarError } from '../base/errors.ts'
 import {
   EVENTS_PER_REQUEST_MAX,
   GROUPS_PER_REQUEST_MAX,
+  MESSAGE_DEPTH_MAX,
   METRICS_PER_REQUEST_MAX,
-  VALUE_DEPTH_MAX,
   VALUES_OF_ONE_MAX,
   VALUES_PER_REQUEST_MAX,
 } from '../base/limits.ts'
@@ -23,7 +23,7 @@ import {
   SLOTS,
   WIRE_SHIFT,
 } from './scan-table.ts'
-import { MESSAGE_DEPTH_MAX, REQUEST_OF, Wire } from './schema.ts'
+import { REQUEST_OF, Wire } from './schema.ts'
 import { isAsciiRange, isUtf8Range, type Words, wordsOf } from './utf8.ts'
 
 /** What a scan reports. All positions are offsets into the scanned buffer. */
@@ -224,7 +224,7 @@ export class Scan {
       edits.openFrame(lengthAt, pos, stop)
       if ((entry & 0xf) === Op.ATTRIBUTE) {
         this.place = ((entry >>> ARGUMENT_SHIFT) & 0xff) as Place // the table holds places for ATTRIBUTE
-        this.attribute(fieldStart, pos, stop, 0, 0, true)
+        this.attribute(fieldStart, pos, stop, 0, true)
       } else {
         this.content(pos, stop, entry)
       }
@@ -247,7 +247,7 @@ export class Scan {
         break
       case Op.VALUE:
         this.place = argument as Place
-        this.value(start, end, 0, 1, true)
+        this.value(start, end, 0, true)
         break
       default:
         this.message(start, end, argument)
@@ -285,15 +285,8 @@ export class Scan {
     if (isOne && this.values - valuesBefore > valuesOfOne) throw tooMuch()
   }
 
-  /** One KeyValue, whose frame is open. `values` is how many AnyValues are around it. */
-  attribute(
-    fieldStart: number,
-    start: number,
-    end: number,
-    depth: number,
-    values: number,
-    isReported: boolean,
-  ): void {
+  /** One KeyValue, whose frame is open. */
+  attribute(fieldStart: number, start: number, end: number, depth: number, isReported: boolean): void {
     const { buf, edits } = this
     this.values++
     let isDoubtful = end > this.asciiEnd
@@ -337,13 +330,13 @@ export class Scan {
       !isReported ||
       this.visitor.attribute(this.place, depth, fieldStart, end, keyStart, keyEnd, valueStart, valueEnd)
     edits.closeFrames(1)
-    this.value(valueStart, valueEnd, depth, values + 1, !isTaken)
+    this.value(valueStart, valueEnd, depth, !isTaken)
     edits.closeFrames(1)
     if (isReported) this.visitor.attributeEnd(depth)
   }
 
-  /** Content of one AnyValue, whose frame is open. `values` is how many AnyValues it is deep. */
-  value(start: number, end: number, depth: number, values: number, isReported: boolean): void {
+  /** Content of one AnyValue, whose frame is open. */
+  value(start: number, end: number, depth: number, isReported: boolean): void {
     if (start === end) return
     const { buf, edits } = this
     if (
@@ -359,10 +352,10 @@ export class Scan {
       edits.closeFrames(1)
       return
     }
-    this.unusualValue(start, end, depth, values, isReported)
+    this.unusualValue(start, end, depth, isReported)
   }
 
-  unusualValue(start: number, end: number, depth: number, values: number, isReported: boolean): void {
+  unusualValue(start: number, end: number, depth: number, isReported: boolean): void {
     const { buf, edits } = this
     let seen = 0
     let pos = start
@@ -387,7 +380,7 @@ export class Scan {
       if (type === ValueType.STRING) this.check(inner, pos)
       edits.openFrame(lengthAt, inner, pos)
       if (type === ValueType.ARRAY || type === ValueType.KVLIST) {
-        this.list(inner, pos, type, depth, values, isReported)
+        this.list(inner, pos, type, depth, isReported)
       } else if (isReported) {
         this.visitor.scalar(this.place, type, inner, pos, start, end)
       }
@@ -396,17 +389,10 @@ export class Scan {
   }
 
   /** Content of an ArrayValue or KeyValueList: field 1, repeated, in both. */
-  list(
-    start: number,
-    end: number,
-    type: ValueType,
-    depth: number,
-    values: number,
-    isReported: boolean,
-  ): void {
+  list(start: number, end: number, type: ValueType, depth: number, isReported: boolean): void {
     const { buf, edits } = this
     // An entry opens three messages more at most: a KeyValue, its AnyValue, and the list in that.
-    const isTooDeep = values >= VALUE_DEPTH_MAX || edits.openFrameCount > MESSAGE_DEPTH_MAX - 3
+    const isTooDeep = edits.openFrameCount > MESSAGE_DEPTH_MAX - 3
     let pos = start
     while (pos < end) {
       const fieldStart = pos
@@ -421,10 +407,10 @@ export class Scan {
       if ((tag & 7) !== Wire.LENGTH) throw malformed('field has the wrong wire type')
       const inner = contentStart(buf, lengthAt, end)
       edits.openFrame(lengthAt, inner, pos)
-      if (type === ValueType.KVLIST) this.attribute(fieldStart, inner, pos, depth + 1, values, isReported)
+      if (type === ValueType.KVLIST) this.attribute(fieldStart, inner, pos, depth + 1, isReported)
       else {
         this.values++
-        this.value(inner, pos, depth, values + 1, isReported)
+        this.value(inner, pos, depth, isReported)
       }
       edits.closeFrames(1)
     }

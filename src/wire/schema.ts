@@ -1,4 +1,5 @@
 // How `messages.ts` describes a message, and protobuf's wire types.
+import type { EnumNames } from './enums.ts'
 import type { Frame, Place, Signal } from './otlp.ts'
 
 /** Scalar types of protobuf; the ids are `bytes` that JSON writes as hex (OTLP 1.11, JSON Protobuf Encoding). */
@@ -24,6 +25,8 @@ export interface FieldSpec {
   /** lowerCamelCase, as in JSON. */
   readonly name: string
   readonly type: ScalarType | MessageName
+  /** Of an enumeration: its values by name. */
+  readonly names?: EnumNames
   readonly repeated?: true
   /** Members of one oneof exclude each other. */
   readonly oneof?: string
@@ -88,9 +91,6 @@ export const REQUEST_OF: Readonly<Record<Signal, MessageName>> = {
   logs: 'ExportLogsServiceRequest',
   metrics: 'ExportMetricsServiceRequest',
 }
-
-/** protobuf runtimes refuse messages nested deeper below the request than this. */
-export const MESSAGE_DEPTH_MAX = 100
 
 /** Wire types of protobuf. Groups (3 and 4) are refused everywhere: OTLP has none. */
 export const Wire = { VARINT: 0, FIXED64: 1, LENGTH: 2, FIXED32: 5 } as const

@@ -1,7 +1,7 @@
 // Exported telemetry from a file or a pipe, as `verify` and `reveal` read it: OTLP/JSON as one document or one request a
 // line, OTLP protobuf as one request or several with their lengths before them, and Jaeger's answers. The form is told by
 // the content. Lines and requests with lengths are streamed, so such a file may be larger than memory.
-import { jsonToProtobuf } from '../../wire/json.ts'
+import { jsonToProtobuf, jsonToRequests } from '../../wire/json.ts'
 import type { Signal } from '../../wire/otlp.ts'
 import { ByteSource, HELD_BYTES_MAX } from './byte-source.ts'
 import { FAULTS, type FilePlace, faultOfHead, faultOfWhole, faultText, firstVisible } from './faults.ts'
@@ -11,7 +11,6 @@ import {
   frameHead,
   HEAD_BYTES_MAX,
   REQUEST_TAG,
-  SIGNALS,
   signalOf,
   type TraceIds,
 } from './forms.ts'
@@ -139,12 +138,6 @@ function lastVisible(bytes: Uint8Array): number | undefined {
   return bytes.findLast((byte) => byte > 0x20)
 }
 
-const NAMES: ReadonlyMap<Signal, string> = new Map([
-  ['traces', 'resourceSpans'],
-  ['logs', 'resourceLogs'],
-  ['metrics', 'resourceMetrics'],
-])
-
 /** One object, which may hold several signals. */
 function jsonPieces(json: Uint8Array, place: FilePlace): Piece[] {
   try {
@@ -153,20 +146,10 @@ function jsonPieces(json: Uint8Array, place: FilePlace): Piece[] {
       const body = jsonToProtobuf(jaeger, 'traces')
       return [{ ...place, form: 'json', signal: 'traces', body, isLossy: true }]
     }
-    const text = Buffer.from(json.buffer, json.byteOffset, json.length)
-    // A name may be spelled with escapes.
-    const isEscaped = text.includes('\\u')
-    const named = SIGNALS.filter((signal) => text.includes(`"${NAMES.get(signal)}"`))
-    const tried = named.length === 0 || isEscaped ? SIGNALS : named
-    const requests = tried.map((signal) => ({
-      ...place,
-      form: 'json' as const,
-      signal,
-      body: jsonToProtobuf(json, signal),
-    }))
+    const requests = jsonToRequests(json).map((request) => ({ ...place, form: 'json' as const, ...request }))
     const full = requests.filter(({ body }) => body.length > 0)
     if (full.length > 0) return full
-    return named.length > 0 ? requests.slice(0, 1) : [{ ...place, fault: FAULTS.noSignal }]
+    return requests.length > 0 ? requests.slice(0, 1) : [{ ...place, fault: FAULTS.noSignal }]
   } catch (thrown) {
     return [{ ...place, fault: faultText(thrown) }]
   }

@@ -3,6 +3,7 @@
 // an order of its own), so what comes out may differ from what was signed without anybody having touched it.
 
 import { SidecarError } from '../../base/errors.ts'
+import { expectOneReading } from '../../wire/json.ts'
 
 type Json = Readonly<Record<string, unknown>>
 
@@ -17,22 +18,27 @@ export function looksLikeJaeger(bytes: Uint8Array): boolean {
   )
 }
 
-/** One OTLP/JSON request of everything in the answer; `undefined` when it is no answer of Jaeger. Throws MALFORMED. */
+/**
+ * One OTLP/JSON request of everything in the answer; `undefined` when it is no answer of Jaeger. Throws MALFORMED, also
+ * where two readers could take different things from it.
+ */
 export function jaegerRequest(bytes: Uint8Array): Uint8Array | undefined {
-  let document: unknown
-  try {
-    document = JSON.parse(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('utf8'))
-  } catch {
-    return undefined
-  }
-  const { result, data } = objectOf(document)
+  expectOneReading(bytes)
+  const document: unknown = JSON.parse(
+    Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('utf8'),
+  )
+  const { result, data, total: _t, limit: _l, offset: _o, errors: _e, ...others } = objectOf(document)
   const resourceSpans = Array.isArray(data) ? data.flatMap(traceOf) : resultOf(result)
-  return resourceSpans && Buffer.from(JSON.stringify({ resourceSpans }))
+  if (resourceSpans === undefined) return undefined
+  const isTwofold = Array.isArray(data) && objectOf(result).resourceSpans !== undefined
+  if (isTwofold || Object.values(others).some((other) => typeof other === 'object' && other !== null))
+    throw new SidecarError('MALFORMED', 'is an answer of Jaeger with something else in it')
+  return Buffer.from(JSON.stringify({ resourceSpans }))
 }
 
 // ---- /api/v3/traces
 
-/** OTLP, but for ids in base64 and enumerations by name, which versions of Jaeger write. */
+/** OTLP, but for ids in base64, which versions of Jaeger write. */
 function resultOf(result: unknown): unknown[] | undefined {
   const { resourceSpans } = objectOf(result)
   if (!Array.isArray(resourceSpans)) return undefined
@@ -47,24 +53,14 @@ function resultOf(result: unknown): unknown[] | undefined {
 }
 
 function plainSpan(span: Json): Json {
-  const status = objectOf(span.status)
   return {
     ...span,
     ...plainIds(span),
-    ...(typeof span.kind === 'string' && { kind: SPAN_KINDS.indexOf(span.kind) }),
     ...(span.links !== undefined && {
       links: listOf(span.links).map((link) => ({ ...objectOf(link), ...plainIds(objectOf(link)) })),
     }),
-    ...(typeof status.code === 'string' && {
-      status: { ...status, code: STATUS_CODES.indexOf(status.code) },
-    }),
   }
 }
-
-const SPAN_KINDS = ['UNSPECIFIED', 'INTERNAL', 'SERVER', 'CLIENT', 'PRODUCER', 'CONSUMER'].map(
-  (name) => `SPAN_KIND_${name}`,
-)
-const STATUS_CODES = ['UNSET', 'OK', 'ERROR'].map((name) => `STATUS_CODE_${name}`)
 
 const ID_BYTES: Readonly<Record<string, number>> = { traceId: 16, spanId: 8, parentSpanId: 8 }
 

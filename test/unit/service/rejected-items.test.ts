@@ -162,9 +162,16 @@ describe('a sidecar before a strict next hop', () => {
       'an object where a number stands',
       [{ name: 'a' }, { startTimeUnixNano: { low: 1, high: 2 }, name: 'b' }],
       ['a'],
-      'spans[1].startTimeUnixNano: json does not say what the field may hold',
+      'spans[1].startTimeUnixNano: json is not well formed',
     ],
-    ['an enum by name', [{ name: 'a' }, { kind: 'SPAN_KIND_SERVER' }], ['a'], 'spans[1].kind'],
+    ['an enum by a name that it has not', [{ name: 'a' }, { kind: 'SPAN_KIND_X' }], ['a'], 'spans[1].kind'],
+    ['an enum by its name', [{ name: 'a' }, { kind: 'SPAN_KIND_SERVER', name: 'b' }], ['a', 'b'], ''],
+    [
+      'an unknown list',
+      [{ name: 'a' }, { name: 'b', secrets: [] } as never],
+      ['a'],
+      'spans[1], member 2: json has an unknown object or list',
+    ],
     ['no object at all', [7 as never, { name: 'a' }], ['a'], 'spans[0]: json'],
     ['empty and zero ids, which hold nothing', [{}, { traceId: '', name: 'z' }], ['', 'z'], ''],
   ])('reads JSON item by item: %s', async (_name, spans, taken, where) => {
@@ -190,7 +197,7 @@ describe('a sidecar before a strict next hop', () => {
       partialSuccess: {
         rejectedSpans: '2',
         errorMessage:
-          'rejected 2, first at resourceSpans[0].scopeSpans[0].spans[1].name: json does not say what the field may hold',
+          'rejected 2, first at resourceSpans[0].scopeSpans[0].spans[1].name: json gives a member twice, or two of which one may be',
       },
     })
     await drained()
@@ -201,6 +208,9 @@ describe('a sidecar before a strict next hop', () => {
     for (const body of [
       '{"resourceSpans":[{"scopeSpans":[{"spans":[{"traceId":"xy"},{"name":"a"]}]}]}',
       '{"resourceSpans":[{"scopeSpans":{},"scopeSpans":[]}]}',
+      '{"resourceLogs":[{"scopeLogs":[{"logRecords":[{}]}]}]}',
+      '{"ResourceSpans":[{"scopeSpans":[{"spans":[{"name":"a"}]}]}]}',
+      '{"resourceSpans":[{"instrumentationLibrarySpans":[{"spans":[{"name":"a"}]}]}]}',
     ])
       expect((await sidecar.post('/v1/traces', body, JSON_TYPE)).status).toBe(400)
   })

@@ -1,5 +1,6 @@
 // The same JSON as `src/wire/json-write.ts` writes, in one recursion that holds all of it: what the writer is compared with.
 import { SidecarError } from '../../../src/base/errors.ts'
+import { MESSAGE_DEPTH_MAX } from '../../../src/base/limits.ts'
 import { isMessage, MESSAGES } from '../../../src/wire/messages.ts'
 import type { Signal } from '../../../src/wire/otlp.ts'
 import {
@@ -15,7 +16,6 @@ import {
 } from '../../../src/wire/reader.ts'
 import {
   type FieldSpec,
-  MESSAGE_DEPTH_MAX,
   type MessageName,
   REQUEST_OF,
   type ScalarType,

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { VALUE_DEPTH_MAX } from '../../../src/base/limits.ts'
+import { MESSAGE_DEPTH_MAX } from '../../../src/base/limits.ts'
 import { Edits } from '../../../src/wire/edits.ts'
 import { scan } from '../../../src/wire/scan.ts'
 import { read } from './oracle.ts'
@@ -248,7 +248,7 @@ describe('a scan refuses', () => {
     ['kvlists', inKvlist],
   ])('%s nested deeper than protobuf runtimes read, and nothing that is shallower', (_name, wrap) => {
     let accepted = 0
-    for (let count = 1; count <= VALUE_DEPTH_MAX + 2; count++) {
+    for (let count = 1; count <= MESSAGE_DEPTH_MAX + 2; count++) {
       const buf = nested(count, wrap)
       let code = 'none'
       try {
@@ -265,7 +265,7 @@ describe('a scan refuses', () => {
       }
     }
     expect(accepted).toBeGreaterThanOrEqual(30)
-    expect(accepted).toBeLessThanOrEqual(VALUE_DEPTH_MAX)
+    expect(accepted).toBeLessThanOrEqual(MESSAGE_DEPTH_MAX)
   })
 
   test('64 MiB of opening arrays without a deep stack', () => {

@@ -32,10 +32,13 @@ function whole(body: Uint8Array, signal: Signal): unknown {
   }
 }
 
-/** JSON that is whole, with unknown keys and items that are none; or with one byte that is another. */
+/** JSON that is whole, with unknown members and items that are none; or with one byte that is another. */
 const damaged = (json: string, at: number, byte: number): Uint8Array => {
   const text = json
-    .replaceAll('"spans":[', '"x":[[],{"y":[0,10,-1.5e3,"\\u0041",true,null]}],"spans":[{"name":5},')
+    .replaceAll(
+      '"spans":[',
+      '"x":"\\u0041","spans":[{"name":5,"x":[[],{"y":[0,10,-1.5e3,"\\u0041",true,null]}]},{"k":[[]]},',
+    )
     .replaceAll('"logRecords":[', '"logRecords":[{"attributes":[{"key":"\\ud800"}],"traceId":"abc"},')
   const bytes = Buffer.from(text)
   if (bytes.length > 0 && byte < 256) bytes[at % bytes.length] = byte
@@ -59,11 +62,12 @@ test.each(signals)('json of %s, cut anywhere', (signal) => {
   )
 })
 
-test('a value under an unknown key is skipped in slices too', () => {
-  const body = Buffer.from(`{"x":[${'0,'.repeat(50_000)}{"y":"${'z'.repeat(100)}"}]}`)
+test('an item that is left out is skipped in slices too', () => {
+  const item = `{"kind":"x","y":[${'0,'.repeat(50_000)}{"y":"${'z'.repeat(100)}"}]}`
+  const body = Buffer.from(`{"resourceSpans":[{"scopeSpans":[{"spans":[${item}]}]}]}`)
   const { result, slices } = outcome(jsonToSoundItemsInSlices(body, 'traces', 1_000))
   expect(slices).toBeGreaterThan(90)
-  expect(result).toMatchObject({ body: new Uint8Array(0) })
+  expect(result).toMatchObject({ faults: { rejectedItems: 1 } })
 })
 
 test.each(signals)('fields of %s, cut anywhere', (signal) => {

@@ -349,13 +349,9 @@ describe('what Jaeger does not keep', () => {
 
 describe('a damaged file has one line for each fault, the same in both commands', () => {
   const cut = (bytes: Uint8Array): Uint8Array => bytes.subarray(0, bytes.length - 9)
-  /** Noise over a part of the second of three requests. */
-  const garbled = (frames: Buffer): Uint8Array => {
-    const bytes = Buffer.from(frames)
-    const middle = frames.length >> 1
-    bytes.fill(0xff, middle - 40, middle + 40)
-    return bytes
-  }
+  /** Noise over the first attributes. */
+  const garbled = (request: Uint8Array): Uint8Array => Buffer.from(request).fill(0xff, 8, 120)
+  const SPANS = 'resourceSpans[0].scopeSpans[0].spans'
   const NOT_OTLP = 'is neither OTLP/JSON nor OTLP protobuf'
   const damaged: [name: string, bytes: () => Uint8Array | string, faults: string[], spanCount: number][] = [
     ['nothing at all', () => '', ['is empty'], 0],
@@ -377,17 +373,17 @@ describe('a damaged file has one line for each fault, the same in both commands'
       [':1: json has no resourceSpans, resourceLogs or resourceMetrics'],
       0,
     ],
-    ['JSON cut', () => document.slice(0, -41), ['json string is cut off'], 0],
+    ['JSON cut', () => document.slice(0, -41), [`: ${SPANS}[1]: json string is cut off`], 0],
     [
       'indented JSON cut',
       () => JSON.stringify(JSON.parse(document), undefined, 2).slice(0, -41),
-      ['json is not well formed'],
+      [`: ${SPANS}[2]: json is not well formed`],
       0,
     ],
     [
       'JSON with noise',
       () => document.replace('"kind":2', '"kind":\u0007'),
-      [':1: json is not well formed'],
+      [`:1: ${SPANS}[0].kind: json is not well formed`],
       0,
     ],
     [
@@ -396,7 +392,12 @@ describe('a damaged file has one line for each fault, the same in both commands'
       [':1: json is not utf-8'],
       0,
     ],
-    ['JSON lines cut', () => `${document}\n${document.slice(0, -41)}`, [':2: json string is cut off'], 2],
+    [
+      'JSON lines cut',
+      () => `${document}\n${document.slice(0, -41)}`,
+      [`:2: ${SPANS}[1]: json string is cut off`],
+      2,
+    ],
     [
       'JSON lines with noise',
       () => `${document}\n\u0007\u0007\n${document}\n`,
@@ -410,7 +411,7 @@ describe('a damaged file has one line for each fault, the same in both commands'
       2,
     ],
     ['protobuf cut', () => cut(signed), [NOT_OTLP], 0],
-    ['protobuf with noise', () => garbled(Buffer.from(signed)), [NOT_OTLP], 0],
+    ['protobuf with noise', () => garbled(signed), [NOT_OTLP], 0],
     [
       'big-endian lengths, cut',
       () => cut(bigEndian(signed, signed)),
@@ -425,7 +426,7 @@ describe('a damaged file has one line for each fault, the same in both commands'
     ],
     [
       'big-endian lengths with noise in a request',
-      () => garbled(bigEndian(signed, signed, signed)),
+      () => bigEndian(signed, garbled(signed), signed),
       [': request 2: is no OTLP protobuf'],
       4,
     ],
@@ -443,7 +444,7 @@ describe('a damaged file has one line for each fault, the same in both commands'
     ],
     [
       'varint lengths with noise in a request',
-      () => garbled(varintDelimited(signed, signed, signed)),
+      () => varintDelimited(signed, garbled(signed), signed),
       [': request 2: is no OTLP protobuf'],
       4,
     ],
@@ -460,6 +461,42 @@ describe('a damaged file has one line for each fault, the same in both commands'
       'half an answer of Jaeger',
       () => JSON.stringify(asJaeger(JSON.parse(document) as Otlp)).slice(0, -41),
       ['json string is cut off'],
+      0,
+    ],
+    [
+      'JSON with a twin',
+      () => document.replace('"kind":2', '"kind":2,"kind":null'),
+      [`:1: ${SPANS}[0].kind: json gives a member twice, or two of which one may be`],
+      0,
+    ],
+    [
+      'JSON with a list that OTLP has not',
+      () => document.replace('"kind":2', '"kinds":[2]'),
+      [`:1: ${SPANS}[0], member 6: json has an unknown object or list`],
+      0,
+    ],
+    [
+      'JSON with half of a surrogate pair',
+      () => document.replace('vendor', '\\udc00'),
+      [`:1: ${SPANS}[0].traceState: json string holds half of a surrogate pair`],
+      0,
+    ],
+    [
+      'an answer of Jaeger with a twin',
+      () => '{"data":[{"spans":[],"spans":null}]}',
+      [':1: json gives a member twice'],
+      0,
+    ],
+    [
+      'an answer of Jaeger with a number that readers round',
+      () => '{"data":[{"spans":[{"startTime":9007199254740993}]}]}',
+      [':1: json has an integer that readers round'],
+      0,
+    ],
+    [
+      'an answer of Jaeger with spans of OTLP',
+      () => `{"data":[],${document.slice(1)}`,
+      [':1: is an answer of Jaeger with something else in it'],
       0,
     ],
     [

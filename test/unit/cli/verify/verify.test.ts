@@ -204,7 +204,10 @@ describe('what cannot be told exits 2', () => {
   test('a broken line is told with its number, and the others are still checked', async () => {
     const file = put('broken.jsonl', `${line}\n{"resourceSpans":[{]}\n${second}\n`)
     const { code, err, out } = await run([file, '--keys', keyFile])
-    expect({ code, err }).toEqual({ code: 2, err: 'broken.jsonl:2: json is not well formed\n' })
+    expect({ code, err }).toEqual({
+      code: 2,
+      err: 'broken.jsonl:2: resourceSpans[0]: json is not well formed\n',
+    })
     expect(out).toContain('5 spans: 4 valid, 1 unsigned')
   })
 

@@ -360,20 +360,21 @@ describe('betrace reveal', () => {
 
   test('a line that cannot be read is told with its number, and the others are opened: exit code 2', async () => {
     const good = JSON.stringify(sealed())
-    for (const [content, lines] of [
-      [`${good}\n{"resourceSpans":[{]}\n${good}\n{"resourceSpans":`, [2, 4]],
-      [`12:00 started\n${good}\n\n[]\n${good}\n`, [1, 4]],
+    for (const [content, lines, where] of [
+      [`${good}\n{"resourceSpans":[{]}\n${good}\n{"resourceSpans":[{`, [2, 4], 'resourceSpans[0]: '],
+      [`12:00 started\n${good}\n\n[]\n${good}\n`, [1, 4], ''],
     ] as const) {
+      const message = `${where}json is not well formed`
       const path = write(content)
       const { code, stdout, stderr } = await run([...withKey(), path])
       expect(code).toBe(2)
       expect(stdout).toContain('34 of 34 sealed values opened, 1 data key; 2 places could not be read\n')
-      expect(stderr).toBe(lines.map((line) => `${path}:${line}: json is not well formed\n`).join(''))
+      expect(stderr).toBe(lines.map((line) => `${path}:${line}: ${message}\n`).join(''))
       const document = await run([...withKey(), '--document', path])
       expect([document.code, document.stderr]).toEqual([2, stderr])
       expect(document.stdout).toBe(`${normal(plain())}\n`.repeat(2))
       const { files } = JSON.parse((await run([...withKey(), '--json', path])).stdout)
-      expect(files[0].unreadable).toEqual(lines.map((line) => ({ line, message: 'json is not well formed' })))
+      expect(files[0].unreadable).toEqual(lines.map((line) => ({ line, message })))
     }
   })
 
