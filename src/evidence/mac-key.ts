@@ -1,4 +1,5 @@
-import { createSecretKey, hkdfSync, type KeyObject } from 'node:crypto'
+import { createSecretKey, type KeyObject } from 'node:crypto'
+import { hkdfSha256 } from '../formats/key-derivation.ts'
 import type { SigningKey } from './evidence.ts'
 
 const LABEL = 'betrace/span-mac/v1'
@@ -13,7 +14,7 @@ export function macKeyOf(signing: SigningKey): SigningKey {
   if (known) return known
   const { d } = signing.privateKey.export({ format: 'jwk' })
   const seed = Buffer.from(d!, 'base64url')
-  const secret = Buffer.from(hkdfSync('sha256', seed, new Uint8Array(0), LABEL, 32))
+  const secret = hkdfSha256(seed, new Uint8Array(0), LABEL, 32)
   const key: SigningKey = {
     keyId: signing.keyId,
     privateKey: createSecretKey(secret),

@@ -1,8 +1,9 @@
 // Pseudonyms: equal values of a class get equal tokens, so they join, and nobody without the tenant's key can test a
 // guess. Format: proto/sealed-value.md §6.
-import { createHmac, createSecretKey, type KeyObject } from 'node:crypto'
+import { createSecretKey, type KeyObject } from 'node:crypto'
 import { SidecarError } from '../base/errors.ts'
 import { lengthPrefixed } from './key-context.ts'
+import { hmacSha256 } from './key-derivation.ts'
 import { CLASS_PATTERN, shortHash } from './sealed-value.ts'
 import { PSEUDONYM_PREFIX } from './token-bytes.ts'
 
@@ -32,11 +33,7 @@ export class PseudonymKey implements Pseudonymizer {
 
   pseudonym(dataClass: string, value: Uint8Array, beaconBits = PSEUDONYM_BITS): string {
     const { head, prefix } = this.#classes.get(dataClass) ?? this.#addClass(dataClass)
-    const mac = createHmac('sha256', this.#key)
-      .update(prefix)
-      .update(value)
-      .digest()
-      .subarray(0, PSEUDONYM_BITS / 8)
+    const mac = hmacSha256(this.#key, prefix, value).subarray(0, PSEUDONYM_BITS / 8)
     if (beaconBits >= PSEUDONYM_BITS) return head + mac.toString('base64url')
     keepFirstBits(mac, beaconBits)
     return head + mac.toString('base64url').slice(0, Math.ceil(beaconBits / 6))

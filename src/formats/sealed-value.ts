@@ -1,8 +1,9 @@
 // The token that stands where a value stood: its grammar, its associated data, and the two keys derived from a data key.
 // Format and argument: proto/sealed-value.md §2, §4. Keys that seal and open are in sealing-key.ts and opening-key.ts.
-import { createHash, createSecretKey, hkdfSync, type KeyObject } from 'node:crypto'
+import { createHash, createSecretKey, type KeyObject } from 'node:crypto'
 import { SidecarError } from '../base/errors.ts'
 import { type KmsContext, lengthPrefixed, serialiseContext, utf8 } from './key-context.ts'
+import { hkdfSha256 } from './key-derivation.ts'
 
 export const TOKEN_PREFIX = 'enc.v1.'
 export const KID_CHARS = 12
@@ -51,7 +52,7 @@ export function deriveKeys(
   tenantSecret: Uint8Array | undefined,
 ): DerivedKeys {
   const info = Buffer.concat([Buffer.from(`${FORMAT_LABEL}\0`), serialiseContext(context)])
-  const okm = new Uint8Array(hkdfSync('sha256', dataKey, tenantSecret ?? new Uint8Array(0), info, 64))
+  const okm = hkdfSha256(dataKey, tenantSecret ?? new Uint8Array(0), info, 64)
   const key = createSecretKey(okm.subarray(0, 32))
   const commitment = okm.slice(32)
   okm.fill(0)

@@ -1,9 +1,7 @@
 // What the key services that seal by themselves make: nonce[12] ‖ ciphertext ‖ tag[16], AES-256-GCM.
-import { createCipheriv, createDecipheriv, type KeyObject, randomBytes } from 'node:crypto'
+import { createCipheriv, type KeyObject, randomBytes } from 'node:crypto'
+import { GCM_NONCE_BYTES as NONCE_BYTES, openGcm, GCM_TAG_BYTES as TAG_BYTES } from '../formats/aes-gcm.ts'
 import { KmsError } from './kms.ts'
-
-const NONCE_BYTES = 12
-const TAG_BYTES = 16
 
 /** What sealing adds, bytes. */
 export const SEAL_BYTES = NONCE_BYTES + TAG_BYTES
@@ -31,16 +29,9 @@ export function openAesGcm(
   if (sealed.length < SEAL_BYTES) throw invalidCiphertext()
   const tagAt = sealed.length - TAG_BYTES
   const nonce = sealed.subarray(0, NONCE_BYTES)
-  const decipher = createDecipheriv('aes-256-gcm', key, nonce, { authTagLength: TAG_BYTES })
-  decipher.setAAD(associatedData)
-  decipher.setAuthTag(sealed.subarray(tagAt))
-  const plaintext = decipher.update(sealed.subarray(NONCE_BYTES, tagAt))
-  try {
-    decipher.final()
-  } catch {
-    plaintext.fill(0)
-    throw invalidCiphertext()
-  }
+  const ciphertext = sealed.subarray(NONCE_BYTES, tagAt)
+  const plaintext = openGcm(key, { nonce, ciphertext, tag: sealed.subarray(tagAt) }, associatedData)
+  if (plaintext === undefined) throw invalidCiphertext()
   return plaintext
 }
 

@@ -18,6 +18,10 @@ const PYTHON_PACKAGES = [
   'opentelemetry-exporter-otlp-proto-grpc',
   'opentelemetry-exporter-otlp-proto-http',
 ].map((name) => `${name}==1.45.2`)
+/** For the second implementations in `test/vectors`. */
+const PYTHON_CRYPTOGRAPHY = 'cryptography==48.0.0'
+/** The oldest line of Node that `package.json` allows. */
+const OLDER_NODE = `node-${process.platform}-${process.arch}@22.23.5`
 
 const CORE = 'go.opentelemetry.io/collector'
 const CONTRIB = 'github.com/open-telemetry/opentelemetry-collector-contrib'
@@ -53,7 +57,7 @@ interface Recipe {
   readonly tool: (directory: string) => Tool
 }
 
-export const TOOL_NAMES = ['collector', 'python', 'go', 'java'] as const
+export const TOOL_NAMES = ['collector', 'python', 'go', 'java', 'wycheproof', 'node22'] as const
 export type ToolName = (typeof TOOL_NAMES)[number]
 
 const RECIPES: Readonly<Record<ToolName, Recipe>> = {
@@ -65,12 +69,12 @@ const RECIPES: Readonly<Record<ToolName, Recipe>> = {
   },
   python: {
     needs: ['python3'],
-    inputs: () => PYTHON_PACKAGES.join('\n'),
+    inputs: () => [...PYTHON_PACKAGES, PYTHON_CRYPTOGRAPHY].join('\n'),
     build: async (directory) => {
       await run('python3', ['-m', 'venv', '--clear', join(directory, 'venv')], directory)
       await run(
         join(directory, 'venv/bin/python'),
-        ['-m', 'pip', 'install', '--quiet', ...PYTHON_PACKAGES],
+        ['-m', 'pip', 'install', '--quiet', ...PYTHON_PACKAGES, PYTHON_CRYPTOGRAPHY],
         directory,
       )
     },
@@ -82,8 +86,11 @@ const RECIPES: Readonly<Record<ToolName, Recipe>> = {
   go: {
     needs: ['go'],
     inputs: () => sources('go', ['go.mod', 'go.sum', 'main.go']),
-    build: (directory) =>
-      run('go', ['build', '-o', join(directory, 'client'), '.'], join(CLIENTS, 'go'), { CGO_ENABLED: '0' }),
+    build: async (directory) => {
+      await run('go', ['build', '-o', join(directory, 'client'), '.'], join(CLIENTS, 'go'), {
+        CGO_ENABLED: '0',
+      })
+    },
     tool: (directory) => ({ command: join(directory, 'client'), args: [] }),
   },
   java: {
@@ -101,6 +108,32 @@ const RECIPES: Readonly<Record<ToolName, Recipe>> = {
     tool: (directory) => ({
       command: 'java',
       args: ['-cp', `${join(directory, 'target/classes')}:${join(directory, 'lib')}/*`, 'interop.Main'],
+    }),
+  },
+  // No program: `command` is the folder of the vectors, in the module cache.
+  wycheproof: {
+    needs: ['go'],
+    inputs: () => sources('wycheproof', ['go.mod', 'go.sum']),
+    build: async (directory) => {
+      const cwd = join(CLIENTS, 'wycheproof')
+      await run('go', ['mod', 'download'], cwd)
+      const folder = await run('go', ['list', '-m', '-f', '{{.Dir}}', 'github.com/c2sp/wycheproof'], cwd)
+      writeFileSync(join(directory, 'folder'), folder.trim())
+    },
+    tool: (directory) => ({
+      command: join(readFileSync(join(directory, 'folder'), 'utf8'), 'testvectors_v1'),
+      args: [],
+    }),
+  },
+  node22: {
+    needs: ['npm'],
+    inputs: () => OLDER_NODE,
+    build: async (directory) => {
+      await run('npm', ['install', '--no-audit', '--no-fund', '--prefix', directory, OLDER_NODE], directory)
+    },
+    tool: (directory) => ({
+      command: join(directory, 'node_modules', OLDER_NODE.split('@')[0]!, 'bin/node'),
+      args: [],
     }),
   },
 }
@@ -189,13 +222,13 @@ function isOnPath(program: string): boolean {
     .some((directory) => directory !== '' && existsSync(join(directory, program)))
 }
 
-/** Runs a builder at low priority, since tests of other suites may run beside it. Its output is shown only on failure. */
+/** Runs a builder at low priority, since tests of other suites may run beside it. Resolves with its output. */
 function run(
   command: string,
   args: readonly string[],
   cwd: string,
   env: Readonly<Record<string, string>> = {},
-): Promise<void> {
+): Promise<string> {
   return new Promise((done, fail) => {
     const child = spawn('nice', ['-n', '10', command, ...args], {
       cwd,
@@ -207,7 +240,7 @@ function run(
     child.stderr.on('data', (chunk: Buffer) => output.push(chunk))
     child.on('error', fail)
     child.on('close', (code) => {
-      if (code === 0) done()
+      if (code === 0) done(Buffer.concat(output).toString('utf8'))
       else
         fail(
           new Error(

@@ -1,12 +1,12 @@
 // A data key that opens. It comes out of an announcement by way of the key service's "unwrap", and cannot seal.
-import { createDecipheriv, type KeyObject, timingSafeEqual } from 'node:crypto'
+import { type KeyObject, timingSafeEqual } from 'node:crypto'
+import { openGcm } from '../../formats/aes-gcm.ts'
 import { type Announcement, announcementKid, parseAnnouncement } from '../../formats/announcement.ts'
 import {
   associatedData,
   deriveKeys,
   doesNotOpen,
   parseToken,
-  TAG_BYTES,
   type TokenParts,
 } from '../../formats/sealed-value.ts'
 import { type Kms, KmsError, type WrappedKey } from '../../kms/kms.ts'
@@ -75,16 +75,6 @@ export class OpeningKey {
   }
 
   #decrypt(parts: TokenParts, data: Uint8Array): Uint8Array | undefined {
-    const decipher = createDecipheriv('aes-256-gcm', this.#key, parts.nonce, { authTagLength: TAG_BYTES })
-    decipher.setAAD(data)
-    decipher.setAuthTag(parts.tag)
-    const plaintext = decipher.update(parts.ciphertext)
-    try {
-      decipher.final()
-      return plaintext
-    } catch {
-      plaintext.fill(0)
-      return undefined
-    }
+    return openGcm(this.#key, parts, data)
   }
 }

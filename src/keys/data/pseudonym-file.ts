@@ -1,8 +1,9 @@
 // Pseudonym keys that several sidecars are given at start, so that equal values join across replicas that share no disk.
 // Wrapped, so the file is no secret without the key service. Format: proto/sealed-value.md §6.
-import { hkdfSync, randomBytes } from 'node:crypto'
+import { randomBytes } from 'node:crypto'
 import { SidecarError } from '../../base/errors.ts'
 import { type KmsContext, serialiseContext } from '../../formats/key-context.ts'
+import { hkdfSha256 } from '../../formats/key-derivation.ts'
 import { PseudonymKey } from '../../formats/pseudonym.ts'
 import { base64urlBytes, shortHash } from '../../formats/sealed-value.ts'
 import type { Kms } from '../../kms/kms.ts'
@@ -144,7 +145,7 @@ export async function openGivenKey(
 export function derivePseudonymKey(root: Uint8Array, tenant: string): Uint8Array {
   const context = serialiseContext({ tenantId: tenant, purpose: 'pseudonym' })
   const info = Buffer.concat([Buffer.from(`${ROOT_LABEL}\0`), context])
-  return new Uint8Array(hkdfSync('sha256', root, new Uint8Array(0), info, 32))
+  return hkdfSha256(root, new Uint8Array(0), info, 32)
 }
 
 const rootContext = (id: string): KmsContext => ({
