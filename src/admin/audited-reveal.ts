@@ -40,16 +40,20 @@ export function createAuditedReveal(parts: AuditedRevealSettings): RevealControl
 
 async function openOne(
   parts: AuditedRevealSettings,
-  { token, attributeKey, announcement, traceId }: SealedItem,
+  sealed: SealedItem,
   abort: AbortSignal,
 ): Promise<RevealedItem> {
   try {
-    const sealed = { token, attributeKey, announcement, ...(traceId && { traceId }) }
     const { plaintext, dataClass } = await revealToken(parts, sealed, abort)
     const value = anyValueJson(plaintext)
     plaintext.fill(0)
     // It has opened, so the announcement reads.
-    return { isOpen: true, tenant: parseAnnouncement(announcement)!.context.tenantId, dataClass, value }
+    return {
+      isOpen: true,
+      tenant: parseAnnouncement(sealed.announcement)!.context.tenantId,
+      dataClass,
+      value,
+    }
   } catch (thrown) {
     return { isOpen: false, error: asSidecarError(thrown) }
   }

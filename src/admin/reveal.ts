@@ -1,14 +1,18 @@
 import type { FastifyInstance } from 'fastify'
 import { SidecarError } from '../base/errors.ts'
 import { ANNOUNCEMENT_BYTES_MAX } from '../formats/announcement.ts'
+import { idsOf } from '../formats/sealed-value.ts'
+import { namedPlace } from '../formats/value-place.ts'
 import { type AdminToken, requireBearer } from './bearer.ts'
 
 export interface SealedItem {
   readonly token: string
-  readonly attributeKey: string
+  /** What value-place.ts makes. */
+  readonly place: string
   /** The text of the `betrace.key.*` attribute that announces its key. */
   readonly announcement: string
-  readonly traceId: Uint8Array | undefined
+  /** Of the span or log record that it stood in. */
+  readonly ids: Uint8Array | undefined
 }
 
 export interface RevealRequest {
@@ -31,6 +35,8 @@ export interface RevealControl {
 export const REVEAL_VALUES_MAX = 100
 const REASON_CHARS_MAX = 500
 const TEXT_CHARS_MAX = 1024 * 1024
+/** As deep as messages nest. */
+const KEYS_MAX = 128
 
 /** `POST /api/admin/reveal`, for the bearer of the reveal token. The admin token does not open it. */
 export function addReveal(app: FastifyInstance, token: AdminToken, control: RevealControl | undefined): void {
@@ -70,16 +76,31 @@ function readRequest(body: unknown): RevealRequest {
 }
 
 function readItem(item: unknown): SealedItem {
-  const { token, attributeKey, announcement, traceId } = fieldsOf(item)
-  if (!isText(token, TEXT_CHARS_MAX) || !isText(attributeKey, TEXT_CHARS_MAX)) {
-    throw malformed('a sealed value has a token and an attributeKey')
+  const { token, attributeKey, place: name, announcement, traceId, spanId } = fieldsOf(item)
+  const place = readPlaceOf(name, attributeKey)
+  if (!isText(token, TEXT_CHARS_MAX) || place === undefined) {
+    throw malformed('a sealed value has a token and an attributeKey, or a place')
   }
   if (!isText(announcement, ANNOUNCEMENT_BYTES_MAX)) throw malformed('a sealed value has an announcement')
-  if (traceId === undefined) return { token, attributeKey, announcement, traceId: undefined }
-  if (typeof traceId !== 'string' || !/^[0-9a-fA-F]{32}$/.test(traceId)) {
-    throw malformed('a traceId is 32 hexadecimal digits')
-  }
-  return { token, attributeKey, announcement, traceId: Buffer.from(traceId, 'hex') }
+  const [trace, span] = [readId('traceId', traceId, 16), readId('spanId', spanId, 8)]
+  const ids = trace === undefined && span === undefined ? undefined : idsOf(trace, span)
+  return { token, place, announcement, ids }
+}
+
+/** `attributeKey`: one key, or for a value in a map the keys from the outermost inwards. */
+function readPlaceOf(name: unknown, attributeKey: unknown): string | undefined {
+  const path = attributeKey === undefined ? [] : Array.isArray(attributeKey) ? attributeKey : [attributeKey]
+  if (path.length > KEYS_MAX || !path.every((key): key is string => isText(key, TEXT_CHARS_MAX)))
+    return undefined
+  if (name === undefined || typeof name === 'string') return namedPlace(name, path)
+  return undefined
+}
+
+function readId(name: string, id: unknown, bytes: number): Uint8Array | undefined {
+  if (id === undefined) return undefined
+  if (typeof id === 'string' && id.length === 2 * bytes && /^[0-9a-fA-F]+$/.test(id))
+    return Buffer.from(id, 'hex')
+  throw malformed(`a ${name} is ${2 * bytes} hexadecimal digits`)
 }
 
 function fieldsOf(value: unknown): Record<string, unknown> {

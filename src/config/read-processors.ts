@@ -38,12 +38,15 @@ function readPii(pii: Section): PiiConfig {
     REDACTION_DEFAULTS.unknownFields,
   )
   const tenantSecret = pii.boolean('tenant_secret', REDACTION_DEFAULTS.tenantSecret)
+  const bindIds = pii.boolean('bind_ids', REDACTION_DEFAULTS.bindIds)
+  const pad = pii.boolean('pad', REDACTION_DEFAULTS.pad)
   const trustedPseudonymKeys = pii.textList('trusted_pseudonym_keys', [])
   const rules = readRules(pii)
   if (packs.length === 0 && rules.length === 0) {
     pii.warning('packs', 'has neither packs nor rules: nothing will be sealed')
   }
-  return { type: 'pii', packs, onKmsFailure, tenantSecret, unknownFields, trustedPseudonymKeys, rules }
+  const sealing = { onKmsFailure, tenantSecret, bindIds, pad }
+  return { type: 'pii', packs, ...sealing, unknownFields, trustedPseudonymKeys, rules }
 }
 
 function readRules(pii: Section): readonly Rule[] {

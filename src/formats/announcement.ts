@@ -2,7 +2,7 @@
 // Format: proto/sealed-value.md §3. One canonical text, and its hash is the key's name, so it vouches for itself.
 import { SidecarError } from '../base/errors.ts'
 import { KEY_PURPOSES, type KeyPurpose, type KmsContext } from './key-context.ts'
-import { base64urlBytes, CLASS_PATTERN, shortHash } from './sealed-value.ts'
+import { base64urlBytes, CLASS_PATTERN, isKid, shortHash } from './sealed-value.ts'
 
 export const ANNOUNCEMENT_KEY_PREFIX = 'betrace.key.'
 export const ANNOUNCEMENT_BYTES_MAX = 16_384
@@ -22,26 +22,17 @@ export interface Announcement {
   readonly createdMs: number
   /** Whoever opens a value tries these in order. */
   readonly classes: readonly string[]
-  readonly traceBound: boolean
+  /** Whether values are bound to the ids of the span or log record they stand in. */
+  readonly idsBound: boolean
+  /** Whether plaintexts are filled up to size classes. */
+  readonly padded: boolean
   /** Empty when no tenant secret is mixed in. */
   readonly tenantSecretId: string
 }
 
 /** The canonical text. Throws INTERNAL for what no reader would accept. */
 export function formatAnnouncement(announcement: Announcement): string {
-  const { tenantId, purpose, keyId } = announcement.context
-  const text = JSON.stringify({
-    v: 1,
-    provider: announcement.provider,
-    masterKeyId: announcement.masterKeyId,
-    context: keyId === undefined ? { tenantId, purpose } : { tenantId, purpose, keyId },
-    wrappedKey: Buffer.from(announcement.wrappedKey).toString('base64url'),
-    commitment: Buffer.from(announcement.commitment).toString('base64url'),
-    created: new Date(announcement.createdMs).toISOString(),
-    classes: announcement.classes,
-    traceBound: announcement.traceBound,
-    tenantSecretId: announcement.tenantSecretId,
-  })
+  const text = write(announcement, { commitment: Buffer.from(announcement.commitment).toString('base64url') })
   if (readAnnouncement(text) === undefined)
     throw new SidecarError('INTERNAL', 'key announcement out of bounds')
   return text
@@ -52,6 +43,28 @@ export function parseAnnouncement(text: string): Announcement | undefined {
   const announcement = readAnnouncement(text)
   if (announcement === undefined) return undefined
   return formatAnnouncement(announcement) === text ? announcement : undefined
+}
+
+/** What the keys are derived from beside the data key: the text as it was before they were, without the commitment. */
+export function announcedFacts(announcement: Omit<Announcement, 'commitment'>): string {
+  return write(announcement, {})
+}
+
+function write(announcement: Omit<Announcement, 'commitment'>, commitment: { commitment?: string }): string {
+  const { tenantId, purpose, keyId } = announcement.context
+  return JSON.stringify({
+    v: 1,
+    provider: announcement.provider,
+    masterKeyId: announcement.masterKeyId,
+    context: keyId === undefined ? { tenantId, purpose } : { tenantId, purpose, keyId },
+    wrappedKey: Buffer.from(announcement.wrappedKey).toString('base64url'),
+    ...commitment,
+    created: new Date(announcement.createdMs).toISOString(),
+    classes: announcement.classes,
+    idsBound: announcement.idsBound,
+    padded: announcement.padded,
+    tenantSecretId: announcement.tenantSecretId,
+  })
 }
 
 /** The name of the key that this text announces. */
@@ -85,12 +98,15 @@ function readAnnouncement(text: string): Announcement | undefined {
   const commitment = bytesField(fields, 'commitment')
   const createdMs = readTime(fields.get('created'))
   const classes = readClasses(fields.get('classes'))
-  const traceBound = fields.get('traceBound')
+  const idsBound = fields.get('idsBound')
+  const isPadded = fields.get('padded')
   const tenantSecretId = fields.get('tenantSecretId')
   if (provider === undefined || masterKeyId === undefined || context === undefined) return undefined
   if (wrappedKey === undefined || wrappedKey.length === 0 || commitment?.length !== 32) return undefined
-  if (createdMs === undefined || classes === undefined || typeof traceBound !== 'boolean') return undefined
-  if (typeof tenantSecretId !== 'string' || !/^([A-Za-z0-9_-]{12})?$/.test(tenantSecretId)) return undefined
+  if (createdMs === undefined || classes === undefined) return undefined
+  if (typeof idsBound !== 'boolean' || typeof isPadded !== 'boolean') return undefined
+  if (typeof tenantSecretId !== 'string' || (tenantSecretId !== '' && !isKid(tenantSecretId)))
+    return undefined
   return {
     provider,
     masterKeyId,
@@ -99,7 +115,8 @@ function readAnnouncement(text: string): Announcement | undefined {
     commitment,
     createdMs,
     classes,
-    traceBound,
+    idsBound,
+    padded: isPadded,
     tenantSecretId,
   }
 }

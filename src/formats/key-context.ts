@@ -45,7 +45,7 @@ export function lengthPrefixed(bytes: Uint8Array): Buffer {
   return Buffer.concat([u32(bytes.length), bytes])
 }
 
-function u32(value: number): Buffer {
+export function u32(value: number): Buffer {
   const bytes = Buffer.allocUnsafe(4)
   bytes.writeUInt32BE(value)
   return bytes

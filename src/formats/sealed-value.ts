@@ -2,11 +2,14 @@
 // Format and argument: proto/sealed-value.md §2, §4. Keys that seal and open are in sealing-key.ts and opening-key.ts.
 import { createHash, createSecretKey, type KeyObject } from 'node:crypto'
 import { SidecarError } from '../base/errors.ts'
-import { type KmsContext, lengthPrefixed, serialiseContext, utf8 } from './key-context.ts'
+import { lengthPrefixed, u32, utf8 } from './key-context.ts'
 import { hkdfSha256 } from './key-derivation.ts'
+import { readPlace } from './value-place.ts'
 
 export const TOKEN_PREFIX = 'enc.v1.'
-export const KID_CHARS = 12
+/** Of every name that is a hash: 16 bytes, so that nobody finds two things of one name. */
+export const KID_CHARS = 22
+const KID_BYTES = 16
 export const NONCE_BYTES = 12
 export const TAG_BYTES = 16
 export const CLASS_PATTERN = /^[A-Za-z0-9_-]{1,64}$/
@@ -23,11 +26,11 @@ export function doesNotOpen(cause?: unknown): SidecarError {
 export interface SealItem {
   /** The encoded AnyValue. */
   readonly plaintext: Uint8Array
-  /** Where the value stands, proto/sealed-value.md §5. */
-  readonly attributeKey: string
+  /** Where the value stands: what value-place.ts makes. */
+  readonly place: string
   readonly dataClass: string
-  /** 16 bytes; only read when the key is bound to traces. */
-  readonly traceId?: Uint8Array
+  /** The IDS_BYTES of the span or log record around it; absent outside. */
+  readonly ids?: Uint8Array | undefined
 }
 
 export interface Sealer {
@@ -45,13 +48,16 @@ export interface DerivedKeys {
   readonly commitment: Uint8Array
 }
 
-/** Derives both keys. `dataKey` stays the caller's, who zeroes it. `tenantSecret` is 32 bytes or absent. */
+/**
+ * Derives both keys. `announced` is the announcement's text without its commitment, so that an edited one opens nothing.
+ * `dataKey` stays the caller's, who zeroes it. `tenantSecret` is 32 bytes or absent.
+ */
 export function deriveKeys(
   dataKey: Uint8Array,
-  context: KmsContext,
+  announced: string,
   tenantSecret: Uint8Array | undefined,
 ): DerivedKeys {
-  const info = Buffer.concat([Buffer.from(`${FORMAT_LABEL}\0`), serialiseContext(context)])
+  const info = Buffer.concat([Buffer.from(`${FORMAT_LABEL}\0`), utf8(announced)])
   const okm = hkdfSha256(dataKey, tenantSecret ?? new Uint8Array(0), info, 64)
   const key = createSecretKey(okm.subarray(0, 32))
   const commitment = okm.slice(32)
@@ -59,29 +65,68 @@ export function deriveKeys(
   return { key, commitment }
 }
 
-/** `b64(SHA-256(label ‖ 0x00 ‖ bytes))`, cut to the length of a kid. */
+/** `b64` of the first 16 bytes of `SHA-256(label ‖ 0x00 ‖ bytes)`. */
 export function shortHash(label: string, bytes: Uint8Array): string {
-  return createHash('sha256').update(`${label}\0`).update(bytes).digest('base64url').slice(0, KID_CHARS)
+  const digest = createHash('sha256').update(`${label}\0`).update(bytes).digest()
+  return digest.subarray(0, KID_BYTES).toString('base64url')
 }
 
-/** Associated data of a value, `traceId` empty where the value is not bound to a trace. */
-export function associatedData(
-  tenant: string,
-  dataClass: string,
-  attributeKey: string,
-  traceId: Uint8Array,
-): Buffer {
-  return Buffer.concat([associatedDataPrefix(tenant, dataClass, attributeKey), lengthPrefixed(traceId)])
+/** A trace id and a span id; zeros where a record has none. */
+export const IDS_BYTES = 24
+const TRACE_ID_BYTES = 16
+const BLOCK_BYTES = 16
+
+/** The ids of a record as values are bound to them. */
+export function idsOf(traceId: Uint8Array | undefined, spanId: Uint8Array | undefined): Uint8Array {
+  const ids = new Uint8Array(IDS_BYTES)
+  if (traceId !== undefined) ids.set(traceId)
+  if (spanId !== undefined) ids.set(spanId, TRACE_ID_BYTES)
+  return ids
 }
 
-/** The last part of the associated data; absent and empty are the same. */
-export const lengthPrefixedTraceId = (traceId: Uint8Array | undefined): Buffer =>
-  lengthPrefixed(traceId ?? new Uint8Array(0))
+/**
+ * Associated data of a value (proto/sealed-value.md §4). With `hasIds` its last IDS_BYTES are for the ids, zero for now: all
+ * before them is the same for every value of a class at a place.
+ */
+export function associatedData(tenant: string, dataClass: string, place: string, hasIds: boolean): Buffer {
+  const { number, path } = readPlace(place)
+  const head = [
+    ...[FORMAT_LABEL, tenant, dataClass].map((part) => lengthPrefixed(utf8(part))),
+    Uint8Array.of(number, hasIds ? 1 : 0),
+    u32(path.length),
+    ...path.map((key) => lengthPrefixed(utf8(key.toWellFormed()))),
+  ]
+  const size = head.reduce((sum, part) => sum + part.length, 0)
+  const padded = Math.ceil(size / BLOCK_BYTES) * BLOCK_BYTES
+  return Buffer.concat(head, padded + (hasIds ? IDS_BYTES : 0))
+}
 
-/** Everything but the trace id, which a sealing key keeps per class and attribute key. */
-export function associatedDataPrefix(tenant: string, dataClass: string, attributeKey: string): Buffer {
-  const parts = [FORMAT_LABEL, tenant, dataClass, attributeKey.toWellFormed()]
-  return Buffer.concat(parts.map((part) => lengthPrefixed(utf8(part))))
+/** Sizes up to which a short plaintext is filled, and the step from the last one on. */
+const SIZE_CLASSES = [16, 32, 64, 128, 256] as const
+const SIZE_STEP = 256
+const PAD_BYTE = 0x80
+
+/** `plaintext ‖ 0x80 ‖ zeros` up to its size class (ISO/IEC 7816-4), so that a token tells less of the length. */
+export function padded(plaintext: Uint8Array): Uint8Array {
+  const size = plaintext.length + 1
+  const full = SIZE_CLASSES.find((each) => each >= size) ?? Math.ceil(size / SIZE_STEP) * SIZE_STEP
+  const out = new Uint8Array(full)
+  out.set(plaintext)
+  out[plaintext.length] = PAD_BYTE
+  return out
+}
+
+/** `undefined` for what `padded` did not make. */
+export function unpadded(bytes: Uint8Array): Uint8Array | undefined {
+  const end = bytes.findLastIndex((byte) => byte !== 0)
+  if (end < 0 || bytes[end] !== PAD_BYTE) return undefined
+  const plaintext = bytes.subarray(0, end)
+  return padded(plaintext).length === bytes.length ? plaintext : undefined
+}
+
+/** Whether a text can be the name that a hash gives. */
+export function isKid(text: string): boolean {
+  return base64urlBytes(text)?.length === KID_BYTES
 }
 
 /** Characters of base64url for so many bytes. */
@@ -109,8 +154,8 @@ export interface TokenParts {
 const HEAD = new RegExp(`enc\\.v1\\.([A-Za-z0-9_-]{${KID_CHARS}})\\.([A-Za-z0-9_-]{${NONCE_CHARS}})`, 'g')
 const NOT_BASE64URL = /[^A-Za-z0-9_-]/g
 
-/** Where tokens stand in a text, in order. What looks like one but is shorter than it says is not one. */
-export function findTokens(text: string): TokenAt[] {
+/** Where tokens stand in a text, in order. What begins like one and is none goes into `damaged`, where it begins. */
+export function findTokens(text: string, damaged?: number[]): TokenAt[] {
   const found: TokenAt[] = []
   const head = new RegExp(HEAD)
   for (let match = head.exec(text); match !== null; match = head.exec(text)) {
@@ -123,7 +168,21 @@ export function findTokens(text: string): TokenAt[] {
       head.lastIndex = match.index + TOKEN_PREFIX.length
     }
   }
+  if (damaged !== undefined) addDamaged(text, found, damaged)
   return found
+}
+
+/** What is left of a token when it was cut, at the least; less of one is a text that speaks of tokens. */
+const REMAINS = /enc\.v1\.[A-Za-z0-9_-]{8}/g
+
+/** Remains outside of the tokens that were found. */
+function addDamaged(text: string, found: readonly TokenAt[], damaged: number[]): void {
+  let next = 0
+  for (const { index } of text.matchAll(REMAINS)) {
+    while (next < found.length && found[next]!.end <= index) next++
+    const token = found[next]
+    if (token === undefined || token.start > index) damaged.push(index)
+  }
 }
 
 /** The parts of a text that is exactly one token, in canonical spelling; `undefined` for anything else. */

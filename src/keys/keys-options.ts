@@ -24,8 +24,10 @@ export interface KeysOptions {
   readonly dataClasses: readonly string[]
   /** Mix a secret that never travels into every data key. */
   readonly tenantSecret: boolean
-  /** Bind sealed values to their trace. */
-  readonly traceBound: boolean
+  /** Bind sealed values to the ids of the span or log record around them. */
+  readonly idsBound: boolean
+  /** Fill short plaintexts up to size classes before they are sealed. */
+  readonly padded: boolean
   /** Pseudonym keys that this and other sidecars were given, see `parsePseudonymKeys`. */
   readonly pseudonymKeys: GivenPseudonymKeys | undefined
   /** Announced data keys in the key store; the oldest make room. */
@@ -48,7 +50,8 @@ export const KEYS_DEFAULTS: Omit<KeysOptions, 'dataClasses'> = {
   dataKeyUsesMax: DATA_KEY_USES_MAX,
   dataKeyBytesMax: DATA_KEY_BYTES_MAX,
   tenantSecret: false,
-  traceBound: false,
+  idsBound: true,
+  padded: false,
   pseudonymKeys: undefined,
   announcementsMax: 200_000,
   signingKeyAgeMsMax: 90 * 24 * 60 * MINUTE_MS,

@@ -35,6 +35,8 @@ export interface Processors {
   readonly dataClasses: readonly string[]
   readonly onKmsFailure: 'refuse' | 'mask'
   readonly tenantSecret: boolean
+  readonly idsBound: boolean
+  readonly padded: boolean
 }
 
 type Around = Telemetry & { readonly clock: Clock }
@@ -67,6 +69,9 @@ export function createProcessors(
     // One key serves every signal, so what holds for keys is the stricter of what the pipelines say.
     onKmsFailure: isMaskedInOutage ? 'mask' : 'refuse',
     tenantSecret: redactions.some((each) => each.tenantSecret),
+    // Who rewrites ids behind one pipeline would otherwise lose its values.
+    idsBound: redactions.every((each) => each.bindIds),
+    padded: redactions.some((each) => each.pad),
   }
 }
 

@@ -23,8 +23,8 @@ export interface AttributeKeyEntry {
   readonly reserved: Reserved
   /** A detector finds something in the text of the key itself. Never cached. */
   readonly isKeyPersonal: boolean
-  /** The path as text, for values that are sealed under it; made when the first one is. */
-  name: string | undefined
+  /** Where values under it stand, for those that are sealed; made when the first one is. */
+  valuePlace: string | undefined
   /** Slot of this entry, and of the key that came after it the last time: spans of one kind have their keys in one order. */
   slot: number
   nextSlot: number

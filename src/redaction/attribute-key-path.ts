@@ -1,7 +1,7 @@
 // The keys from an attribute down to the value that the scan is at: what rules see of a nested entry, and what a sealed
 // value is bound to. Nothing about an attribute outlives it: what was decided is cleared when the attribute ends.
 
-import { TEXT_KEY } from '../formats/text-keys.ts'
+import { placeHead, placeWithin } from '../formats/value-place.ts'
 import { Place } from '../wire/otlp.ts'
 import type { AttributeKeyEntry } from './attribute-key-cache.ts'
 
@@ -24,8 +24,8 @@ export class AttributeKeyPath {
   /** At `depth + 1`; the first is that of no attribute. */
   readonly #entries = new Array<AttributeKeyEntry | undefined>(DEPTH_MAX + 1).fill(undefined)
   readonly #renamed = new Array<string | undefined>(DEPTH_MAX).fill(undefined)
-  /** The name down to a depth that is not the innermost, where it was asked for. */
-  readonly #names = new Array<string | undefined>(DEPTH_MAX).fill(undefined)
+  /** The place down to a depth that is not the innermost, where it was asked for. */
+  readonly #places = new Array<string | undefined>(DEPTH_MAX).fill(undefined)
 
   constructor(buf: Uint8Array) {
     this.buf = buf
@@ -39,7 +39,7 @@ export class AttributeKeyPath {
     this.matchedDepth = -1
     this.#entries.fill(undefined)
     this.#renamed.fill(undefined)
-    this.#names.fill(undefined)
+    this.#places.fill(undefined)
   }
 
   push(place: Place, depth: number, keyStart: number, keyEnd: number): void {
@@ -54,7 +54,7 @@ export class AttributeKeyPath {
     const depth = this.depth--
     this.#entries[depth + 1] = undefined
     this.#renamed[depth] = undefined
-    this.#names[depth] = undefined
+    this.#places[depth] = undefined
   }
 
   keyStart(depth: number): number {
@@ -88,32 +88,30 @@ export class AttributeKeyPath {
     return this.depth >= 0 && this.#renamed[this.depth] !== undefined
   }
 
-  /** proto/sealed-value.md §5: the keys from the outermost attribute inwards, joined with `.`, as they leave us. */
-  name(place: Place): string {
-    if (this.depth === 0 && place !== Place.LOG_BODY) return this.#outerName()
-    return this.#nameDownTo(place, this.depth)
+  /** proto/sealed-value.md §5: the place and the keys from the outermost attribute inwards, as they leave us. */
+  valuePlace(place: Place): string {
+    if (this.depth === 0 && place !== Place.LOG_BODY) return this.#outerPlace(place)
+    return this.#placeDownTo(place, this.depth)
   }
 
-  /** What is around a value is kept while it is, so that names of many entries share it instead of holding a copy each. */
-  #nameDownTo(place: Place, depth: number): string {
-    if (depth < firstDepth(place)) return TEXT_KEY[place]
+  /** What is around a value is kept while it is, so that places of many entries share it instead of holding a copy each. */
+  #placeDownTo(place: Place, depth: number): string {
+    if (depth < firstDepth(place)) return placeHead(place)
     if (depth === this.depth) return this.#joined(place, depth)
-    this.#names[depth] ??= this.#joined(place, depth)
-    return this.#names[depth]
+    this.#places[depth] ??= this.#joined(place, depth)
+    return this.#places[depth]
   }
 
   #joined(place: Place, depth: number): string {
-    const isOutermost = depth === firstDepth(place)
-    if (isOutermost && place !== Place.LOG_BODY) return this.#key(depth)
-    return `${this.#nameDownTo(place, depth - 1)}.${this.#key(depth)}`
+    return placeWithin(this.#placeDownTo(place, depth - 1), this.#key(depth))
   }
 
   // Most values are of an attribute, and most attributes come again with every span.
-  #outerName(): string {
+  #outerPlace(place: Place): string {
     const { entry } = this
-    if (entry === undefined || this.#renamed[0] !== undefined) return this.#key(0)
-    entry.name ??= this.#key(0)
-    return entry.name
+    if (entry === undefined || this.#renamed[0] !== undefined) return this.#joined(place, 0)
+    entry.valuePlace ??= this.#joined(place, 0)
+    return entry.valuePlace
   }
 
   /** The innermost key, as it leaves us. */

@@ -4,10 +4,11 @@
 import { REDACTION_WORK } from '../base/limits.ts'
 import { Work } from '../base/work.ts'
 import type { Sealer } from '../formats/sealed-value.ts'
-import { TEXT_KEY } from '../formats/text-keys.ts'
+import { isTextPlace, placeHead } from '../formats/value-place.ts'
 import { Edits } from '../wire/edits.ts'
 import { Place, type Signal, ValueType } from '../wire/otlp.ts'
 import { readTag } from '../wire/reader.ts'
+import { recordIds } from '../wire/record-ids.ts'
 import { stringAttribute } from '../wire/write.ts'
 import type { AttributeKeyPath } from './attribute-key-path.ts'
 import { partialMask } from './masking.ts'
@@ -20,7 +21,8 @@ import { ascii, pseudonymBytes, textValue } from './value-bytes.ts'
 const EFFECTS = 5
 /** W3C Trace Context §3.3.1.3: characters of a list member's value. */
 const TRACE_STATE_VALUE_MAX = 256
-const SEALED_CHARS_MIN = 58
+/** Of a token without plaintext; with padding some more. */
+const SEALED_CHARS_MIN = 68
 /** What a value takes in the queue until it is sealed. */
 const QUEUED_BYTES = 48
 /** Tag and length around a part, at most. */
@@ -55,7 +57,12 @@ export class Editor {
   /** Whether a value of the current resource group is sealed, so that its key must be announced there. */
   isGroupSealed = false
   #buf: Uint8Array = new Uint8Array(0)
+  #signal: Signal = 'traces'
   #isMetrics = false
+  /** The span or log record that the scan is in; end 0: in none. */
+  #recordStart = 0
+  #recordEnd = 0
+  #isRecordKnown = false
   #tenant: TenantKeys | undefined
 
   constructor(ruleCount: number) {
@@ -64,7 +71,9 @@ export class Editor {
 
   reset(buf: Uint8Array, signal: Signal): void {
     this.#buf = buf
+    this.#signal = signal
     this.#isMetrics = signal === 'metrics'
+    this.enterRecord(0, 0)
     this.#tenant = undefined
     this.counts.fill(0)
     this.missing.length = 0
@@ -77,6 +86,13 @@ export class Editor {
   enterGroup(tenant: TenantKeys): void {
     this.#tenant = tenant
     this.isGroupSealed = false
+  }
+
+  /** The scan enters a span or log record; with end 0 it leaves one. */
+  enterRecord(start: number, end: number): void {
+    this.#recordStart = start
+    this.#recordEnd = end
+    this.#isRecordKnown = false
   }
 
   /** Whose announcement the group needs. Only after a value was sealed. */
@@ -108,8 +124,9 @@ export class Editor {
         return
       }
       const mark = this.#reserveSealed(start, end, size)
-      const name = this.#bindTo(nameOf(place, path), path)
-      this.seals.addPart(this.sealer, mark, type, start, end, name, outcome.dataClass)
+      this.#bindToRecord()
+      const bound = this.#bindTo(isTextPlace(place) ? placeHead(place) : path.valuePlace(place), path)
+      this.seals.addPart(this.sealer, mark, type, start, end, bound, outcome.dataClass)
     } else {
       this.edits.replace(start, end, this.#textFor(effect, outcome, place, start, end))
     }
@@ -127,8 +144,9 @@ export class Editor {
     } else if (valueStart === valueEnd) return
     else if (effect === Effect.ENCRYPT) {
       const mark = this.#reserveSealed(valueStart, valueEnd, sealedChars(valueEnd - valueStart))
-      const name = this.#bindTo(path.name(at.place), path)
-      this.seals.addValue(this.sealer, mark, valueStart, valueEnd, name, outcome.dataClass)
+      this.#bindToRecord()
+      const bound = this.#bindTo(path.valuePlace(at.place), path)
+      this.seals.addValue(this.sealer, mark, valueStart, valueEnd, bound, outcome.dataClass)
       if (outcome.hasBeacon && fieldEnd > 0) this.#addBeacon(outcome, at, path.ownName())
     } else if (effect === Effect.HASH) {
       const token = this.#pseudonym(outcome, pseudonymBytes(this.#buf, valueStart, valueEnd))
@@ -198,9 +216,21 @@ export class Editor {
   }
 
   /** What a value is bound to is read again with each value: nothing for a key, much for the end of a long path. */
-  #bindTo(name: string, path: AttributeKeyPath): string {
-    if (path.depth > 0) this.work.look(name.length)
-    return name
+  #bindTo(place: string, path: AttributeKeyPath): string {
+    if (path.depth > 0) this.work.look(place.length)
+    return place
+  }
+
+  /** The ids of a record are read when the first of its values is sealed. */
+  #bindToRecord(): void {
+    if (this.#isRecordKnown) return
+    this.#isRecordKnown = true
+    const isInRecord = this.#recordEnd > 0 && !this.#isMetrics
+    if (isInRecord) this.work.look(this.#recordEnd - this.#recordStart)
+    const ids = isInRecord
+      ? recordIds(this.#buf, this.#recordStart, this.#recordEnd, this.#signal)
+      : undefined
+    this.seals.inRecord(ids)
   }
 
   /** `<key>.tok` in front of the attribute, to search without opening. */
@@ -233,9 +263,4 @@ function maskOf(outcome: Outcome, effect: Effect, text: Uint8Array, start: numbe
   const isPartial = effect === Effect.MASK && outcome.keepFirst + outcome.keepLast > 0
   if (!isPartial) return outcome.mask
   return partialMask(text, start, end, outcome.keepFirst, outcome.keepLast) ?? outcome.mask
-}
-
-function nameOf(place: Place, path: AttributeKeyPath): string {
-  const isText = TEXT_KEY[place] !== '' && place !== Place.LOG_BODY
-  return isText ? TEXT_KEY[place] : path.name(place)
 }

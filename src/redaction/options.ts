@@ -57,6 +57,10 @@ export interface RedactionOptions {
   readonly onKmsFailure: 'refuse' | 'mask'
   /** Whether a secret that never travels is mixed into every data key. */
   readonly tenantSecret: boolean
+  /** Whether sealed values are bound to the ids of their span or log record. */
+  readonly bindIds: boolean
+  /** Whether what is sealed is first filled up to a size class. */
+  readonly pad: boolean
   readonly unknownFields: UnknownFieldMode
 }
 
@@ -65,5 +69,7 @@ export const REDACTION_DEFAULTS: RedactionOptions = {
   rules: [],
   onKmsFailure: 'refuse',
   tenantSecret: false,
+  bindIds: true,
+  pad: false,
   unknownFields: 'scan',
 }

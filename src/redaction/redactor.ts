@@ -79,6 +79,7 @@ export class Redactor implements Visitor {
     if (frame === Frame.ITEM) {
       this.itemCount++
       this.itemsByGroup[this.#group]++
+      this.editor.enterRecord(start, end)
     } else if (frame === Frame.RESOURCE_GROUP) this.#enterGroup(start, end)
   }
 
@@ -104,7 +105,8 @@ export class Redactor implements Visitor {
 
   leave(frame: Frame, _start: number, end: number): void {
     // What is sealed may stand after the resource, so a place is kept there, and filled when the group ends.
-    if (frame === Frame.RESOURCE) this.#resourceMark = this.editor.edits.reserve(end, end)
+    if (frame === Frame.ITEM) this.editor.enterRecord(0, 0)
+    else if (frame === Frame.RESOURCE) this.#resourceMark = this.editor.edits.reserve(end, end)
     else if (frame === Frame.RESOURCE_GROUP && this.editor.isGroupSealed) this.#announce(end)
   }
 

@@ -167,7 +167,7 @@ export class RuleView {
       reserved: depth === 0 ? reservedKind(place, buf, start, end, this.#hooks.evidenceFollows) : Reserved.NO,
       isKeyPersonal: this.#isPersonal(profile, buf, start, end),
       slot: 0,
-      name: undefined,
+      valuePlace: undefined,
       nextSlot: 0,
     }
     this.#keys.keep(entry)

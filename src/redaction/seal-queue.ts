@@ -7,8 +7,10 @@ import { ValueType } from '../wire/otlp.ts'
 import { writeVarint } from '../wire/write.ts'
 import { textValue } from './value-bytes.ts'
 
-/** Integers per value: its mark, its range, and what that is: a ValueType for a part of a text, WHOLE for an AnyValue. */
-const VALUE = 4
+/** Integers per value: its mark, its range, what that is (a ValueType for a part of a text, WHOLE for an AnyValue), its record. */
+const VALUE = 5
+/** In the place of a record, for what stands outside of one. */
+const NO_RECORD = -1
 const WHOLE = ValueType.EMPTY
 const VALUES_MIN = 64
 /** Sealed in one call: about a millisecond. */
@@ -27,22 +29,33 @@ interface Run {
 export class SealQueue {
   count = 0
   #ints = new Int32Array(VALUES_MIN * VALUE)
-  #attributeKeys: string[] = []
+  #places: string[] = []
   #dataClasses: string[] = []
+  /** Ids of the records in which values stand. */
+  #recordIds: Uint8Array[] = []
+  #hasRecord = false
   readonly #runs: Run[] = []
   #scratch = Buffer.allocUnsafeSlow(4096)
 
   clear(): void {
     this.count = 0
     this.#runs.length = 0
-    this.#attributeKeys = []
+    this.#places = []
+    this.#recordIds = []
+    this.#hasRecord = false
     this.#dataClasses = []
     if (this.#ints.length > VALUES_KEPT * VALUE) this.#ints = new Int32Array(VALUES_MIN * VALUE)
   }
 
+  /** What is added from now on stands in a record with these ids; `undefined`: in none. */
+  inRecord(ids: Uint8Array | undefined): void {
+    this.#hasRecord = ids !== undefined
+    if (ids !== undefined) this.#recordIds.push(ids)
+  }
+
   /** The token of the AnyValue [start, end) will fill `mark`, as the content of another. */
-  addValue(sealer: Sealer, mark: number, start: number, end: number, key: string, dataClass: string): void {
-    this.#add(sealer, mark, WHOLE, start, end, key, dataClass)
+  addValue(sealer: Sealer, mark: number, start: number, end: number, place: string, dataClass: string): void {
+    this.#add(sealer, mark, WHOLE, start, end, place, dataClass)
   }
 
   /** The token of a part [start, end) of a text or of bytes will fill `mark`. */
@@ -52,10 +65,10 @@ export class SealQueue {
     type: ValueType,
     start: number,
     end: number,
-    key: string,
+    place: string,
     dataClass: string,
   ): void {
-    this.#add(sealer, mark, type, start, end, key, dataClass)
+    this.#add(sealer, mark, type, start, end, place, dataClass)
   }
 
   #add(
@@ -64,7 +77,7 @@ export class SealQueue {
     kind: number,
     start: number,
     end: number,
-    attributeKey: string,
+    place: string,
     dataClass: string,
   ): void {
     if (this.#runs.at(-1)?.sealer !== sealer) this.#runs.push({ sealer, first: this.count })
@@ -74,7 +87,8 @@ export class SealQueue {
     this.#ints[at + 1] = start
     this.#ints[at + 2] = end
     this.#ints[at + 3] = kind
-    this.#attributeKeys.push(attributeKey)
+    this.#ints[at + 4] = this.#hasRecord ? this.#recordIds.length - 1 : NO_RECORD
+    this.#places.push(place)
     this.#dataClasses.push(dataClass)
   }
 
@@ -110,13 +124,15 @@ export class SealQueue {
     const start = this.#ints[at + 1]
     const end = this.#ints[at + 2]
     const kind = this.#ints[at + 3] as ValueType // `#add` was given one
-    const attributeKey = this.#attributeKeys[index]
+    const place = this.#places[index]
     // A nested value has its own, and joining it in one piece takes as much memory as its whole path.
-    this.#attributeKeys[index] = ''
+    this.#places[index] = ''
+    const record = this.#ints[at + 4]
     return {
       plaintext: kind === WHOLE ? buf.subarray(start, end) : textValue(kind, buf, start, end),
-      attributeKey,
+      place,
       dataClass: this.#dataClasses[index],
+      ids: record === NO_RECORD ? undefined : this.#recordIds[record],
     }
   }
 

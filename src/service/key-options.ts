@@ -15,7 +15,7 @@ const DAY_MS = 86_400_000
 /** Reads `kms.pseudonym_key_file` where it is set. Rejects CONFIG with one line. */
 export async function keysOptions(
   config: SidecarConfig,
-  processors: Pick<Processors, 'dataClasses' | 'tenantSecret'>,
+  processors: Pick<Processors, 'dataClasses' | 'tenantSecret' | 'idsBound' | 'padded'>,
 ): Promise<KeysOptions> {
   const { cache, request, breaker, rotation, pseudonymKeyFile } = config.kms
   return {
@@ -29,6 +29,8 @@ export async function keysOptions(
     announcementsMax: config.storage.announcementsMax,
     dataClasses: processors.dataClasses,
     tenantSecret: processors.tenantSecret,
+    idsBound: processors.idsBound,
+    padded: processors.padded,
     signingKeyAgeMsMax: rotation.ageDaysMax * DAY_MS,
     pseudonymKeys: pseudonymKeyFile === undefined ? undefined : await readPseudonymKeys(pseudonymKeyFile),
   }

@@ -78,7 +78,7 @@ def judge(tenant, keys):
 
 
 def key_id(public):
-    return base64.urlsafe_b64encode(hashlib.sha256(b"betrace/signing-key/v1\0" + public).digest()).decode()[:12]
+    return base64.urlsafe_b64encode(hashlib.sha256(b"betrace/signing-key/v1\0" + public).digest()[:16]).decode().rstrip("=")
 
 
 def make_key(tenant, name, created_ms, endorser=None):

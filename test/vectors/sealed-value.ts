@@ -4,6 +4,7 @@ import { randomBytes } from 'node:crypto'
 import { parseAnnouncement } from '../../src/formats/announcement.ts'
 import { PseudonymKey } from '../../src/formats/pseudonym.ts'
 import { findTokens } from '../../src/formats/sealed-value.ts'
+import { namedPlace } from '../../src/formats/value-place.ts'
 import { SealingKey } from '../../src/keys/data/sealing-key.ts'
 import { tenantSecret } from '../../src/keys/data/tenant-secret.ts'
 import { givenKms } from '../unit/kms/given-kms.ts'
@@ -14,7 +15,16 @@ const pick = <T>(from: readonly T[]): T => from[randomBytes(1)[0]! % from.length
 
 const TENANTS = ['acme', '__proto__', 'é🦊 "\\\u0001', '', 'x'.repeat(128)]
 const CLASSES = ['email', 'payment_card', 'ip', 'credential', 'name']
-const KEYS = ['customer.email', '', '@span.name', 'a.b', 'é', 'k'.repeat(400)]
+const PLACES: readonly (readonly [place: string, path: readonly string[]])[] = [
+  ['attribute', ['customer.email']],
+  ['attribute', ['']],
+  ['attribute', ['@span.name']],
+  ['attribute', ['a', 'b']],
+  ['attribute', ['é', 'k'.repeat(400)]],
+  ['span.name', []],
+  ['log.body', []],
+  ['log.body', ['a.b', '']],
+]
 
 async function makeCase(index: number) {
   const tenant = TENANTS[index % TENANTS.length]!
@@ -25,24 +35,26 @@ async function makeCase(index: number) {
     wrappedKey: randomBytes(61),
     dataKey: randomBytes(32),
   }
-  const traceBound = index % 3 === 0
+  const idsBound = index % 3 !== 0
+  const padded = index % 4 === 0
   const nowMs = 1_790_000_000_000 + index
-  const options = { tenant, dataClasses: CLASSES, traceBound, tenantSecret: secret, nowMs }
+  const options = { tenant, dataClasses: CLASSES, idsBound, padded, tenantSecret: secret, nowMs }
   const sealing = await SealingKey.generate(givenKms(key), options, never)
   const items = Array.from({ length: 40 }, (_, counter) => ({
     plaintext: randomBytes(counter * 3),
-    attributeKey: pick(KEYS),
+    at: pick(PLACES),
     dataClass: pick(CLASSES),
-    traceId: traceBound && counter % 2 === 0 ? randomBytes(16) : new Uint8Array(0),
+    ids: counter % 2 === 0 ? randomBytes(24) : undefined,
   }))
-  const tokens = sealing.sealAll(items)
+  const tokens = sealing.sealAll(items.map(({ at, ...item }) => ({ ...item, place: namedPlace(...at)! })))
   return {
     name: `ours ${index}`,
     provider: key.provider,
     masterKeyId: key.masterKeyId,
     context: parseAnnouncement(sealing.announcement)!.context,
     classes: CLASSES,
-    traceBound,
+    idsBound,
+    padded,
     tenantSecret: secret === undefined ? '' : hex(secret.bytes),
     created: new Date(nowMs).toISOString(),
     dataKey: hex(key.dataKey),
@@ -52,9 +64,10 @@ async function makeCase(index: number) {
     values: items.map((item, counter) => ({
       name: `value ${counter}`,
       plaintext: hex(item.plaintext),
-      attributeKey: item.attributeKey,
+      place: item.at[0],
+      path: item.at[1],
       dataClass: item.dataClass,
-      traceId: hex(item.traceId),
+      ids: item.ids === undefined ? '' : hex(item.ids),
       counter,
       token: tokens[counter]!,
     })),

@@ -42,7 +42,7 @@ def unb64(text):
 
 
 def short_hash(label, data):
-    return b64(hashlib.sha256(label.encode() + b"\0" + data).digest())[:12]
+    return b64(hashlib.sha256(label.encode() + b"\0" + data).digest()[:16])
 
 
 def serialised_context(context):
@@ -50,8 +50,8 @@ def serialised_context(context):
     return u32(len(rows)) + b"".join(lp(name) + lp(value) for name, value in rows)
 
 
-def derive(data_key, context, tenant_secret):
-    info = b"betrace/sealed-value/v1\0" + serialised_context(context)
+def derive(data_key, announced, tenant_secret):
+    info = b"betrace/sealed-value/v1\0" + announced.encode()
     okm = HKDF(hashes.SHA256(), 64, tenant_secret or None, info).derive(data_key)
     return okm[:32], okm[32:]
 
@@ -60,19 +60,27 @@ def tenant_secret_id(secret):
     return short_hash("betrace/tenant-secret/v1", secret) if secret else ""
 
 
-def announce(case, commitment):
+def announce(case, commitment=None):
+    """The text; without a commitment, what the keys are derived from."""
     fields = {
         "v": 1,
         "provider": case["provider"],
         "masterKeyId": case["masterKeyId"],
         "context": {name: case["context"][name] for name in CONTEXT_ORDER if name in case["context"]},
         "wrappedKey": b64(bytes.fromhex(case["wrappedKey"])),
-        "commitment": b64(commitment),
+        "commitment": commitment and b64(commitment),
         "created": case["created"],
         "classes": case["classes"],
-        "traceBound": case["traceBound"],
+        "idsBound": case["idsBound"],
+        "padded": case["padded"],
         "tenantSecretId": tenant_secret_id(bytes.fromhex(case["tenantSecret"])),
     }
+    if commitment is None:
+        del fields["commitment"]
+    return dump(fields)
+
+
+def dump(fields):
     return json.dumps(fields, ensure_ascii=False, separators=(",", ":"))
 
 
@@ -80,8 +88,31 @@ def kid_of(announcement):
     return short_hash("betrace/key-announcement/v1", announcement.encode())
 
 
-def associated_data(tenant, data_class, attribute_key, trace_id):
-    return lp("betrace/sealed-value/v1") + lp(tenant) + lp(data_class) + lp(attribute_key) + lp(trace_id)
+PLACES = [
+    "attribute", "span.name", "span.trace_state", "span.status_message", "event.name", "link.trace_state", "scope.name",
+    "scope.version", "resource.schema_url", "scope.schema_url", "log.body", "log.severity_text", "log.event_name",
+    "metric.name", "metric.description", "metric.unit", "entity.schema_url", "entity.type", "entity.key",
+]  # fmt: skip
+
+
+def associated_data(tenant, data_class, place, path, ids):
+    """`ids`: 24 bytes, or empty for a value that is bound to none."""
+    head = lp("betrace/sealed-value/v1") + lp(tenant) + lp(data_class) + bytes([PLACES.index(place), 1 if ids else 0])
+    head += u32(len(path)) + b"".join(lp(key) for key in path)
+    return head + bytes(-len(head) % 16) + ids
+
+
+def pad(plaintext):
+    size = len(plaintext) + 1
+    full = next((each for each in (16, 32, 64, 128, 256) if each >= size), -(-size // 256) * 256)
+    return (plaintext + b"\x80").ljust(full, b"\0")
+
+
+def unpad(data):
+    plaintext = data.rstrip(b"\0")[:-1]
+    if pad(plaintext) != data:
+        raise ValueError("padding")
+    return plaintext
 
 
 def seal(key, kid, counter, plaintext, data):
@@ -89,7 +120,7 @@ def seal(key, kid, counter, plaintext, data):
     return "enc.v1." + kid + "." + b64(nonce + AESGCM(key).encrypt(nonce, plaintext, data))
 
 
-HEAD = re.compile(r"enc\.v1\.([A-Za-z0-9_-]{12})\.([A-Za-z0-9_-]{16})")
+HEAD = re.compile(r"enc\.v1\.([A-Za-z0-9_-]{22})\.([A-Za-z0-9_-]{16})")
 
 
 def find(text):
@@ -108,25 +139,27 @@ def find(text):
     return found
 
 
-def open_token(token, announcement, data_key, secret, attribute_key, trace_id):
+def open_token(token, announcement, data_key, secret, place, path, ids):
     """Follows section 4's order of opening. Raises for anything that does not open."""
     fields = json.loads(announcement)
-    if json.dumps(fields, ensure_ascii=False, separators=(",", ":")) != announcement:
+    if dump(fields) != announcement or fields["v"] != 1 or set(fields["context"]) != {"tenantId", "purpose"}:
         raise ValueError("not canonical")
-    if find(token) != [(0, len(token))] or token[7:19] != kid_of(announcement):
+    if fields["context"]["purpose"] != "pii" or fields["tenantSecretId"] != tenant_secret_id(secret):
+        raise ValueError("not an announcement of this")
+    if find(token) != [(0, len(token))] or token[7:29] != kid_of(announcement):
         raise ValueError("not a token of this key")
-    key, commitment = derive(data_key, fields["context"], secret)
+    announced = dump({name: value for name, value in fields.items() if name != "commitment"})
+    key, commitment = derive(data_key, announced, secret)
     if not hmac.compare_digest(commitment, unb64(fields["commitment"])):
         raise ValueError("commitment")
-    payload = unb64(token[20:])
-    traces = [trace_id, b""] if fields["traceBound"] else [b""]
+    payload = unb64(token[30:])
     for data_class in fields["classes"]:
-        for trace in traces:
-            data = associated_data(fields["context"]["tenantId"], data_class, attribute_key, trace)
-            try:
-                return AESGCM(key).decrypt(payload[:12], payload[12:], data), data_class
-            except Exception:
-                continue
+        data = associated_data(fields["context"]["tenantId"], data_class, place, path, ids if fields["idsBound"] else b"")
+        try:
+            plaintext = AESGCM(key).decrypt(payload[:12], payload[12:], data)
+        except Exception:
+            continue
+        return (unpad(plaintext) if fields["padded"] else plaintext), data_class
     raise ValueError("does not open")
 
 
@@ -196,7 +229,8 @@ CASES = [
         "masterKeyId": "local:example",
         "context": {"tenantId": "acme", "purpose": "pii"},
         "classes": ["email", "payment_card"],
-        "traceBound": False,
+        "idsBound": True,
+        "padded": False,
         "tenantSecret": "",
     },
     {
@@ -205,16 +239,18 @@ CASES = [
         "masterKeyId": "arn:aws:kms:us-east-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab",
         "context": {"tenantId": "acme", "purpose": "pii"},
         "classes": ["email"],
-        "traceBound": False,
+        "idsBound": True,
+        "padded": False,
         "tenantSecret": "5e" * 32,
     },
     {
-        "name": "bound to a trace",
+        "name": "not bound to ids",
         "provider": "vault",
         "masterKeyId": "transit/keys/betrace",
         "context": {"tenantId": "acme", "purpose": "pii"},
         "classes": ["name", "email"],
-        "traceBound": True,
+        "idsBound": False,
+        "padded": False,
         "tenantSecret": "",
     },
     {
@@ -223,34 +259,89 @@ CASES = [
         "masterKeyId": "local:example",
         "context": {"tenantId": '__proto__ "\\\n\u0001\u2028/é🦊', "purpose": "pii"},
         "classes": ["a", "b", "c"],
-        "traceBound": False,
+        "idsBound": True,
+        "padded": True,
         "tenantSecret": "",
     },
 ]
 
-ATTRIBUTE_KEYS = ["customer.email", "", "@span.name", "a.b.é", "k" * 300]
+WHERE = [
+    ("attribute", ["customer.email"]),
+    ("attribute", [""]),
+    ("span.name", []),
+    ("attribute", ["a", "b.é"]),
+    ("attribute", ["k" * 300]),
+    ("log.body", []),
+    ("log.body", ["user", "", "name"]),
+]
+IDS = bytes(range(16)) + bytes(range(100, 108))
 
 
 def make_values(case, key, kid):
     values = []
     for counter, (name, plaintext) in enumerate(VALUES.items()):
-        attribute_key = ATTRIBUTE_KEYS[counter % len(ATTRIBUTE_KEYS)]
+        place, path = WHERE[counter % len(WHERE)]
         data_class = case["classes"][counter % len(case["classes"])]
-        trace_id = bytes(range(16)) if case["traceBound"] and counter % 2 == 0 else b""
-        data = associated_data(case["context"]["tenantId"], data_class, attribute_key, trace_id)
+        ids = [IDS, b"", bytes(24)][counter % 3]
+        data = associated_data(case["context"]["tenantId"], data_class, place, path, ids if case["idsBound"] else b"")
         values.append(
             {
                 "name": name,
                 "plaintext": plaintext.hex(),
-                "attributeKey": attribute_key,
+                "place": place,
+                "path": path,
                 "dataClass": data_class,
-                "traceId": trace_id.hex(),
+                "ids": ids.hex(),
                 "counter": counter,
                 "associatedData": data.hex(),
-                "token": seal(key, kid, counter, plaintext, data),
+                "token": seal(key, kid, counter, pad(plaintext) if case["padded"] else plaintext, data),
             }
         )
     return values
+
+
+def make_refused(case):
+    """What must not open: the first value moved, its announcement relabelled, its token changed."""
+    good = case["values"][0]
+    announcement, token = case["announcement"], good["token"]
+
+    def refused(name, **changed):
+        row = {"announcement": announcement, "token": token, "place": good["place"], "path": good["path"], "ids": good["ids"]}
+        row |= changed
+        return {"name": name, **row}
+
+    fields = json.loads(announcement)
+    edits = {
+        "provider": "gcp",
+        "masterKeyId": fields["masterKeyId"] + "x",
+        "context": {**fields["context"], "tenantId": "beta"},
+        "created": "2026-11-21T10:00:01.000Z",
+        "classes": fields["classes"] + ["more"],
+        "idsBound": not fields["idsBound"],
+        "padded": not fields["padded"],
+        "tenantSecretId": "" if fields["tenantSecretId"] else "A" * 22,
+        "commitment": b64(bytes(32)),
+    }
+    for name, value in edits.items():
+        text = dump({**fields, name: value})
+        yield refused("announcement relabelled: " + name, announcement=text, token=token.replace(case["kid"], kid_of(text)))
+        yield refused("announcement edited: " + name, announcement=text)
+    purpose = dump({**fields, "context": {**fields["context"], "purpose": "probe"}})
+    yield refused("another purpose", announcement=purpose, token=token.replace(case["kid"], kid_of(purpose)))
+    named = dump({**fields, "context": {**fields["context"], "keyId": "x"}})
+    yield refused("a context with a keyId", announcement=named, token=token.replace(case["kid"], kid_of(named)))
+    yield refused("another key", path=["customer.emai"])
+    yield refused("one key more", path=["customer.email", ""])
+    yield refused("two keys for one with a dot", path=["customer", "email"])
+    yield refused("text and no attribute", place="span.name", path=[])
+    if case["idsBound"]:
+        yield refused("another span", ids=(IDS[:16] + bytes(8)).hex())
+        yield refused("another trace", ids=(bytes(16) + IDS[16:]).hex())
+        yield refused("a resource", ids="")
+    yield refused("a character less", token=token[:-1])
+    yield refused("a character more", token=token + "A")
+    yield refused("a changed length", token=token[:35] + ("A" if token[35] != "A" else "B") + token[36:])
+    yield refused("a changed last character", token=token[:-2] + ("A" if token[-2] != "A" else "B") + token[-1])
 
 
 def make():
@@ -261,13 +352,14 @@ def make():
         case["dataKey"] = hashlib.sha256(b"data key %d" % index).hexdigest()
         case["wrappedKey"] = (b"wrapped key %d " % index * 5).hex()
         secret = bytes.fromhex(case["tenantSecret"])
-        key, commitment = derive(bytes.fromhex(case["dataKey"]), case["context"], secret)
+        key, commitment = derive(bytes.fromhex(case["dataKey"]), announce(case), secret)
         case["serialisedContext"] = serialised_context(case["context"]).hex()
         case["sealingKey"] = key.hex()
         case["commitment"] = commitment.hex()
         case["announcement"] = announce(case, commitment)
         case["kid"] = kid_of(case["announcement"])
         case["values"] = make_values(case, key, case["kid"])
+        case["refused"] = list(make_refused(case))
         cases.append(case)
     token = cases[0]["values"][0]["token"]
     other = cases[0]["values"][1]["token"]
@@ -293,22 +385,30 @@ def check(document):
     wrong = []
     for case in document["cases"]:
         data_key, secret = bytes.fromhex(case["dataKey"]), bytes.fromhex(case["tenantSecret"])
-        key, commitment = derive(data_key, case["context"], secret)
+        key, commitment = derive(data_key, announce(case), secret)
         if announce(case, commitment) != case["announcement"]:
             wrong.append(case["name"] + ": announcement")
         for value in case["values"]:
             name = case["name"] + ": " + value["name"]
-            trace_id, plaintext = bytes.fromhex(value["traceId"]), bytes.fromhex(value["plaintext"])
-            tenant = case["context"]["tenantId"]
-            data = associated_data(tenant, value["dataClass"], value["attributeKey"], trace_id)
-            if seal(key, case["kid"], value["counter"], plaintext, data) != value["token"]:
+            plaintext, ids = bytes.fromhex(value["plaintext"]), bytes.fromhex(value["ids"])
+            where = value["place"], value["path"], ids
+            bound = value["place"], value["path"], ids if case["idsBound"] else b""
+            data = associated_data(case["context"]["tenantId"], value["dataClass"], *bound)
+            if seal(key, case["kid"], value["counter"], pad(plaintext) if case["padded"] else plaintext, data) != value["token"]:
                 wrong.append(name + ": made again, differs")
             try:
-                opened = open_token(value["token"], case["announcement"], data_key, secret, value["attributeKey"], trace_id)
+                opened = open_token(value["token"], case["announcement"], data_key, secret, *where)
                 if opened != (plaintext, value["dataClass"]):
                     wrong.append(name + ": opens to something else")
             except ValueError as error:
                 wrong.append(name + ": " + str(error))
+        for row in case.get("refused", []):
+            try:
+                ids = bytes.fromhex(row["ids"])
+                open_token(row["token"], row["announcement"], data_key, secret, row["place"], row["path"], ids)
+                wrong.append(case["name"] + ": opens although " + row["name"])
+            except ValueError:
+                pass
     for row in document["find"]:
         if [row["text"][a:b] for a, b in find(row["text"])] != row["tokens"]:
             wrong.append("find: " + row["text"][:40])

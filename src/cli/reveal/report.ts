@@ -1,5 +1,6 @@
 // What `betrace reveal` prints. A value comes from outside, so its control characters are shown, not sent to the terminal.
 import { SidecarError } from '../../base/errors.ts'
+import { placeText } from '../../formats/value-place.ts'
 import type { RevealedToken, RevealFailure } from '../../keys/operations/reveal.ts'
 import { type KmsClass, KmsError } from '../../kms/kms.ts'
 import type { FileFault } from '../exported-file/faults.ts'
@@ -13,6 +14,7 @@ export interface FileReport {
 }
 
 const FAILURES: Readonly<Record<RevealFailure, string>> = {
+  damaged: 'damaged: it begins like a sealed value and is cut or changed',
   no_announcement: 'no announcement of its key in the input',
   does_not_open: 'does not open: it was changed, moved, or sealed under another key',
   destroyed: 'destroyed: the tenant secret that it was sealed with is gone for good',
@@ -27,7 +29,7 @@ export function printText(out: Output, reports: readonly FileReport[], paint: Pa
   }
   const all = reports.flatMap(({ tokens }) => tokens)
   const openCount = all.filter(({ outcome }) => outcome.isOpen).length
-  const keyCount = new Set(all.map(({ kid }) => kid)).size
+  const keyCount = new Set(all.flatMap(({ kid }) => (kid === '' ? [] : [kid]))).size
   const failed = all.length - openCount
   const totals = `${openCount} of ${all.length} sealed values opened, ${keyCount} data ${keyCount === 1 ? 'key' : 'keys'}`
   const unread = reports.flatMap(({ failures }) => failures).length
@@ -48,9 +50,9 @@ export function jsonReport(reports: readonly FileReport[]): string {
   const files = reports.map(({ file, tokens, failures }) => ({
     file,
     ...(failures.length > 0 && { unreadable: failures }),
-    values: tokens.map(({ requestIndex, kid, attributeKey, outcome }) => ({
+    values: tokens.map(({ requestIndex, kid, place, outcome }) => ({
       request: requestIndex,
-      attribute: attributeKey,
+      attribute: placeText(place),
       kid,
       ...(outcome.isOpen
         ? { opened: true, tenant: outcome.tenant, class: outcome.dataClass, value: outcome.value }
@@ -84,8 +86,8 @@ export function failureText(failure: RevealFailure, error: unknown): string {
     : FAILURES[failure]
 }
 
-function tokenLine({ attributeKey, kid, outcome }: RevealedToken, paint: Paint): string {
-  const name = escapeControls(attributeKey)
+function tokenLine({ place, kid, outcome }: RevealedToken, paint: Paint): string {
+  const name = escapeControls(placeText(place))
   if (outcome.isOpen) {
     return wrap(
       `= ${valueText(outcome.value)} ${paint('dim', `(${outcome.dataClass})`)}`,
@@ -95,7 +97,7 @@ function tokenLine({ attributeKey, kid, outcome }: RevealedToken, paint: Paint):
     )
   }
   return wrap(
-    paint('red', `! ${failureText(outcome.failure, outcome.error)} [${kid}]`),
+    paint('red', `! ${failureText(outcome.failure, outcome.error)}${kid === '' ? '' : ` [${kid}]`}`),
     '      ',
     `  ${name} `,
     LINE_COLUMNS,

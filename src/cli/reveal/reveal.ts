@@ -2,12 +2,15 @@
 // 2 cannot tell (what the key service or the key store would have to say), 3 usage.
 import { parseArgs } from 'node:util'
 import { asSidecarError, SidecarError } from '../../base/errors.ts'
+import { idsOf } from '../../formats/sealed-value.ts'
+import { namedPlace, PLACE_NAMES } from '../../formats/value-place.ts'
 import {
   anyValueJson,
   failureOf,
   type RevealSettings,
   revealRequests,
   revealToken,
+  type SealedToken,
 } from '../../keys/operations/reveal.ts'
 import { CONFIG_OPTIONS, CONFIG_OPTIONS_HELP, configArgvOf } from '../config-options.ts'
 import { HELD_BYTES_MAX, openSource } from '../exported-file/byte-source.ts'
@@ -25,6 +28,7 @@ export type RevealIo = Pick<CommandIo, 'stdout' | 'stderr'> &
 
 const USAGE = `Usage: betrace reveal [KEY SERVICE] [--json | --document] FILE…
        betrace reveal [KEY SERVICE] --token T --attribute K --announcement A
+                      [--trace-id HEX --span-id HEX]
 
 Opens sealed values in OTLP/JSON, JSON lines or protobuf, and in Jaeger's
 answers (which keep lists and maps as text: a value inside a map does not open
@@ -33,9 +37,12 @@ Needs the exported file and the key service, nothing else.
   --json               what opened and what did not, as one JSON document
   --document           the files themselves with every value opened
   --token T            one sealed value, enc.v1.…
-  --attribute K        the attribute key that it stood under
+  --attribute K        the attribute key that it stood under; for a value in a
+                       map once for each key, from the outermost inwards
+  --place NAME         where it stood if in no attribute: span.name, log.body …
   --announcement A     value of the resource attribute betrace.key.<kid>
-  --trace-id HEX       its trace, where values are bound to it
+  --trace-id HEX       ids of the span or log record that it stood in, zeros
+  --span-id HEX        for one that is missing; none for a resource or scope
 Key service:
 ${CONFIG_OPTIONS_HELP}  --kms.local.key-file FILE
                        the local key service with this file, no configuration
@@ -46,10 +53,7 @@ interface RevealArguments {
   readonly files: readonly string[]
   readonly isJson: boolean
   readonly isDocument: boolean
-  readonly token:
-    | { readonly token: string; readonly attribute: string; readonly announcement: string }
-    | undefined
-  readonly traceId: Uint8Array | undefined
+  readonly token: SealedToken | undefined
   readonly keyFile: string | undefined
   readonly configArgv: readonly string[]
 }
@@ -139,17 +143,12 @@ async function collect(
 
 async function revealOne(
   args: RevealArguments,
-  { token, attribute, announcement }: NonNullable<RevealArguments['token']>,
+  sealed: SealedToken,
   access: RevealSettings,
   io: CommandIo,
 ): Promise<number> {
-  const traceId = args.traceId === undefined ? {} : { traceId: args.traceId }
   try {
-    const opened = await revealToken(
-      access,
-      { token, attributeKey: attribute, announcement, ...traceId },
-      noDeadline(),
-    )
+    const opened = await revealToken(access, sealed, noDeadline())
     const value = anyValueJson(opened.plaintext)
     io.stdout.write(
       args.isJson ? `${JSON.stringify({ class: opened.dataClass, value })}\n` : `${valueText(value)}\n`,
@@ -176,14 +175,16 @@ function exitCodeOf(reports: readonly FileReport[]): number {
 function readArguments(argv: readonly string[]): RevealArguments | string {
   const { values, positionals, problem } = parseOptions(argv)
   if (problem !== undefined) return problem
-  const { token, attribute, announcement } = values
-  const traceText = values['trace-id']
-  if (traceText !== undefined && !/^[0-9a-fA-F]{32}$/.test(traceText))
-    return '--trace-id is 32 hexadecimal digits'
-  const isOne = token !== undefined || attribute !== undefined || announcement !== undefined
-  if (isOne && (token === undefined || attribute === undefined || announcement === undefined)) {
+  const { token, attribute = [], announcement, place: placeName } = values
+  const isOne = token !== undefined || attribute.length > 0 || announcement !== undefined
+  const place = namedPlace(placeName, attribute)
+  if (isOne && placeName !== undefined && place === undefined)
+    return `--place is one of ${PLACE_NAMES.join(', ')}`
+  if (isOne && (token === undefined || place === undefined || announcement === undefined)) {
     return '--token, --attribute and --announcement go together'
   }
+  const ids = readIds(values['trace-id'], values['span-id'])
+  if (typeof ids === 'string') return ids
   if (isOne && (positionals.length > 0 || values.document === true)) return 'one token or files, not both'
   if (!isOne && positionals.length === 0) return 'which file? Give one, or - for standard input'
   if (values.json === true && values.document === true) return '--json or --document, not both'
@@ -191,8 +192,7 @@ function readArguments(argv: readonly string[]): RevealArguments | string {
     files: positionals,
     isJson: values.json === true,
     isDocument: values.document === true,
-    token: isOne ? { token: token!, attribute: attribute!, announcement: announcement! } : undefined,
-    traceId: traceText === undefined ? undefined : Buffer.from(traceText, 'hex'),
+    token: isOne ? { token: token!, place: place!, announcement: announcement!, ids } : undefined,
     keyFile: values['kms.local.key-file'],
     configArgv: configArgvOf(values),
   }
@@ -202,12 +202,25 @@ const OPTIONS = {
   json: { type: 'boolean' },
   document: { type: 'boolean' },
   token: { type: 'string' },
-  attribute: { type: 'string' },
+  attribute: { type: 'string', multiple: true },
+  place: { type: 'string' },
   announcement: { type: 'string' },
   'trace-id': { type: 'string' },
+  'span-id': { type: 'string' },
   ...CONFIG_OPTIONS,
   'kms.local.key-file': { type: 'string' },
 } as const
+
+/** The ids that were given; `undefined` when none was, or what is wrong with one. */
+function readIds(traceId: string | undefined, spanId: string | undefined): Uint8Array | string | undefined {
+  if (traceId !== undefined && !/^[0-9a-fA-F]{32}$/.test(traceId))
+    return '--trace-id is 32 hexadecimal digits'
+  if (spanId !== undefined && !/^[0-9a-fA-F]{16}$/.test(spanId)) return '--span-id is 16 hexadecimal digits'
+  if (traceId === undefined && spanId === undefined) return undefined
+  const bytes = (text: string | undefined): Uint8Array | undefined =>
+    text === undefined ? undefined : Buffer.from(text, 'hex')
+  return idsOf(bytes(traceId), bytes(spanId))
+}
 
 function parseOptions(argv: readonly string[]) {
   try {

@@ -9,7 +9,8 @@ import { loadTenantSecret } from './tenant-secret.ts'
 export interface DataKeyOptions {
   readonly tenant: string
   readonly dataClasses: readonly string[]
-  readonly traceBound: boolean
+  readonly idsBound: boolean
+  readonly padded: boolean
   /** Mix the tenant's secret into the key. */
   readonly tenantSecret: boolean
 }
@@ -20,13 +21,13 @@ export async function generateSealingKey(
   options: DataKeyOptions,
   abort: AbortSignal,
 ): Promise<SealingKey> {
-  const { tenant, dataClasses, traceBound } = options
+  const { tenant, dataClasses, idsBound, padded } = options
   const tenantSecret = options.tenantSecret ? await loadTenantSecret(parts, tenant, abort) : undefined
   try {
     const nowMs = parts.clock.nowMs()
     const key = await SealingKey.generate(
       parts.kms,
-      { tenant, dataClasses, traceBound, tenantSecret, nowMs },
+      { tenant, dataClasses, idsBound, padded, tenantSecret, nowMs },
       abort,
     )
     await parts.store.put('announcement', tenant, key.kid, Buffer.from(key.announcement))

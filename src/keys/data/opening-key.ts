@@ -1,24 +1,31 @@
 // A data key that opens. It comes out of an announcement by way of the key service's "unwrap", and cannot seal.
 import { type KeyObject, timingSafeEqual } from 'node:crypto'
 import { openGcm } from '../../formats/aes-gcm.ts'
-import { type Announcement, announcementKid, parseAnnouncement } from '../../formats/announcement.ts'
+import {
+  type Announcement,
+  announcedFacts,
+  announcementKid,
+  parseAnnouncement,
+} from '../../formats/announcement.ts'
 import {
   associatedData,
   deriveKeys,
   doesNotOpen,
+  IDS_BYTES,
   parseToken,
   type TokenParts,
+  unpadded,
 } from '../../formats/sealed-value.ts'
 import { type Kms, KmsError, type WrappedKey } from '../../kms/kms.ts'
 import type { TenantSecret } from './tenant-secret.ts'
+
+const NO_IDS = [undefined]
 
 export interface OpenedValue {
   /** The encoded AnyValue. The caller's. */
   readonly plaintext: Uint8Array
   readonly dataClass: string
 }
-
-const EMPTY = new Uint8Array(0)
 
 export class OpeningKey {
   readonly kid: string
@@ -44,7 +51,9 @@ export class OpeningKey {
     later?: WrappedKey,
   ): Promise<OpeningKey> {
     const announcement = parseAnnouncement(text)
-    if (announcement === undefined || announcement.context.purpose !== 'pii') throw doesNotOpen()
+    if (announcement === undefined) throw doesNotOpen()
+    const { purpose, keyId } = announcement.context
+    if (purpose !== 'pii' || keyId !== undefined) throw doesNotOpen()
     if (announcement.tenantSecretId !== (tenantSecret?.id ?? '')) throw doesNotOpen()
     const { context } = announcement
     const { wrapped, masterKeyId } = later ?? { ...announcement, wrapped: announcement.wrappedKey }
@@ -52,26 +61,34 @@ export class OpeningKey {
       const isWrongKey = thrown instanceof KmsError && thrown.kmsClass === 'invalid_ciphertext'
       throw isWrongKey ? doesNotOpen(thrown) : thrown
     })
-    const { key, commitment } = deriveKeys(dataKey, context, tenantSecret?.bytes)
+    const { key, commitment } = deriveKeys(dataKey, announcedFacts(announcement), tenantSecret?.bytes)
     dataKey.fill(0)
     if (!timingSafeEqual(commitment, announcement.commitment)) throw doesNotOpen()
     return new OpeningKey(announcementKid(text), announcement, key)
   }
 
-  /** Opens one whole token. Throws SEALED_VALUE, always the same, when it does not open. */
-  open(token: string, attributeKey: string, traceId?: Uint8Array): OpenedValue {
+  /**
+   * Opens one whole token. `candidates` are the ids that it may be bound to, `undefined` for none, in the order in which
+   * they are tried. Throws SEALED_VALUE, always the same, when it does not open.
+   */
+  open(token: string, place: string, candidates: readonly (Uint8Array | undefined)[]): OpenedValue {
     const parts = parseToken(token)
     if (parts === undefined || parts.kid !== this.kid) throw doesNotOpen()
-    const { classes, context, traceBound } = this.announcement
+    const { classes, context, idsBound } = this.announcement
     for (const dataClass of classes) {
-      if (traceBound && traceId !== undefined) {
-        const bound = this.#decrypt(parts, associatedData(context.tenantId, dataClass, attributeKey, traceId))
-        if (bound !== undefined) return { plaintext: bound, dataClass }
+      for (const ids of idsBound ? candidates : NO_IDS) {
+        const data = associatedData(context.tenantId, dataClass, place, ids !== undefined)
+        if (ids !== undefined) data.set(ids, data.length - IDS_BYTES)
+        const plaintext = this.#open(parts, data)
+        if (plaintext !== undefined) return { plaintext, dataClass }
       }
-      const plaintext = this.#decrypt(parts, associatedData(context.tenantId, dataClass, attributeKey, EMPTY))
-      if (plaintext !== undefined) return { plaintext, dataClass }
     }
     throw doesNotOpen()
+  }
+
+  #open(parts: TokenParts, data: Uint8Array): Uint8Array | undefined {
+    const plaintext = this.#decrypt(parts, data)
+    return plaintext !== undefined && this.announcement.padded ? unpadded(plaintext) : plaintext
   }
 
   #decrypt(parts: TokenParts, data: Uint8Array): Uint8Array | undefined {

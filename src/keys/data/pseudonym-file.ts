@@ -5,7 +5,7 @@ import { SidecarError } from '../../base/errors.ts'
 import { type KmsContext, serialiseContext } from '../../formats/key-context.ts'
 import { hkdfSha256 } from '../../formats/key-derivation.ts'
 import { PseudonymKey } from '../../formats/pseudonym.ts'
-import { base64urlBytes, shortHash } from '../../formats/sealed-value.ts'
+import { base64urlBytes, isKid, shortHash } from '../../formats/sealed-value.ts'
 import type { Kms } from '../../kms/kms.ts'
 import { type KeyRecord, KeyRecordError } from '../records/key-record.ts'
 
@@ -169,7 +169,7 @@ function readKey(fields: ReadonlyMap<string, unknown> | undefined): GivenKey {
     return value
   }
   const wrappedKey = base64urlBytes(text('wrappedKey'))
-  if (wrappedKey === undefined || !/^[A-Za-z0-9_-]{12}$/.test(text('id')))
+  if (wrappedKey === undefined || !isKid(text('id')))
     throw malformed('the id or the wrapped key of an entry is not base64url')
   return { id: text('id'), provider: text('provider'), masterKeyId: text('masterKeyId'), wrappedKey }
 }

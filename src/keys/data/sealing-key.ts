@@ -2,12 +2,18 @@
 // it; that is the whole argument for nonces that never repeat (proto/sealed-value.md §7). Nothing loads one from bytes.
 import { createCipheriv, type KeyObject } from 'node:crypto'
 import { SidecarError } from '../../base/errors.ts'
-import { announcementKey, announcementKid, formatAnnouncement } from '../../formats/announcement.ts'
 import {
-  associatedDataPrefix,
+  announcedFacts,
+  announcementKey,
+  announcementKid,
+  formatAnnouncement,
+} from '../../formats/announcement.ts'
+import {
+  associatedData,
   deriveKeys,
-  lengthPrefixedTraceId,
+  IDS_BYTES,
   NONCE_BYTES,
+  padded,
   type Sealer,
   type SealItem,
   TAG_BYTES,
@@ -20,18 +26,19 @@ export interface SealingKeyOptions {
   readonly tenant: string
   /** What the policy may seal, in the order that whoever opens will try. */
   readonly dataClasses: readonly string[]
-  readonly traceBound: boolean
+  /** Bind values to the ids of the span or log record around them. */
+  readonly idsBound: boolean
+  readonly padded: boolean
   readonly tenantSecret: TenantSecret | undefined
   readonly nowMs: number
 }
 
-/** Above this many associated-data prefixes the cache starts anew: attribute keys come from outside. */
-const PREFIXES_MAX = 4_096
-const PREFIX_KEY_CHARS_MAX = 256
+/** Above this many places the cache of associated data starts anew: attribute keys come from outside. */
+const PLACES_MAX = 4_096
+const PLACE_CHARS_MAX = 256
 const NONCES_MAX = 2 ** 32
 const SCRATCH_BYTES = 64 * 1024
 const scratch = Buffer.allocUnsafeSlow(SCRATCH_BYTES)
-const NO_TRACE = lengthPrefixedTraceId(undefined)
 
 export class SealingKey implements Sealer {
   readonly kid: string
@@ -42,11 +49,13 @@ export class SealingKey implements Sealer {
   readonly tenantSecretId: string
   readonly #tenant: string
   readonly #key: KeyObject
-  readonly #traceBound: boolean
+  readonly #idsBound: boolean
+  readonly #padded: boolean
   readonly #tokenHead: string
-  /** Per data class, per attribute key: associated data, whole unless values are bound to traces. */
-  readonly #prefixes = new Map<string, Map<string, Buffer>>()
-  #prefixCount = 0
+  /** Associated data by data class and place, of values outside of records and inside of them, where ids go at its end. */
+  readonly #unbound = new Map<string, Map<string, Buffer>>()
+  readonly #bound = new Map<string, Map<string, Buffer>>()
+  #placeCount = 0
   #usesCount = 0
   #bytesSealed = 0
 
@@ -58,29 +67,33 @@ export class SealingKey implements Sealer {
     this.tenantSecretId = options.tenantSecret?.id ?? ''
     this.#tenant = options.tenant
     this.#key = key
-    this.#traceBound = options.traceBound
+    this.#idsBound = options.idsBound
+    this.#padded = options.padded
     this.#tokenHead = `${TOKEN_PREFIX}${this.kid}.`
-    for (const name of options.dataClasses) this.#prefixes.set(name, new Map())
+    for (const name of options.dataClasses) {
+      this.#unbound.set(name, new Map())
+      this.#bound.set(name, new Map())
+    }
   }
 
   /** Has the key service make a data key, derives what it needs from it, and zeroes it. Rejects with `KmsError`. */
   static async generate(kms: Kms, options: SealingKeyOptions, abort: AbortSignal): Promise<SealingKey> {
     const context = { tenantId: options.tenant, purpose: 'pii' } as const
     const { plaintext, wrapped, masterKeyId } = await kms.generateDataKey(context, abort)
-    const { key, commitment } = deriveKeys(plaintext, context, options.tenantSecret?.bytes)
-    plaintext.fill(0)
-    const announcement = formatAnnouncement({
+    const facts = {
       provider: kms.provider,
       masterKeyId,
       context,
       wrappedKey: wrapped,
-      commitment,
       createdMs: options.nowMs,
       classes: options.dataClasses,
-      traceBound: options.traceBound,
+      idsBound: options.idsBound,
+      padded: options.padded,
       tenantSecretId: options.tenantSecret?.id ?? '',
-    })
-    return new SealingKey(key, announcement, options)
+    }
+    const { key, commitment } = deriveKeys(plaintext, announcedFacts(facts), options.tenantSecret?.bytes)
+    plaintext.fill(0)
+    return new SealingKey(key, formatAnnouncement({ ...facts, commitment }), options)
   }
 
   get usesCount(): number {
@@ -99,7 +112,7 @@ export class SealingKey implements Sealer {
   }
 
   #seal(item: SealItem): string {
-    const { plaintext } = item
+    const plaintext = this.#padded ? padded(item.plaintext) : item.plaintext
     if (this.#usesCount >= NONCES_MAX) throw new SidecarError('KEY_UNAVAILABLE', 'data key is used up')
     const tagAt = NONCE_BYTES + plaintext.length
     const size = tagAt + TAG_BYTES
@@ -116,24 +129,25 @@ export class SealingKey implements Sealer {
     return this.#tokenHead + out.toString('base64url', 0, size)
   }
 
-  #associatedData(item: SealItem): Buffer {
-    const ofClass = this.#prefixes.get(item.dataClass)
+  /** Overwritten by the next value of the same class and place. */
+  #associatedData({ dataClass, place, ids }: SealItem): Buffer {
+    const hasIds = this.#idsBound && ids !== undefined
+    const ofClass = (hasIds ? this.#bound : this.#unbound).get(dataClass)
     if (ofClass === undefined) throw new SidecarError('INTERNAL', 'data class is not announced by this key')
-    const known = ofClass.get(item.attributeKey) ?? this.#addPrefix(ofClass, item)
-    if (!this.#traceBound) return known
-    return Buffer.concat([known, lengthPrefixedTraceId(item.traceId)])
+    const data = ofClass.get(place) ?? this.#addPlace(ofClass, dataClass, place, hasIds)
+    if (hasIds) data.set(ids, data.length - IDS_BYTES)
+    return data
   }
 
-  #addPrefix(ofClass: Map<string, Buffer>, item: SealItem): Buffer {
-    const prefix = associatedDataPrefix(this.#tenant, item.dataClass, item.attributeKey)
-    const data = this.#traceBound ? prefix : Buffer.concat([prefix, NO_TRACE])
-    if (item.attributeKey.length > PREFIX_KEY_CHARS_MAX) return data
-    if (this.#prefixCount >= PREFIXES_MAX) {
-      for (const prefixes of this.#prefixes.values()) prefixes.clear()
-      this.#prefixCount = 0
+  #addPlace(ofClass: Map<string, Buffer>, dataClass: string, place: string, hasIds: boolean): Buffer {
+    const data = associatedData(this.#tenant, dataClass, place, hasIds)
+    if (place.length > PLACE_CHARS_MAX) return data
+    if (this.#placeCount >= PLACES_MAX) {
+      for (const kept of [...this.#bound.values(), ...this.#unbound.values()]) kept.clear()
+      this.#placeCount = 0
     }
-    this.#prefixCount++
-    ofClass.set(item.attributeKey, data)
+    this.#placeCount++
+    ofClass.set(place, data)
     return data
   }
 }

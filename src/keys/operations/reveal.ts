@@ -29,9 +29,11 @@ export interface RevealSettings {
 
 export interface SealedToken {
   readonly token: string
-  readonly attributeKey: string
+  /** What value-place.ts makes. */
+  readonly place: string
   readonly announcement: string
-  readonly traceId?: Uint8Array
+  /** The IDS_BYTES of its span or log record; absent where it stands in none. */
+  readonly ids?: Uint8Array | undefined
 }
 
 /** One Export request, encoded. */
@@ -41,16 +43,17 @@ export interface ExportedRequest {
 }
 
 /**
- * `no_announcement`: nothing in the input announces its key. `does_not_open`: it was changed, moved, or sealed under
+ * `damaged`: it begins like a sealed value and is none. `no_announcement`: nothing in the input announces its key. `does_not_open`: it was changed, moved, or sealed under
  * something else. `destroyed`: its tenant secret was. `cannot_tell`: the key service or the key store did not say.
  */
-export type RevealFailure = 'no_announcement' | 'does_not_open' | 'destroyed' | 'cannot_tell'
+export type RevealFailure = 'damaged' | 'no_announcement' | 'does_not_open' | 'destroyed' | 'cannot_tell'
 
 export interface RevealedToken {
   /** Which of the requests. */
   readonly requestIndex: number
+  /** Empty for a damaged one. */
   readonly kid: string
-  readonly attributeKey: string
+  readonly place: string
   readonly outcome: Revealed | Failed
 }
 
@@ -77,6 +80,7 @@ export interface RevealReport {
 type KeyOutcome = OpeningKey | Failed
 
 const NO_ANNOUNCEMENT: Failed = { isOpen: false, failure: 'no_announcement', error: undefined }
+const DAMAGED: Failed = { isOpen: false, failure: 'damaged', error: undefined }
 const UNWRAPS_AT_ONCE = 8
 
 /** Opens one token. Rejects SEALED_VALUE when it does not open, anything else when nobody could tell. */
@@ -86,7 +90,7 @@ export async function revealToken(
   abort: AbortSignal,
 ): Promise<OpenedValue> {
   const key = await unwrapKey(parts, sealed.announcement, abort)
-  return key.open(sealed.token, sealed.attributeKey, sealed.traceId)
+  return key.open(sealed.token, sealed.place, [sealed.ids])
 }
 
 /** Opens every token of the requests. An announcement counts for all of them, since its name is its hash. */
@@ -103,7 +107,10 @@ export async function revealRequests(
     const token = (found: FoundToken): void => {
       tokens.push(openInPlace(found, keys.get(found.kid) ?? NO_ANNOUNCEMENT, requestIndex, edits))
     }
-    walkTokens(body, signal, { announcement: () => {}, token }, edits)
+    const damaged = (place: string): void => {
+      tokens.push({ requestIndex, kid: '', place, outcome: DAMAGED })
+    }
+    walkTokens(body, signal, { announcement: () => {}, token, damaged }, edits)
     return splice(body, edits)
   })
   return { tokens, bodies }
@@ -215,14 +222,14 @@ export function failureOf(error: SidecarError): RevealFailure {
 }
 
 function openInPlace(found: FoundToken, key: KeyOutcome, requestIndex: number, edits: Edits): RevealedToken {
-  const { kid, attributeKey } = found
+  const { kid, place } = found
   const outcome = key instanceof OpeningKey ? openFound(found, key, edits) : key
-  return { requestIndex, kid, attributeKey, outcome }
+  return { requestIndex, kid, place, outcome }
 }
 
 function openFound(found: FoundToken, key: OpeningKey, edits: Edits): Revealed | Failed {
   try {
-    const { plaintext, dataClass } = key.open(found.token, found.attributeKey, found.traceId)
+    const { plaintext, dataClass } = key.open(found.token, found.place, found.candidates)
     const value = anyValueJson(plaintext)
     if (found.wholeValue !== undefined) {
       edits.replace(found.wholeValue.start, found.wholeValue.end, plaintext)

@@ -4,9 +4,11 @@
 import { randomBytes } from 'node:crypto'
 import type { Clock } from '../../base/clock.ts'
 import { SidecarError } from '../../base/errors.ts'
-import { parseAnnouncement } from '../../formats/announcement.ts'
+import { announcedFacts, parseAnnouncement } from '../../formats/announcement.ts'
 import { deriveKeys } from '../../formats/sealed-value.ts'
+import { placeHead, placeWithin } from '../../formats/value-place.ts'
 import { type Kms, KmsError } from '../../kms/kms.ts'
+import { Place } from '../../wire/otlp.ts'
 import { SealingKey } from '../data/sealing-key.ts'
 import { openTenantSecret, type TenantSecret } from '../data/tenant-secret.ts'
 import type { KeyStore } from '../records/keystore.ts'
@@ -43,7 +45,10 @@ export interface ShredReport {
   readonly provenCount: number
 }
 
-const CANARY = { attributeKey: 'betrace.shred', dataClass: 'shred' }
+const CANARY = {
+  place: placeWithin(placeHead(Place.RESOURCE_ATTRIBUTE), 'betrace.shred'),
+  dataClass: 'shred',
+}
 const CANARY_ANY_VALUE = Buffer.from('0a0663616e617279', 'hex') // the string "canary"
 
 export function shredScope(store: KeyStore, tenant: string): ShredScope {
@@ -113,14 +118,15 @@ async function sealCanary(
       {
         tenant,
         dataClasses: [CANARY.dataClass],
-        traceBound: false,
+        idsBound: false,
+        padded: false,
         tenantSecret: secret,
         nowMs: parts.clock.nowMs(),
       },
       abort,
     )
     const [token] = key.sealAll([{ ...CANARY, plaintext: CANARY_ANY_VALUE }])
-    return { token: token!, attributeKey: CANARY.attributeKey, announcement: key.announcement }
+    return { token: token!, place: CANARY.place, announcement: key.announcement }
   } finally {
     secret.bytes.fill(0)
   }
@@ -143,7 +149,7 @@ async function provePermanent(parts: ShredSettings, canary: SealedToken, abort: 
   const announcement = parseAnnouncement(canary.announcement)!
   const { wrappedKey, masterKeyId, context } = announcement
   const dataKey = await parts.kms.unwrap(wrappedKey, masterKeyId, context, abort)
-  const { commitment } = deriveKeys(dataKey, context, undefined)
+  const { commitment } = deriveKeys(dataKey, announcedFacts(announcement), undefined)
   dataKey.fill(0)
   if (!isRefused || Buffer.from(commitment).equals(announcement.commitment)) {
     throw new SidecarError(

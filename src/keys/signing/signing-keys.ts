@@ -25,7 +25,7 @@ const KEY_ID_LABEL = 'betrace/signing-key/v1'
 const PKCS8_PREFIX = Buffer.from('302e020100300506032b657004220420', 'hex')
 const SPKI_PREFIX_BYTES = 12
 
-/** The name of a signing key: the first 12 characters of a labelled hash of its public half. */
+/** The name of a signing key: a labelled hash, 22 characters, of its public half. */
 export function signingKeyId(publicKey: Uint8Array): string {
   return shortHash(KEY_ID_LABEL, publicKey)
 }

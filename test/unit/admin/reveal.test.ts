@@ -7,6 +7,7 @@ import { Registry, silentTelemetry } from '../../../src/base/telemetry.ts'
 import { KEYS_DEFAULTS, Keys } from '../../../src/keys/keys.ts'
 import type { ExportRequest } from '../../../src/pipeline/pipeline.ts'
 import { protobufToJson } from '../../../src/wire/json.ts'
+import { attributePlace } from '../formats/places.ts'
 import { MemoryKeyStore } from '../keys/memory-keystore.ts'
 import { DoorKms } from '../kms/key-service.ts'
 import { admin, REVEAL_TOKEN, TOKEN } from './fixture.ts'
@@ -42,7 +43,7 @@ async function desk() {
     const sealer = await keys.loadSealer(tenant, never)
     const text = Buffer.from(value)
     const plaintext = Buffer.concat([Buffer.of(0x0a, text.length), text]) // AnyValue.string_value
-    const [token] = sealer.sealAll([{ plaintext, attributeKey: 'user.email', dataClass: 'email' }])
+    const [token] = sealer.sealAll([{ plaintext, place: attributePlace('user.email'), dataClass: 'email' }])
     return { token: token!, attributeKey: 'user.email', announcement: sealer.announcement }
   }
   return { kms, server, post, seal, audits, state }
@@ -72,7 +73,7 @@ test('a sealed value opens for a reason, and an audit span tells of it without t
   expect(audits[0]!.tenant).toBe('acme')
   expect(audits[0]!.deadlineMs).toBeGreaterThan(performance.now())
   const { span, text } = spanOf(audits[0]!)
-  const kid = /^\S*?([A-Za-z0-9_-]{12})/.exec(sealed.token)
+  const kid = /^\S*?([A-Za-z0-9_-]{22})/.exec(sealed.token)
   expect(kid).not.toBeNull()
   expect(Object.fromEntries(span.attributes.map(({ key, value }) => [key, Object.values(value)[0]]))).toEqual(
     {
@@ -86,7 +87,7 @@ test('a sealed value opens for a reason, and an audit span tells of it without t
       'audit.values_requested': '1',
       'audit.values_opened': '1',
       'audit.data_classes': { values: [{ stringValue: 'email' }] },
-      'audit.key_ids': { values: [{ stringValue: expect.stringMatching(/^[A-Za-z0-9_-]{12}$/) }] },
+      'audit.key_ids': { values: [{ stringValue: expect.stringMatching(/^[A-Za-z0-9_-]{22}$/) }] },
     },
   )
   expect(text).not.toContain('ada@clinic')

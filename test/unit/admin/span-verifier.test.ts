@@ -42,5 +42,5 @@ test('a secret that is not at hand is, also where a public key of the same id is
   const { publicKey } = generateKeyPairSync('ed25519')
   const known = { algorithm: 'ed25519-merkle-v1', key: publicKey } as const
   expect(await askedFor('hmac-sha256', known)).toHaveLength(1)
-  expect(await askedFor('hmac-sha256')).toEqual([expect.stringMatching(/^[\w-]{12}$/)])
+  expect(await askedFor('hmac-sha256')).toEqual([expect.stringMatching(/^[\w-]{22}$/)])
 })

@@ -1,10 +1,11 @@
 // test/vectors/sealed-value.json was made by a second implementation, in Python, that follows proto/sealed-value.md.
 import { readFileSync } from 'node:fs'
 import { describe, expect, test } from 'vitest'
-import { announcementKid } from '../../../src/formats/announcement.ts'
+import { announcedFacts, announcementKid, parseAnnouncement } from '../../../src/formats/announcement.ts'
 import { type KmsContext, serialiseContext } from '../../../src/formats/key-context.ts'
 import { PseudonymKey } from '../../../src/formats/pseudonym.ts'
 import { associatedData, deriveKeys, findTokens, shortHash } from '../../../src/formats/sealed-value.ts'
+import { namedPlace } from '../../../src/formats/value-place.ts'
 import { OpeningKey } from '../../../src/keys/data/opening-key.ts'
 import { derivePseudonymKey } from '../../../src/keys/data/pseudonym-file.ts'
 import { SealingKey } from '../../../src/keys/data/sealing-key.ts'
@@ -14,9 +15,11 @@ import { givenKms } from '../kms/given-kms.ts'
 interface ValueVector {
   readonly name: string
   readonly plaintext: string
-  readonly attributeKey: string
+  readonly place: string
+  readonly path: readonly string[]
   readonly dataClass: string
-  readonly traceId: string
+  /** Trace id and span id, or empty. */
+  readonly ids: string
   readonly counter: number
   readonly associatedData: string
   readonly token: string
@@ -27,7 +30,8 @@ interface CaseVector {
   readonly masterKeyId: string
   readonly context: KmsContext
   readonly classes: readonly string[]
-  readonly traceBound: boolean
+  readonly idsBound: boolean
+  readonly padded: boolean
   readonly tenantSecret: string
   readonly created: string
   readonly dataKey: string
@@ -38,6 +42,14 @@ interface CaseVector {
   readonly announcement: string
   readonly kid: string
   readonly values: readonly ValueVector[]
+  readonly refused: readonly {
+    readonly name: string
+    readonly announcement: string
+    readonly token: string
+    readonly place: string
+    readonly path: readonly string[]
+    readonly ids: string
+  }[]
 }
 interface Vectors {
   readonly cases: readonly CaseVector[]
@@ -64,6 +76,10 @@ const file = new URL('../../vectors/sealed-value.json', import.meta.url)
 // The file is checked in; its shape is what the tests below hold it to.
 const vectors = JSON.parse(readFileSync(file, 'utf8')) as Vectors
 
+const placeOf = ({ place, path }: { readonly place: string; readonly path: readonly string[] }): string =>
+  namedPlace(place, path)!
+const idsOf = ({ ids }: { readonly ids: string }): Buffer | undefined => (ids === '' ? undefined : hex(ids))
+
 const secretOf = (vector: CaseVector) =>
   vector.tenantSecret === '' ? undefined : tenantSecret(hex(vector.tenantSecret))
 const kmsOf = (vector: CaseVector) =>
@@ -77,7 +93,11 @@ test('there are vectors', () => {
 for (const vector of vectors.cases) {
   describe(`vector: ${vector.name}`, () => {
     test('context, keys and announcement come out as in the vector', async () => {
-      const { key, commitment } = deriveKeys(hex(vector.dataKey), vector.context, secretOf(vector)?.bytes)
+      const { key, commitment } = deriveKeys(
+        hex(vector.dataKey),
+        announcedFacts(parseAnnouncement(vector.announcement)!),
+        secretOf(vector)?.bytes,
+      )
       expect(Buffer.from(serialiseContext(vector.context)).toString('hex')).toBe(vector.serialisedContext)
       expect(key.export().toString('hex')).toBe(vector.sealingKey)
       expect(Buffer.from(commitment).toString('hex')).toBe(vector.commitment)
@@ -87,8 +107,7 @@ for (const vector of vectors.cases) {
     test('every value opens to its plaintext', async () => {
       const opening = await OpeningKey.unwrap(kmsOf(vector), vector.announcement, secretOf(vector), never)
       for (const value of vector.values) {
-        const traceId = value.traceId === '' ? undefined : hex(value.traceId)
-        const opened = opening.open(value.token, value.attributeKey, traceId)
+        const opened = opening.open(value.token, placeOf(value), [idsOf(value)])
         expect(Buffer.from(opened.plaintext).toString('hex'), value.name).toBe(value.plaintext)
         expect(opened.dataClass, value.name).toBe(value.dataClass)
       }
@@ -100,7 +119,8 @@ for (const vector of vectors.cases) {
         {
           tenant: vector.context.tenantId,
           dataClasses: vector.classes,
-          traceBound: vector.traceBound,
+          idsBound: vector.idsBound,
+          padded: vector.padded,
           tenantSecret: secretOf(vector),
           nowMs: Date.parse(vector.created),
         },
@@ -109,19 +129,34 @@ for (const vector of vectors.cases) {
       expect(sealing.announcement).toBe(vector.announcement)
       expect(sealing.announcementKey).toBe(`betrace.key.${vector.kid}`)
       const tokens = sealing.sealAll(
-        vector.values.map(({ plaintext, attributeKey, dataClass, traceId }) => ({
-          plaintext: hex(plaintext),
-          attributeKey,
-          dataClass,
-          traceId: hex(traceId),
+        vector.values.map((value) => ({
+          plaintext: hex(value.plaintext),
+          place: placeOf(value),
+          dataClass: value.dataClass,
+          ids: idsOf(value),
         })),
       )
       expect(vector.values.map(({ counter }) => counter)).toEqual(vector.values.map((_, index) => index))
       expect(tokens).toEqual(vector.values.map(({ token }) => token))
-      for (const { dataClass, attributeKey, traceId, associatedData: expected } of vector.values) {
-        const data = associatedData(vector.context.tenantId, dataClass, attributeKey, hex(traceId))
-        expect(data.toString('hex')).toBe(expected)
+      for (const value of vector.values) {
+        const ids = vector.idsBound ? idsOf(value) : undefined
+        const data = associatedData(
+          vector.context.tenantId,
+          value.dataClass,
+          placeOf(value),
+          ids !== undefined,
+        )
+        if (ids !== undefined) data.set(ids, data.length - ids.length)
+        expect(data.toString('hex'), value.name).toBe(value.associatedData)
       }
+    })
+
+    test.each(vector.refused)('refused: $name', async (refused) => {
+      const open = async () => {
+        const opening = await OpeningKey.unwrap(kmsOf(vector), refused.announcement, secretOf(vector), never)
+        opening.open(refused.token, placeOf(refused), [idsOf(refused)])
+      }
+      await expect(open()).rejects.toMatchObject({ code: 'SEALED_VALUE' })
     })
   })
 }

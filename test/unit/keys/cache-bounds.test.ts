@@ -2,6 +2,7 @@
 import { describe, expect, test } from 'vitest'
 import { OpeningKey } from '../../../src/keys/data/opening-key.ts'
 import { type Kms, KmsError } from '../../../src/kms/kms.ts'
+import { attributePlace, OUTSIDE } from '../formats/places.ts'
 import { DoorKms } from '../kms/key-service.ts'
 import { build, HOUR_MS, item, never, settle } from './keys-fixture.ts'
 import { MemoryKeyStore } from './memory-keystore.ts'
@@ -17,7 +18,9 @@ describe('two thousand tenants in a cache of one thousand', () => {
         const sealer = keys.sealer(tenant) ?? (await keys.loadSealer(tenant, never))
         if (index % 400 !== 0) continue
         const opener = await OpeningKey.unwrap(kms, sealer.announcement, undefined, never)
-        expect(opener.open(sealer.sealAll([item])[0]!, 'user').dataClass).toBe('name')
+        expect(opener.open(sealer.sealAll([item])[0]!, attributePlace('user'), OUTSIDE).dataClass).toBe(
+          'name',
+        )
         expect(opener.announcement.context.tenantId).toBe(tenant)
       }
     }

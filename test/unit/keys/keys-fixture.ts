@@ -4,6 +4,7 @@ import { afterEach } from 'vitest'
 import { createTelemetry, Registry } from '../../../src/base/telemetry.ts'
 import { KEYS_DEFAULTS, Keys, type KeysOptions } from '../../../src/keys/keys.ts'
 import { revokeSigningKey } from '../../../src/keys/signing/signing-keys.ts'
+import { attributePlace } from '../formats/places.ts'
 import { DoorKms } from '../kms/key-service.ts'
 import { ManualClock } from '../kms/manual-clock.ts'
 import { MemoryKeyStore } from './memory-keystore.ts'
@@ -56,5 +57,9 @@ export async function build({ kms, store, clock, options }: BuildOptions = {}) {
   return { ...parts, keys, revoke, logger: log, registry, value, log: () => String(logged.read() ?? '') }
 }
 
-export const item = { plaintext: Buffer.from('\n\u0005alice'), attributeKey: 'user', dataClass: 'name' }
+export const item = {
+  plaintext: Buffer.from('\n\u0005alice'),
+  place: attributePlace('user'),
+  dataClass: 'name',
+}
 export const settle = (): Promise<void> => new Promise((resolve) => setImmediate(resolve))

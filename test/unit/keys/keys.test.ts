@@ -7,6 +7,7 @@ import type { Keys } from '../../../src/keys/keys.ts'
 import { decodeKeyRecord, encodeKeyRecord } from '../../../src/keys/records/key-record.ts'
 import type { KeyRecordKind } from '../../../src/keys/records/keystore.ts'
 import type { Kms } from '../../../src/kms/kms.ts'
+import { attributePlace, OUTSIDE } from '../formats/places.ts'
 import { DoorKms, localOptions } from '../kms/key-service.ts'
 import { ManualClock } from '../kms/manual-clock.ts'
 import { build, HOUR_MS, item, never, settle } from './keys-fixture.ts'
@@ -41,8 +42,10 @@ describe('data keys', () => {
     expect(keys.sealer('acme')).toBeUndefined()
     keys.flush()
     const after = sealer.sealAll([item])[0]!
-    expect(Buffer.from(opener.open(before, 'user').plaintext)).toEqual(item.plaintext)
-    expect(Buffer.from(opener.open(after, 'user').plaintext)).toEqual(item.plaintext)
+    expect(Buffer.from(opener.open(before, attributePlace('user'), OUTSIDE).plaintext)).toEqual(
+      item.plaintext,
+    )
+    expect(Buffer.from(opener.open(after, attributePlace('user'), OUTSIDE).plaintext)).toEqual(item.plaintext)
     const zeroKms = { ...givenZeros, masterKeyId: kms.masterKeyId }
     await expect(OpeningKey.unwrap(zeroKms, sealer.announcement, undefined, never)).rejects.toThrow(
       'does not open',
@@ -64,7 +67,8 @@ describe('data keys', () => {
     const options = {
       tenant: 'a',
       dataClasses: ['name'],
-      traceBound: false,
+      idsBound: true,
+      padded: false,
       tenantSecret: undefined,
       nowMs: 0,
     }
@@ -88,7 +92,9 @@ describe('data keys', () => {
     const elsewhere = await DoorKms.open({ ...file, create: false })
     for (const { announcement, token } of sealed) {
       const opener = await OpeningKey.unwrap(elsewhere, announcement, undefined, never)
-      expect(Buffer.from(opener.open(token, 'user').plaintext)).toEqual(item.plaintext)
+      expect(Buffer.from(opener.open(token, attributePlace('user'), OUTSIDE).plaintext)).toEqual(
+        item.plaintext,
+      )
     }
   })
 
@@ -177,7 +183,7 @@ describe('data keys', () => {
       )
       const secret = await openTenantSecret({ kms, store, clock }, 'acme', id, never)
       const opener = await OpeningKey.unwrap(kms, sealer.announcement, secret, never)
-      expect(opener.open(token, 'user').dataClass).toBe('name')
+      expect(opener.open(token, attributePlace('user'), OUTSIDE).dataClass).toBe('name')
     }
   })
 })
@@ -317,7 +323,7 @@ describe('pseudonym keys', () => {
     const after = await keys.loadPseudonymizer('acme', never)
     const other = await keys.loadPseudonymizer('other', never)
     const token = before.pseudonym('name', alice)
-    expect(token).toMatch(/^tok\.v1\.name\.[A-Za-z0-9_-]{12}\.[A-Za-z0-9_-]{22}$/)
+    expect(token).toMatch(/^tok\.v1\.name\.[A-Za-z0-9_-]{22}\.[A-Za-z0-9_-]{22}$/)
     expect(after.pseudonym('name', alice)).toBe(token)
     const tails = [
       other.pseudonym('name', alice),

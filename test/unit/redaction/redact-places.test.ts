@@ -33,7 +33,7 @@ const rule = (match: Match, action: Action, dataClass = 'test'): Rule => ({
 })
 const own = (rules: readonly Rule[]): RuleSet => compileRules({ ...REDACTION_DEFAULTS, packs: [], rules })
 const text = (value: Plain | undefined): string => String(value?.stringValue)
-const tokens = (value: string): string[] => value.match(/enc\.v1\.[A-Za-z0-9_-]{12}\.[A-Za-z0-9_-]+/g) ?? []
+const tokens = (value: string): string[] => value.match(/enc\.v1\.[A-Za-z0-9_-]{22}\.[A-Za-z0-9_-]+/g) ?? []
 
 /** Each place with a request that has `value` there (and `key` where it has keys), and how tokens there are bound. */
 interface Surface {
@@ -225,16 +225,14 @@ const ALL_SURFACES = [...SURFACE_NAMES.keys()]
 /** Whether every token in the body opens under the place's key, or a path into a kvlist there. */
 function opened(body: Uint8Array, tenant: TestTenant, surface: Surface): boolean {
   return tokens(plainText(body)).every((token) =>
-    [surface.boundTo, `${surface.boundTo}.inner`, `${surface.boundTo}.deep`, `${surface.boundTo}.n`].some(
-      (key) => {
-        try {
-          decodeAnyValue(tenant.sealer.open(selfDelimited(token), 'test', key))
-          return true
-        } catch {
-          return false
-        }
-      },
-    ),
+    [surface.boundTo, ...['inner', 'deep', 'n'].map((key) => `${surface.boundTo} → ${key}`)].some((key) => {
+      try {
+        decodeAnyValue(tenant.sealer.open(selfDelimited(token), 'test', key))
+        return true
+      } catch {
+        return false
+      }
+    }),
   )
 }
 

@@ -2,9 +2,10 @@
 import { createCipheriv, createDecipheriv, createHash, createHmac, hkdfSync } from 'node:crypto'
 import type { Pseudonymizer } from '../../../src/formats/pseudonym.ts'
 import type { Sealer, SealItem } from '../../../src/formats/sealed-value.ts'
+import { placeText } from '../../../src/formats/value-place.ts'
 import type { TenantKeys } from '../../../src/redaction/tenant-keys.ts'
 
-const KID_CHARS = 12
+const KID_CHARS = 22
 
 export class TestSealer implements Sealer {
   readonly tenant: string
@@ -35,7 +36,7 @@ export class TestSealer implements Sealer {
     nonce.writeUInt32BE(item.plaintext.length, 0)
     nonce.writeBigUInt64BE(this.nextNonce(item), 4)
     const cipher = createCipheriv('aes-256-gcm', this.#key, nonce)
-    cipher.setAAD(aad(this.tenant, item.dataClass, item.attributeKey))
+    cipher.setAAD(aad(this.tenant, item.dataClass, placeText(item.place)))
     const sealed = Buffer.concat([nonce, cipher.update(item.plaintext), cipher.final(), cipher.getAuthTag()])
     return `enc.v1.${this.kid}.${sealed.toString('base64url')}`
   }
@@ -45,12 +46,12 @@ export class TestSealer implements Sealer {
   }
 
   /** The encoded AnyValue; throws when the token was not sealed by this key for this class and attribute. */
-  open(token: string, dataClass: string, attributeKey: string): Uint8Array {
+  open(token: string, dataClass: string, place: string): Uint8Array {
     const [, , kid, payload] = token.split('.')
     if (kid !== this.kid || payload === undefined) throw new Error('token of another key')
     const bytes = Buffer.from(payload, 'base64url')
     const decipher = createDecipheriv('aes-256-gcm', this.#key, bytes.subarray(0, 12))
-    decipher.setAAD(aad(this.tenant, dataClass, attributeKey))
+    decipher.setAAD(aad(this.tenant, dataClass, place))
     decipher.setAuthTag(bytes.subarray(-16))
     return Buffer.concat([decipher.update(bytes.subarray(12, -16)), decipher.final()])
   }
@@ -60,7 +61,7 @@ export class TestSealer implements Sealer {
 export class SteadySealer extends TestSealer {
   protected override nextNonce(item: SealItem): bigint {
     const digest = createHash('sha256')
-      .update(aad(item.dataClass, item.attributeKey))
+      .update(aad(item.dataClass, placeText(item.place)))
       .update(item.plaintext)
       .digest()
     return digest.readBigUInt64BE()

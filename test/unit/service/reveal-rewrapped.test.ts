@@ -49,19 +49,21 @@ storage: { directory: ${JSON.stringify(data)} }
   expect(await answer.json()).toMatchObject({ values: [{ value: { stringValue: EMAIL } }] })
 })
 
-function sealedIn(path: string): { token: string; attributeKey: string; announcement: string } {
+function sealedIn(path: string): Record<string, string> {
   // The shape that the exporter just wrote.
   const request = JSON.parse(readFileSync(path, 'utf8').split('\n')[0]!) as {
     resourceSpans: {
       resource: { attributes: Attribute[] }
-      scopeSpans: { spans: { attributes: Attribute[] }[] }[]
+      scopeSpans: { spans: { traceId: string; spanId: string; attributes: Attribute[] }[] }[]
     }[]
   }
   const [{ resource, scopeSpans }] = request.resourceSpans as [(typeof request.resourceSpans)[number]]
   const text = (attributes: readonly Attribute[], key: RegExp): string =>
     attributes.find((each) => key.test(each.key))!.value.stringValue
+  const { traceId, spanId, attributes } = scopeSpans[0]!.spans[0]!
   return {
-    token: text(scopeSpans[0]!.spans[0]!.attributes, /^user\.email$/),
+    ...{ traceId, spanId },
+    token: text(attributes, /^user\.email$/),
     attributeKey: 'user.email',
     announcement: text(resource.attributes, /^betrace\.key\./),
   }

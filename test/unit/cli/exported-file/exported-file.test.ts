@@ -12,6 +12,7 @@ import { SealingKey } from '../../../../src/keys/data/sealing-key.ts'
 import { protobufToJson } from '../../../../src/wire/json.ts'
 import { stringValue } from '../../../../src/wire/write.ts'
 import { attribute, BOOT_ID, compliant, encode, NOW_NS, resourceSpans, testKey } from '../../evidence/otlp.ts'
+import { attributePlace } from '../../formats/places.ts'
 import { DoorKms, localOptions, temporaryFolder } from '../../kms/key-service.ts'
 import { requestType } from '../../wire/oracle.ts'
 import { asJaeger, JAEGER_ANSWERS, type Otlp } from './jaeger-answers.ts'
@@ -25,8 +26,15 @@ const VALUES = ['alice', 'bob@example.com'] as const
 let sealing: SealingKey
 let signed: Uint8Array
 let document: string
-const seal = (attributeKey: string, value: string): string =>
-  sealing.sealAll([{ plaintext: stringValue(value), attributeKey, dataClass: 'name' }])[0]!
+/** For the span with this index of `spanOf`, or as `ids` say. */
+const idsOf = (index: number): Uint8Array => Buffer.concat([Buffer.alloc(16, 5), Buffer.alloc(8, 6 + index)])
+const NO_IDS = Buffer.alloc(24)
+const seal = (key: string, value: string, ids: Uint8Array | undefined = idsOf(0)): string =>
+  sealIn([key], value, ids)
+const sealIn = (path: readonly string[], value: string, ids: Uint8Array | undefined): string =>
+  sealing.sealAll([
+    { plaintext: stringValue(value), place: attributePlace(...path), dataClass: 'name', ids },
+  ])[0]!
 
 /** Spans of which Jaeger keeps everything, each with a sealed value. */
 const spanOf = (name: string, index: number): object => ({
@@ -38,14 +46,20 @@ const spanOf = (name: string, index: number): object => ({
   kind: 2,
   startTimeUnixNano: '1700000000000001000',
   endTimeUnixNano: '1700000000000251000',
-  attributes: [compliant, attribute('patient.name', seal('patient.name', name))],
+  attributes: [compliant, attribute('patient.name', seal('patient.name', name, idsOf(index)))],
   events: [],
   status: { code: 2, message: 'failed' },
 })
 
 beforeAll(async () => {
   const kms = await DoorKms.open(keyFile)
-  const options = { tenant: 'acme', dataClasses: ['name'], traceBound: false, tenantSecret: undefined }
+  const options = {
+    tenant: 'acme',
+    dataClasses: ['name'],
+    idsBound: true,
+    padded: false,
+    tenantSecret: undefined,
+  }
   sealing = await SealingKey.generate(kms, { ...options, nowMs: 1_790_000_000_000 }, never)
   const group = resourceSpans(VALUES.map(spanOf))
   group.resource.attributes.push(attribute(sealing.announcementKey, sealing.announcement))
@@ -178,7 +192,7 @@ describe('logs and metrics', () => {
       {
         resource: { attributes: [attribute(sealing.announcementKey, sealing.announcement)] },
         scopeLogs: [
-          { logRecords: [{ timeUnixNano: '1', attributes: [attribute('who', seal('who', body))] }] },
+          { logRecords: [{ timeUnixNano: '1', attributes: [attribute('who', seal('who', body, NO_IDS))] }] },
         ],
       },
     ],
@@ -195,7 +209,11 @@ describe('logs and metrics', () => {
                 unit: '1',
                 gauge: {
                   dataPoints: [
-                    { timeUnixNano: '1', asDouble: 1, attributes: [attribute('who', seal('who', value))] },
+                    {
+                      timeUnixNano: '1',
+                      asDouble: 1,
+                      attributes: [attribute('who', sealIn(['who'], value, undefined))],
+                    },
                   ],
                 },
               },
@@ -339,7 +357,9 @@ describe('what Jaeger does not keep', () => {
   })
 
   test('a map is text: what is inside stood under a longer key, and does not open', async () => {
-    const value = { kvlistValue: { values: [attribute('inner', seal('map.inner', 'carol'))] } }
+    const value = {
+      kvlistValue: { values: [attribute('inner', sealIn(['map', 'inner'], 'carol', idsOf(0)))] },
+    }
     const { code, out } = await revealing('-', withAttribute('map', value))
     expect(code).toBe(1)
     expect(out).toContain('does not open')

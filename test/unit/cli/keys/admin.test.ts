@@ -151,6 +151,8 @@ describe('shred', () => {
   interface Sealed {
     readonly token: string
     readonly announcement: string
+    readonly traceId: string
+    readonly spanId: string
   }
 
   interface Attribute {
@@ -163,14 +165,16 @@ describe('shred', () => {
     const request = JSON.parse(line) as {
       resourceSpans: {
         resource: { attributes: Attribute[] }
-        scopeSpans: { spans: { attributes: Attribute[] }[] }[]
+        scopeSpans: { spans: { traceId: string; spanId: string; attributes: Attribute[] }[] }[]
       }[]
     }
     const [{ resource, scopeSpans }] = request.resourceSpans as [(typeof request.resourceSpans)[number]]
     const text = (attributes: readonly Attribute[], key: RegExp): string =>
       attributes.find((each) => key.test(each.key))!.value.stringValue
+    const { traceId, spanId, attributes } = scopeSpans[0]!.spans[0]!
     return {
-      token: text(scopeSpans[0]!.spans[0]!.attributes, /^user\.email$/),
+      ...{ traceId, spanId },
+      token: text(attributes, /^user\.email$/),
       announcement: text(resource.attributes, /^betrace\.key\./),
     }
   }
@@ -185,13 +189,13 @@ describe('shred', () => {
     return lines().map(sealedIn)
   }
 
-  async function reveal(sidecar: TestSidecar, { token, announcement }: Sealed): Promise<object> {
+  async function reveal(sidecar: TestSidecar, sealed: Sealed): Promise<object> {
     const answer = await sidecar.get('/api/admin/reveal', {
       method: 'POST',
       headers: { authorization: 'Bearer test-reveal-token', 'content-type': 'application/json' },
       body: JSON.stringify({
         reason: 'test',
-        values: [{ token, announcement, attributeKey: 'user.email' }],
+        values: [{ ...sealed, attributeKey: 'user.email' }],
       }),
     })
     return ((await answer.json()) as { values: object[] }).values[0]!
@@ -207,7 +211,7 @@ describe('shred', () => {
     expect(await reveal(sidecar, before!)).toHaveProperty('value')
 
     const { code, out, err } = await keys(sidecar, ['shred', '--tenant', 'acme', '--yes'])
-    expect(out).toMatch(/^Destroyed 1 secret\(s\): \S+\. Data keys that needed them: 1\. Proved: 1\s/)
+    expect(out).toMatch(/^Destroyed 1 secret\(s\): \S+\. Data keys that needed them: 1\.\sProved: 1\s/)
     expect({ code, err }).toEqual({ code: 0, err: '' })
     expect(await reveal(sidecar, before!)).toMatchObject({
       error: { message: 'the tenant secret of this value was destroyed' },

@@ -13,6 +13,7 @@ import type { Kms } from '../../../../src/kms/kms.ts'
 import { openLocalKms } from '../../../../src/kms/local/open.ts'
 import { storeKeyStore } from '../../../../src/store/key-store.ts'
 import { Store } from '../../../../src/store/store.ts'
+import { attributePlace } from '../../formats/places.ts'
 import { ManualClock } from '../../kms/manual-clock.ts'
 import { recordingIo } from '../io.ts'
 
@@ -122,7 +123,7 @@ export async function leave(keys: Keys, tenant: string): Promise<LeftBehind> {
   const sealer = await keys.loadSealer(tenant, never)
   const pseudonymizer = await keys.loadPseudonymizer(tenant, never)
   const [token] = sealer.sealAll([
-    { plaintext: Buffer.from('\n\u0005alice'), attributeKey: 'user', dataClass: 'name' },
+    { plaintext: Buffer.from('\n\u0005alice'), place: attributePlace('user'), dataClass: 'name' },
   ])
   return {
     tenant,

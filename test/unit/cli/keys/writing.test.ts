@@ -13,6 +13,7 @@ import { revealToken } from '../../../../src/keys/operations/reveal.ts'
 import { rewrappedKey } from '../../../../src/keys/operations/rewrap.ts'
 import { decodeKeyRecord, encodeKeyRecord } from '../../../../src/keys/records/key-record.ts'
 import { Store } from '../../../../src/store/store.ts'
+import { attributePlace } from '../../formats/places.ts'
 import { statementsIn } from '../../store/statements.ts'
 import { recordingIo } from '../io.ts'
 import { KeysFolder, type LeftBehind, leave, MESSAGE, never } from './keys-folder.ts'
@@ -47,7 +48,7 @@ describe('keys rotate', () => {
     folder.clock.ms = Date.now()
     left.push(...(await folder.run(['young'])))
     const { code, out } = await folder.command(['rotate'])
-    expect(out).toMatch(new RegExp(`^acme: ${left[0]!.keyId} is followed by \\S{12}\n$`))
+    expect(out).toMatch(new RegExp(`^acme: ${left[0]!.keyId} is followed by \\S{22}\n$`))
     expect(code).toBe(0)
     expect(await folder.command(['rotate'])).toEqual({ code: 0, out: 'no key needs rotation\n', err: '' })
     expect((await folder.command(['rotate', '--all'])).out.split('\n')).toHaveLength(3)
@@ -277,7 +278,7 @@ describe('keys rewrap', () => {
           const tenantSecret = (owner: string, id: string) =>
             openTenantSecret({ kms, store, clock: folder.clock }, owner, id, never)
           const rewrapped = async (owner: string, kid: string) => rewrappedKey(store, owner, kid)
-          const sealed = { token, announcement, attributeKey: 'user' }
+          const sealed = { token, announcement, place: attributePlace('user') }
           const opened = await revealToken({ kms, tenantSecret, rewrapped }, sealed, never)
           expect(Buffer.from(opened.plaintext).toString()).toBe('\n\u0005alice')
           await expect(revealToken({ kms, tenantSecret }, sealed, never)).rejects.toMatchObject({
@@ -430,8 +431,9 @@ describe('keys shred', () => {
 
     const { code, out, err } = await folder.command(['shred', '--tenant', 'acme', '--yes'])
     expect(err).toBe('')
-    expect(out).toContain(`Destroyed 1 secret(s) of acme: ${secretId}. Data keys that needed them: 1.`)
-    expect(out).toContain('Proved: 1 value(s) sealed under them opened before, and none opens now.')
+    const line = out.replaceAll('\n', ' ')
+    expect(line).toContain(`Destroyed 1 secret(s) of acme: ${secretId}. Data keys that needed them: 1.`)
+    expect(line).toContain('Proved: 1 value(s) sealed under them opened before, and none opens now.')
     expect(code).toBe(0)
     expect(keyFiles(folder).map((bytes) => bytes.includes(wrapped))).toEqual([false, false])
 
@@ -442,7 +444,7 @@ describe('keys shred', () => {
           openTenantSecret({ kms, store, clock: folder.clock }, tenant, id, never),
       }
       const tried = left.map(({ token, announcement }) =>
-        revealToken(parts, { token, announcement, attributeKey: 'user' }, never),
+        revealToken(parts, { token, announcement, place: attributePlace('user') }, never),
       )
       await expect(tried[0]).rejects.toMatchObject({ code: 'KEY_RECORD_CORRUPT' })
       expect((await tried[1]!).dataClass).toBe('name')

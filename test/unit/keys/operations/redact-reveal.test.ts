@@ -26,6 +26,8 @@ const rules = compileRules({
   ],
   onKmsFailure: 'refuse',
   tenantSecret: false,
+  bindIds: true,
+  pad: false,
   unknownFields: 'scan',
 })
 
@@ -36,7 +38,8 @@ beforeAll(async () => {
   const options = {
     tenant: 'acme',
     dataClasses: rules.dataClasses,
-    traceBound: false,
+    idsBound: true,
+    padded: false,
     tenantSecret: undefined,
     nowMs: 0,
   }

@@ -7,6 +7,7 @@ import { silentTelemetry } from '../../../../src/base/telemetry.ts'
 import { reveal } from '../../../../src/cli/reveal/reveal.ts'
 import type { CommandIo } from '../../../../src/cli/terminal.ts'
 import { verify } from '../../../../src/cli/verify/verify.ts'
+import { namedPlace } from '../../../../src/formats/value-place.ts'
 import { SealingKey } from '../../../../src/keys/data/sealing-key.ts'
 import { openTenantSecret, tenantSecret } from '../../../../src/keys/data/tenant-secret.ts'
 import { KEYS_DEFAULTS, Keys } from '../../../../src/keys/keys.ts'
@@ -14,6 +15,7 @@ import { revealRequests, revealToken } from '../../../../src/keys/operations/rev
 import { jsonToProtobuf, protobufToJson } from '../../../../src/wire/json.ts'
 import type { Signal } from '../../../../src/wire/otlp.ts'
 import { Fields } from '../../../../src/wire/reader.ts'
+import { attributePlace } from '../../formats/places.ts'
 import { DoorKms, localOptions, temporaryFolder } from '../../kms/key-service.ts'
 import { ManualClock } from '../../kms/manual-clock.ts'
 import { MemoryKeyStore } from '../memory-keystore.ts'
@@ -38,7 +40,8 @@ function newKey(
   const options = {
     tenant,
     dataClasses: ['email', 'name'],
-    traceBound: false,
+    idsBound: true,
+    padded: false,
     tenantSecret: undefined,
     nowMs: 1_790_000_000_000,
   }
@@ -56,15 +59,27 @@ function anyValue(value: Json): Uint8Array {
   return bytes
 }
 
-const seal = (attributeKey: string, value: Json, key = sealing, traceId?: string): string =>
-  key.sealAll([
-    {
-      plaintext: anyValue(value),
-      attributeKey,
-      dataClass: 'name',
-      ...(traceId === undefined ? {} : { traceId: Buffer.from(traceId, 'hex') }),
-    },
-  ])[0]!
+const IDS = Buffer.from(`${TRACE_ID}eee19b7ec3c1b174`, 'hex')
+
+/** `name` as `traces` writes it: `@span.name`, `url`, or the keys inwards with an arrow between. */
+function placeOf(name: string): string {
+  const [first = '', ...path] = name.split(' → ')
+  return first.startsWith('@') ? namedPlace(first.slice(1), path)! : attributePlace(first, ...path)
+}
+
+/** What stands outside of spans in these tests. */
+const OUTER: ReadonlySet<string> = new Set(['owner', '@scope.name'])
+
+/** For the span of these tests, or whose `ids` are given; `'none'`: outside of records. */
+function seal(
+  name: string,
+  value: Json,
+  key = sealing,
+  ids: Uint8Array | 'none' = OUTER.has(name) ? 'none' : IDS,
+): string {
+  const item = { plaintext: anyValue(value), place: placeOf(name), dataClass: 'name' }
+  return key.sealAll([ids === 'none' ? item : { ...item, ids }])[0]!
+}
 
 const attribute = (key: string, value: Json): Json => ({ key, value })
 const text = (stringValue: string): Json => ({ stringValue })
@@ -108,8 +123,8 @@ function traces(
                   attribute('deep', {
                     kvlistValue: {
                       values: [
-                        attribute('inner', hide('deep.inner', text('bob'))),
-                        attribute('more', { arrayValue: { values: [hide('deep.more', text('eve'))] } }),
+                        attribute('inner', hide('deep → inner', text('bob'))),
+                        attribute('more', { arrayValue: { values: [hide('deep → more', text('eve'))] } }),
                       ],
                     },
                   }),
@@ -170,7 +185,7 @@ describe('a document', () => {
                 },
                 {
                   body: {
-                    kvlistValue: { values: [attribute('user', hide('@log.body.user', text('alice')))] },
+                    kvlistValue: { values: [attribute('user', hide('@log.body → user', text('alice')))] },
                   },
                 },
                 { body: { arrayValue: { values: [hide('@log.body', text('bob'))] } } },
@@ -181,7 +196,7 @@ describe('a document', () => {
       ],
     })
     const { json, tokens } = await revealJson(
-      logs((key, value) => text(seal(key, value))),
+      logs((key, value) => text(seal(key, value, sealing, Buffer.alloc(24)))),
       'logs',
     )
     expect(failuresOf(tokens)).toEqual([])
@@ -225,7 +240,7 @@ describe('a document', () => {
         },
       ],
     })
-    const { json, tokens } = await revealJson(metrics(text(seal('k', text('v')))), 'metrics')
+    const { json, tokens } = await revealJson(metrics(text(seal('k', text('v'), sealing, 'none'))), 'metrics')
     expect(failuresOf(tokens)).toEqual([])
     expect(json).toBe(normal(metrics(text('v')), 'metrics'))
   })
@@ -297,12 +312,30 @@ describe('what does not open', () => {
     })
   }
 
-  test('a trace-bound value moved to another trace', async () => {
-    const key = await newKey('acme', { traceBound: true })
-    const attributes = [attribute('a', text(seal('a', text('x'), key, TRACE_ID)))]
+  test('a value moved to another trace', async () => {
+    const key = await newKey('acme', { idsBound: true })
+    const attributes = [attribute('a', text(seal('a', text('x'), key)))]
     expect(failuresOf((await revealJson(span(attributes, [announced(key)]))).tokens)).toEqual([])
     const moved = span(attributes, [announced(key)], TRACE_ID.replace('5', '6'))
     expect(failuresOf((await revealJson(moved)).tokens)).toEqual(['does_not_open'])
+  })
+
+  test('a value that a collector moved to the resource opens by the ids below it, and nowhere above others', async () => {
+    const moved = attribute('a', text(seal('a', text('alice'))))
+    expect(failuresOf((await revealJson(span([], [moved, announced()]))).tokens)).toEqual([])
+    const above = span([], [moved, announced()], TRACE_ID.replace('5', '6'))
+    expect(failuresOf((await revealJson(above)).tokens)).toEqual(['does_not_open'])
+    const fromResource = attribute('owner', text(seal('owner', text('bob'))))
+    expect(failuresOf((await revealJson(span([fromResource]))).tokens)).toEqual(['does_not_open'])
+  })
+
+  test('a token that was cut or changed is told, with where it stands', async () => {
+    const token = seal('a', text('alice'))
+    for (const damaged of [token.slice(0, -1), token.slice(0, 40), token.slice(0, 20)]) {
+      const { tokens, json } = await revealJson(span([attribute('a', text(`x ${damaged}`))]))
+      expect(tokens).toMatchObject([{ place: placeOf('a'), outcome: { failure: 'damaged' } }])
+      expect(json).toContain(damaged)
+    }
   })
 
   test('a value with a tenant secret needs the key store, and opens with it', async () => {
@@ -314,10 +347,10 @@ describe('what does not open', () => {
     )
     const sealer = await keys.loadSealer('acme', never)
     const token = sealer.sealAll([
-      { plaintext: anyValue(text('x')), attributeKey: 'a', dataClass: 'name' },
+      { plaintext: anyValue(text('x')), place: attributePlace('a'), dataClass: 'name' },
     ])[0]!
     await keys.close()
-    const sealedValue = { token, attributeKey: 'a', announcement: sealer.announcement }
+    const sealedValue = { token, place: attributePlace('a'), announcement: sealer.announcement }
     await expect(revealToken({ kms }, sealedValue, never)).rejects.toMatchObject({ code: 'KEY_UNAVAILABLE' })
     const withStore = (tenant: string, id: string) =>
       openTenantSecret({ kms, store, clock }, tenant, id, never)
@@ -352,7 +385,7 @@ describe('betrace reveal', () => {
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
     expect(stdout).toContain('  s = alice (name)\n')
     expect(stdout).toContain('  i = -7 (name)\n')
-    expect(stdout).toContain('  deep.more = eve (name)\n')
+    expect(stdout).toContain('  deep → more = eve (name)\n')
     expect(stdout).toContain('34 of 34 sealed values opened, 1 data key\n')
     const own = stdout.split('\n').slice(1)
     expect(Math.max(...own.map((line) => line.length))).toBeLessThanOrEqual(80)
@@ -470,10 +503,20 @@ describe('betrace reveal', () => {
   })
 
   test('one token', async () => {
-    const args = ['--attribute', 'a', '--announcement', sealing.announcement, ...withKey()]
+    const ids = ['--trace-id', TRACE_ID, '--span-id', 'eee19b7ec3c1b174']
+    const args = ['--attribute', 'a', '--announcement', sealing.announcement, ...withKey(), ...ids]
     const token = seal('a', text('alice'))
     expect(await run(['--token', token, ...args])).toEqual({ code: 0, stdout: 'alice\n', stderr: '' })
     expect((await run(['--token', seal('b', text('alice')), ...args])).code).toBe(1)
+    expect((await run(['--token', token, ...args.slice(0, -4)])).code).toBe(1)
+    const inner = seal('a → b', text('bob'))
+    expect((await run(['--token', inner, ...args, '--attribute', 'b'])).stdout).toBe('bob\n')
+    const name = seal('@span.name', text('carol'))
+    const atName = ['--place', 'span.name', ...args.slice(2)]
+    expect((await run(['--token', name, ...atName])).stdout).toBe('carol\n')
+    const ofResource = seal('owner', text('dave'))
+    const noIds = ['--attribute', 'owner', ...args.slice(2, -4)]
+    expect((await run(['--token', ofResource, ...noIds])).stdout).toBe('dave\n')
     expect((await run(['--token', token.slice(0, -1), ...args])).code).toBe(1)
   })
 
@@ -487,6 +530,7 @@ describe('betrace reveal', () => {
       '--announcement',
       sealing.announcement,
       ...withKey(),
+      ...['--trace-id', TRACE_ID, '--span-id', 'eee19b7ec3c1b174'],
     ])
     expect(stdout).toBe('\\u{1b}[2J\\u{9b}31m\\u{d}\\u{a}fake: opened\\u{202e}\n')
   })
@@ -497,6 +541,9 @@ describe('betrace reveal', () => {
     'half a token': ['--token', 'x'],
     'token and file': ['--token', 'x', '--attribute', 'a', '--announcement', 'y', 'file'],
     'a bad trace id': ['--trace-id', 'xyz', 'file'],
+    'a bad span id': ['--span-id', 'xyz', 'file'],
+    'no such place': ['--token', 'x', '--place', 'nope', '--announcement', 'y'],
+    'keys inside a text': ['--token', 'x', '--place', 'span.name', '--attribute', 'a', '--announcement', 'y'],
     'json and document': ['--json', '--document', 'file'],
   }
   for (const [name, argv] of Object.entries(misuse)) {

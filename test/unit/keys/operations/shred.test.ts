@@ -91,7 +91,8 @@ describe('the reach of a tenant’s own master key', () => {
       commitment: Buffer.alloc(32),
       createdMs,
       classes: ['name'],
-      traceBound: false,
+      idsBound: true,
+      padded: false,
       tenantSecretId: '',
     })
 

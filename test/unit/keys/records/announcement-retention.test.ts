@@ -33,7 +33,8 @@ function text(nth: number): Buffer {
     commitment: Buffer.alloc(32),
     createdMs: nth,
     classes: ['email'],
-    traceBound: false,
+    idsBound: true,
+    padded: false,
     tenantSecretId: '',
   })
   return Buffer.from(announcement)

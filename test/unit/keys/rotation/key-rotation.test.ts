@@ -14,6 +14,7 @@ import { openTenantSecret } from '../../../../src/keys/data/tenant-secret.ts'
 import type { Keys } from '../../../../src/keys/keys.ts'
 import { decodeKeyRecord, encodeKeyRecord } from '../../../../src/keys/records/key-record.ts'
 import { revokeSigningKey } from '../../../../src/keys/signing/signing-keys.ts'
+import { attributePlace, OUTSIDE } from '../../formats/places.ts'
 import { DoorKms, temporaryFolder } from '../../kms/key-service.ts'
 import { ManualClock } from '../../kms/manual-clock.ts'
 import { build, DAY_MS, HOUR_MS, item, never, settle } from '../keys-fixture.ts'
@@ -255,7 +256,9 @@ describe('a hundred rotations', () => {
           ? undefined
           : await openTenantSecret({ kms, store, clock }, 'acme', tenantSecretId, never)
         const opener = await OpeningKey.unwrap(kms, announcement, secret, never)
-        expect(Buffer.from(opener.open(token, 'user').plaintext)).toEqual(item.plaintext)
+        expect(Buffer.from(opener.open(token, attributePlace('user'), OUTSIDE).plaintext)).toEqual(
+          item.plaintext,
+        )
       }
       const verdicts = [...judgeEndorsements('acme', endorsed(records)).values()]
       expect(verdicts.filter((verdict) => verdict === 'endorsed')).toHaveLength(100)

@@ -30,7 +30,14 @@ async function start(
 async function announced(door: DoorKms, tenant: string): Promise<readonly [key: string, text: string]> {
   const made = await SealingKey.generate(
     door,
-    { tenant, dataClasses: ['email'], traceBound: false, tenantSecret: undefined, nowMs: Date.now() },
+    {
+      tenant,
+      dataClasses: ['email'],
+      idsBound: true,
+      padded: false,
+      tenantSecret: undefined,
+      nowMs: Date.now(),
+    },
     new AbortController().signal,
   )
   return [made.announcementKey, made.announcement]
