@@ -198,7 +198,10 @@ describe('what redaction seals, reveal opens', () => {
           { resourceSpans: [{ resource, scopeSpans }] },
           'traces',
         )
-        expect(tokens.every(({ outcome }) => outcome.isOpen)).toBe(true)
+        const isLikeOne = /enc\.v1\.[A-Za-z0-9_-]{8}/.test(pieces.join(''))
+        const unopened = tokens.filter(({ outcome }) => !outcome.isOpen)
+        if (!isLikeOne) expect(unopened).toEqual([])
+        for (const { outcome } of unopened) expect(outcome).toMatchObject({ failure: 'damaged' })
         expect(json).toBe(original)
       }),
       { numRuns: 200 },
