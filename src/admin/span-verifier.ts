@@ -23,7 +23,7 @@ export interface SpanVerifierSettings {
 export function createSpanVerifier(parts: SpanVerifierSettings): AdminProbes['verifySpan'] {
   const { macKeys, expected, coverage } = parts
   const verify = (body: Uint8Array, keys: KeyLookup) => {
-    const verifier = new Verifier({ keys, expected, ...(coverage && { macCoverage: coverage }) })
+    const verifier = new Verifier({ keys, expected, macCoverage: coverage })
     const spans = verifier.add(body)
     return { ...verifier.summary(), spans }
   }

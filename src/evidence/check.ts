@@ -1,15 +1,18 @@
 // The verdict on one span (proto/evidence.md §6), for the verifier and for signatures that come in from outside. A
 // statement and its signature are checked once per tree and remembered; a span then costs its leaf and its path.
-import { createHmac, type KeyObject, timingSafeEqual } from 'node:crypto'
+import { type KeyObject, timingSafeEqual } from 'node:crypto'
 import { verifyEd25519 } from '../formats/ed25519.ts'
-import { CanonicalForm, type CoverageRules } from './canonical.ts'
-import { nodeFromPath } from './merkle.ts'
-import { compileCoverage } from './policy.ts'
+import { CanonicalForm } from './canonical.ts'
+import { isReference, parseReference, parseResourceStatement, statementId } from './compact-proof.ts'
+import { heightOfRow, nodeFromPath, rootFromRow, rowHeight } from './merkle.ts'
+import { compileCoverage, decodePolicy } from './policy.ts'
 import { fromBase64url, type Proof, parseProof, SignatureKey } from './proof.ts'
-import { macMessage, SPAN_MAC_TYPE } from './span-mac.ts'
+import { ResourceFacts } from './resource-facts.ts'
+import { spanMac } from './span-mac.ts'
 import type { SpanParts } from './span-parts.ts'
 import type { SpanContext } from './span-walk.ts'
 import {
+  type Coverage,
   DEFAULT_COVERAGE,
   decodeStatement,
   Kind,
@@ -18,6 +21,7 @@ import {
   type Statement,
   statementHash,
 } from './statement.ts'
+import { stringOf } from './string-value.ts'
 
 export type Verdict = 'valid' | 'tampered' | 'unsigned' | 'unknown_key' | 'bad_proof'
 
@@ -29,16 +33,26 @@ export interface SpanCheck {
   /** The statement whose signature was good; absent for hmac-sha256 and before that point. */
   readonly statement?: Statement
   readonly index?: number
+  /** Of the compact form: which of the resource's statements it needs. */
+  readonly statementId?: string
 }
 
 /** A key as a verifier has it. What it is for comes from the key, never from the span. */
 export interface VerifyingKey {
   readonly algorithm: 'ed25519-merkle-v1' | 'hmac-sha256'
   readonly key: KeyObject
+  /** Whose it is, of a secret: its spans do not say. */
+  readonly tenant?: string
   /** A revoked key vouches for nothing: its verdict is `unknown_key`. */
   readonly isRevoked?: boolean
+  /** When it ended: what says to be later is not by it. */
+  readonly notAfterMs?: number | undefined
   /** Who vouches for the key, by proto/key-endorsement.md §3; absent where nobody judged it. */
   readonly endorsement?: KeyEndorsement
+  /** Of an endorsed key the first one that its chain leads to, else the key itself. */
+  readonly rootKeyId?: string
+  /** Whether that one is trusted by other means than the list it stands in. Absent: the caller's own lookup vouches. */
+  readonly isPinned?: boolean
 }
 
 export type KeyEndorsement = 'first' | 'endorsed' | 'endorser_unknown' | 'endorser_revoked' | 'bad'
@@ -50,8 +64,8 @@ const DISTRUST: ReadonlyMap<KeyEndorsement | undefined, string> = new Map([
 ])
 
 /**
- * Finds a key by its id, of the tenant where one is known: whose span it should be, else whom the statement names. One id
- * may have a public key and a secret.
+ * Finds a tenant's key by its id: a public key of whom the statement names, a secret of whose span it says to be, where it
+ * says so. One id may have a public key and a secret.
  */
 export type KeyLookup = (
   keyId: string,
@@ -64,6 +78,23 @@ interface CheckedStatement {
   readonly form: CanonicalForm | undefined
   readonly failure: SpanCheck | undefined
 }
+
+interface Signed {
+  readonly bytes: Uint8Array
+  readonly signature: Uint8Array
+  readonly policy: Uint8Array
+}
+
+/** What a resource has for the spans that refer to it, checked. */
+type SharedStatement =
+  | { readonly failure: SpanCheck }
+  | {
+      readonly failure: undefined
+      readonly statement: Statement
+      readonly form: CanonicalForm
+      readonly row: readonly Uint8Array[]
+      readonly height: number
+    }
 
 interface SignatureTexts {
   signature?: string
@@ -79,32 +110,42 @@ const STATEMENTS_MAX = 1024
 const STATEMENT_CHARS_MAX = 4 * 1024 * 1024
 /** Longest text of a signature's attribute. A proof has some hundred characters and 43 for each level of its tree. */
 const TEXT_CHARS_MAX = 16_384
-const STRING_TAG = 0x0a
+const NS_PER_MS = 1_000_000n
+const NO_STATEMENT = 'resource has not, or not once, the statement that the span refers to'
+const OTHER_TENANT = 'span is of another tenant than its signature'
 
 export class SpanChecker {
   readonly #keys: KeyLookup
   readonly #statements = new Map<string, CheckedStatement>()
   #statementChars = 0
+  readonly #shared = new Map<string, SharedStatement>()
+  #sharedChars = 0
   readonly #forms = new Map<string, CanonicalForm>()
   readonly #macForm: CanonicalForm
+  readonly #macCoverage: Coverage
+  readonly #resource = new ResourceFacts()
   /** Bytes read, compared and hashed since the start, without what a signature's own texts take. */
   bytesLookedAt = 0
 
   /** `macCoverage` is the coverage that the signer of hmac-sha256 spans is configured with. */
-  constructor(keys: KeyLookup, macCoverage: CoverageRules = compileCoverage(DEFAULT_COVERAGE)) {
+  constructor(keys: KeyLookup, macCoverage = DEFAULT_COVERAGE) {
     this.#keys = keys
-    this.#macForm = new CanonicalForm(macCoverage)
+    this.#macCoverage = macCoverage
+    this.#macForm = new CanonicalForm(compileCoverage(macCoverage))
   }
 
   /** `tenant` is whose span it should be, where that is known. */
   check(span: SpanContext, tenant?: string): SpanCheck {
     const { buf, parts } = span
     if (parts.signature.count === 0) return { verdict: 'unsigned', reason: 'no signature' }
+    this.bytesLookedAt += this.#resource.read(span)
+    const reference = referenceOf(buf, parts)
+    if (reference !== undefined) return this.#checkCompact(span, reference, tenant)
     const texts = signatureTexts(buf, parts)
     if (texts === undefined) return badProof('signature attributes are not the ones expected, each once')
     const { algorithm, keyId } = texts
     if (algorithm === 'hmac-sha256') {
-      return this.#checkMac(texts, () => this.#leaf(this.#macForm, span), tenant)
+      return this.#checkMac(texts, span, tenant)
     }
     if (algorithm !== 'ed25519-merkle-v1') return { ...badProof('unknown algorithm'), ...idOf(keyId) }
     const proof = readProof(texts.proof)
@@ -122,11 +163,76 @@ export class SpanChecker {
     return { verdict: 'valid', reason: '', ...found }
   }
 
+  /** The form in which the resource has what spans share (proto/evidence.md §5). */
+  #checkCompact(span: SpanContext, text: string, tenant: string | undefined): SpanCheck {
+    const reference = orUndefined(() => parseReference(text))
+    if (reference === undefined) return badProof('proof is not canonical')
+    const { statementId, index, path } = reference
+    const shared = this.#sharedOf(statementId, tenant)
+    if (shared.failure !== undefined) return shared.failure
+    const { statement, form, row, height } = shared
+    const { keyId, leafCount = 0, root } = statement
+    const found = { keyId, statement, index, statementId }
+    if (index >= leafCount) return { ...badProof('index is beyond the leaf count'), ...found }
+    const leaf = this.#leaf(form, span)
+    const node = nodeFromPath(leaf, index, leafCount, path, height)
+    if (node === undefined) return { ...badProof('path does not fit index, leaf count and row'), ...found }
+    const expected = row.length === 0 ? root : row[Math.floor(index / 2 ** height)]
+    if (expected === undefined || Buffer.compare(node, expected) !== 0) {
+      return { verdict: 'tampered', reason: 'span differs from what was signed', ...found }
+    }
+    return { verdict: 'valid', reason: '', ...found }
+  }
+
+  #sharedOf(id: string, tenant: string | undefined): SharedStatement {
+    const text = this.#resource.statements.get(id)
+    if (text === undefined) return { failure: badProof(NO_STATEMENT) }
+    if (text.length > TEXT_CHARS_MAX) return { failure: badProof('statement is not canonical') }
+    const memory = JSON.stringify([id, text, tenant, this.#resource.tenant])
+    const known = this.#shared.get(memory)
+    if (known !== undefined) return known
+    const shared = this.#checkShared(id, text, tenant)
+    if (shared.failure?.verdict === 'unknown_key') return shared
+    if (this.#shared.size >= STATEMENTS_MAX || this.#sharedChars > STATEMENT_CHARS_MAX) {
+      this.#shared.clear()
+      this.#sharedChars = 0
+    }
+    this.#shared.set(memory, shared)
+    this.#sharedChars += memory.length
+    return shared
+  }
+
+  #checkShared(id: string, text: string, tenant: string | undefined): SharedStatement {
+    const parsed = orUndefined(() => parseResourceStatement(text))
+    if (parsed === undefined) return { failure: badProof('statement in the resource is not canonical') }
+    const { statement: bytes, signature, policy, row } = parsed
+    if (statementId(bytes) !== id) return { failure: badProof('statement goes by the name of another') }
+    const { statement, form, failure } = this.#checkSigned(
+      readStatement(bytes),
+      { bytes, signature, policy },
+      tenant,
+    )
+    if (failure !== undefined || statement === undefined || form === undefined)
+      return { failure: failure ?? badProof('no statement') }
+    const { leafCount = 0, root = bytes } = statement
+    const height = row.length === 0 ? rowHeight(leafCount, 1) : heightOfRow(leafCount, row.length)
+    const isWhole = height !== undefined && (row.length === 0 || Buffer.compare(rootFromRow(row), root) === 0)
+    if (!isWhole) return { failure: badProof('row does not lead to the signed root') }
+    return { statement, form, row, height, failure: undefined }
+  }
+
+  /** Whether the span says, or is said, to be of another tenant than the one that a signature is of. */
+  #isOfAnother(signed: string, tenant: string | undefined): boolean {
+    const named = this.#resource.tenant
+    return (named !== '' && named !== signed) || (tenant !== undefined && tenant !== signed)
+  }
+
   /** The part of the verdict that all spans of a tree share. */
   #statementOf(texts: SignatureTexts, proof: Proof, tenant: string | undefined): CheckedStatement {
     const { proof: text = '', signature, timestamp, keyId } = texts
     const [, , statementText, policyText] = text.split('.', 4)
-    const id = JSON.stringify([statementText, policyText, signature, timestamp, keyId, tenant])
+    const named = this.#resource.tenant
+    const id = JSON.stringify([statementText, policyText, signature, timestamp, keyId, tenant, named])
     const known = this.#statements.get(id)
     if (known !== undefined) return known
     const checked = this.#checkStatement(texts, proof, tenant)
@@ -155,17 +261,29 @@ export class SpanChecker {
     if (statement === undefined || signature === undefined) {
       return failed(badProof('statement or signature is not canonical'))
     }
-    if (statement.kind !== Kind.BATCH) return failed(badProof('statement is not one of a batch'))
-    if (Buffer.compare(statementHash(policy), statement.policyId) !== 0)
-      return failed(badProof('policy is not the one of the statement'))
     if (texts.keyId !== statement.keyId || texts.timestamp !== statement.timeNs.toString()) {
       return failed(badProof('key id or timestamp differ from the statement'))
     }
-    const key = this.#keys(statement.keyId, tenant ?? statement.tenant, 'ed25519-merkle-v1')
-    if (key === undefined) return failed({ verdict: 'unknown_key', reason: 'no public key of this id' })
-    if (key.isRevoked === true) return failed({ verdict: 'unknown_key', reason: 'key is revoked' })
-    const distrust = DISTRUST.get(key.endorsement)
-    if (distrust !== undefined) return failed({ verdict: 'unknown_key', reason: distrust })
+    return this.#checkSigned(statement, { bytes, signature, policy }, tenant)
+  }
+
+  /** What both forms have: statement, signature and policy. */
+  #checkSigned(
+    statement: Statement | undefined,
+    { bytes, signature, policy }: Signed,
+    tenant: string | undefined,
+  ): CheckedStatement {
+    if (statement === undefined) return failed(badProof('statement or signature is not canonical'))
+    if (statement.kind !== Kind.BATCH) return failed(badProof('statement is not one of a batch'))
+    if (Buffer.compare(statementHash(policy), statement.policyId) !== 0)
+      return failed(badProof('policy is not the one of the statement'))
+    if (orUndefined(() => decodePolicy(policy)) === undefined)
+      return failed(badProof('policy is not canonical'))
+    if (this.#isOfAnother(statement.tenant, tenant)) return failed(badProof(OTHER_TENANT))
+    const key = this.#keys(statement.keyId, statement.tenant, 'ed25519-merkle-v1')
+    if (key === undefined) return failed(unknownKey('no public key of this id and tenant'))
+    const distrust = distrustOf(key, statement.timeNs)
+    if (distrust !== undefined) return failed(unknownKey(distrust))
     if (key.algorithm !== 'ed25519-merkle-v1') return failed(badProof('key is of another algorithm'))
     if (!verifyEd25519(key.key, pae(STATEMENT_TYPE, bytes), signature)) {
       return failed(badProof('signature does not verify'))
@@ -185,18 +303,22 @@ export class SpanChecker {
     return form
   }
 
-  #checkMac(texts: SignatureTexts, leaf: () => Uint8Array, tenant: string | undefined): SpanCheck {
+  #checkMac(texts: SignatureTexts, span: SpanContext, tenant: string | undefined): SpanCheck {
     const { keyId = '', timestamp = '', signature: signatureText, proof } = texts
     const signature = readBase64url(signatureText)
     if (proof !== undefined || signature === undefined || !isUint64(timestamp)) {
       return { ...badProof('signature attributes are not the ones expected, each once'), keyId }
     }
-    const key = this.#keys(keyId, tenant, 'hmac-sha256')
-    if (key === undefined) return { verdict: 'unknown_key', reason: 'no secret of this id', keyId }
-    if (key.isRevoked === true) return { verdict: 'unknown_key', reason: 'key is revoked', keyId }
+    const named = this.#resource.tenant === '' ? tenant : this.#resource.tenant
+    const key = this.#keys(keyId, named, 'hmac-sha256')
+    if (key === undefined) return { ...unknownKey('no secret of this id and tenant'), keyId }
+    const distrust = distrustOf(key, BigInt(timestamp))
+    if (distrust !== undefined) return { ...unknownKey(distrust), keyId }
     if (key.algorithm !== 'hmac-sha256') return { ...badProof('key is of another algorithm'), keyId }
-    const message = macMessage(keyId, BigInt(timestamp), leaf())
-    const mac = createHmac('sha256', key.key).update(pae(SPAN_MAC_TYPE, message)).digest()
+    const owner = key.tenant ?? named ?? ''
+    if (this.#isOfAnother(owner, tenant)) return { ...badProof(OTHER_TENANT), keyId }
+    const signed = { keyId, timeNs: BigInt(timestamp), tenant: owner, coverage: this.#macCoverage }
+    const mac = spanMac(key.key, signed, this.#leaf(this.#macForm, span))
     if (signature.length !== mac.length || !timingSafeEqual(signature, mac)) {
       return { verdict: 'tampered', reason: 'span differs from what was signed', keyId }
     }
@@ -228,6 +350,14 @@ function signatureTexts(buf: Uint8Array, parts: SpanParts): SignatureTexts | und
   return isWhole ? texts : undefined
 }
 
+/** What a compact signature says, which is the only attribute of it; `undefined` where it is none. */
+function referenceOf(buf: Uint8Array, { signature }: SpanParts): string | undefined {
+  if (signature.count !== 1) return undefined
+  if (latin1(buf, signature.keyStart(0), signature.keyEnd(0)) !== SignatureKey.SIGNATURE) return undefined
+  const text = stringOf(buf, signature.valueStart(0), signature.valueEnd(0))
+  return text !== undefined && isReference(text) && text.length <= TEXT_CHARS_MAX ? text : undefined
+}
+
 const NAMES: ReadonlyMap<string, keyof SignatureTexts> = new Map([
   [SignatureKey.SIGNATURE, 'signature'],
   [SignatureKey.ALGORITHM, 'algorithm'],
@@ -236,25 +366,8 @@ const NAMES: ReadonlyMap<string, keyof SignatureTexts> = new Map([
   [SignatureKey.PROOF, 'proof'],
 ])
 
-/** The content of an AnyValue that is exactly one string. */
-function stringOf(buf: Uint8Array, start: number, end: number): string | undefined {
-  if (start >= end || buf[start] !== STRING_TAG) return undefined
-  let pos = start + 1
-  let length = 0
-  for (let shift = 0; pos < end && shift < 28; shift += 7) {
-    const byte = buf[pos++]
-    length |= (byte & 0x7f) << shift
-    if (byte < 0x80) return pos + length === end ? utf8(buf, pos, end) : undefined
-  }
-  return undefined
-}
-
 function latin1(buf: Uint8Array, start: number, end: number): string {
   return Buffer.from(buf.buffer, buf.byteOffset + start, end - start).toString('latin1')
-}
-
-function utf8(buf: Uint8Array, start: number, end: number): string {
-  return Buffer.from(buf.buffer, buf.byteOffset + start, end - start).toString('utf8')
 }
 
 function readProof(text: string | undefined): Proof | undefined {
@@ -281,6 +394,18 @@ function orUndefined<T>(read: () => T): T | undefined {
   } catch {
     return undefined
   }
+}
+
+/** Why a key that is there counts for nothing at this time; `undefined` when it counts. */
+function distrustOf(key: VerifyingKey, timeNs: bigint): string | undefined {
+  if (key.isRevoked === true) return 'key is revoked'
+  if (key.notAfterMs !== undefined && timeNs > BigInt(key.notAfterMs) * NS_PER_MS)
+    return 'key had ended before it says to have signed'
+  return DISTRUST.get(key.endorsement)
+}
+
+function unknownKey(reason: string): SpanCheck {
+  return { verdict: 'unknown_key', reason }
 }
 
 function badProof(reason: string): SpanCheck {

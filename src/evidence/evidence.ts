@@ -86,7 +86,7 @@ export class Evidence {
     this.#streams = new Streams({ instanceId, bootId, policyId: this.policy.id }, tips, tenantsMax)
     this.#metrics = metrics
     this.#newSpans = () =>
-      new SelectedSpans(this.policy, knownKeys && new SpanChecker(knownKeys, this.policy.rules))
+      new SelectedSpans(this.policy, knownKeys && new SpanChecker(knownKeys, this.policy.coverage))
     this.#spans = this.#newSpans()
   }
 
@@ -228,8 +228,9 @@ export class Evidence {
     let count = 0
     for (const { tenant, tree, marks } of batches) {
       const key = keys.get(tenant)! // none is missing
+      const facts = { keyId: key.keyId, timeNs: nowNs, tenant, coverage: this.policy.coverage }
       for (let i = 0; i < tree.leafCount; i++) {
-        const mac = spanMac(key.privateKey, key.keyId, nowNs, tree.leaf(i))
+        const mac = spanMac(key.privateKey, facts, tree.leaf(i))
         edits.fill(marks[i], signatureAttributes(mac, 'hmac-sha256', nowNs, key.keyId))
       }
       count += tree.leafCount

@@ -41,8 +41,6 @@ interface ForeignStatement {
 const NO_MARK = -1
 const NOTHING = new Uint8Array(0)
 const PREFIX_CHARS = STATEMENT_KEY_PREFIX.length
-/** How the value of a compact `span.signature` begins, after tag and length. */
-const REFERENCE = /^\n.{1,2}v1\.([A-Za-z0-9_-]{22})\./s
 
 export class SelectedSpans implements SpanHandler {
   readonly edits = new Edits()
@@ -153,12 +151,11 @@ export class SelectedSpans implements SpanHandler {
   /** A signature from outside stays if it is good; otherwise it is removed and counted. */
   #keepsSignature(span: SpanContext): boolean {
     const before = this.#checker?.bytesLookedAt ?? 0
-    const verdict = this.#checker?.check(span, this.#tenant).verdict
+    const checked = this.#checker?.check(span, this.#tenant)
     this.work.look((this.#checker?.bytesLookedAt ?? 0) - before)
-    if (verdict === 'valid') {
+    if (checked?.verdict === 'valid') {
       this.keptCount++
-      const id = referredStatement(span)
-      if (id !== undefined) this.#needed.add(id)
+      if (checked.statementId !== undefined) this.#needed.add(checked.statementId)
       return true
     }
     this.forgedCount++
@@ -185,12 +182,6 @@ export class SelectedSpans implements SpanHandler {
     this.#byTenant.set(tenant, batch)
     return batch
   }
-}
-
-/** The id in a compact signature that was found good; `undefined` for one that needs no statement. */
-function referredStatement({ buf, parts: { signature } }: SpanContext): string | undefined {
-  if (signature.count !== 1) return undefined
-  return REFERENCE.exec(latin1(buf, signature.valueStart(0), signature.valueEnd(0)))?.[1]
 }
 
 function latin1(buf: Uint8Array, start: number, end: number): string {

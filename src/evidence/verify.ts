@@ -4,7 +4,7 @@
 import { EVIDENCE_WORK } from '../base/limits.ts'
 import { Work } from '../base/work.ts'
 import { type KeyEndorsement, type KeyLookup, type SpanCheck, SpanChecker, type Verdict } from './check.ts'
-import { compileCoverage, Policy, type PolicyOptions } from './policy.ts'
+import { Policy, type PolicyOptions } from './policy.ts'
 import { Selection } from './selection.ts'
 import { type SpanContext, SpanWalk } from './span-walk.ts'
 import type { Coverage, Statement } from './statement.ts'
@@ -16,7 +16,7 @@ export interface VerifyOptions {
   /** Spans that this policy selects must be signed; `undefined`: no span must. */
   readonly expected?: PolicyOptions['select'] | undefined
   /** What signers of hmac-sha256 are configured to cover; the default coverage when absent. */
-  readonly macCoverage?: Coverage
+  readonly macCoverage?: Coverage | undefined
 }
 
 export interface SpanVerdict {
@@ -112,9 +112,8 @@ export class Verifier {
   readonly work = new Work(EVIDENCE_WORK)
 
   constructor({ keys, expected, macCoverage }: VerifyOptions) {
-    const coverage = macCoverage === undefined ? undefined : compileCoverage(macCoverage)
     this.#keys = keys
-    this.#checker = new SpanChecker(keys, coverage)
+    this.#checker = new SpanChecker(keys, macCoverage)
     this.#selection = expected === undefined ? undefined : new Selection(new Policy({ select: expected }))
   }
 

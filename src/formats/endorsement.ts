@@ -3,9 +3,11 @@
 import { type KeyObject, sign } from 'node:crypto'
 import { ed25519PublicKey, verifyEd25519 } from './ed25519.ts'
 import { lengthPrefixed, utf8 } from './key-context.ts'
+import { shortHash } from './sealed-value.ts'
 
 export const ENDORSEMENT_TYPE = 'application/vnd.betrace.key-endorsement.v1'
 export const ENDORSEMENT_BYTES = 64
+const KEY_ID_LABEL = 'betrace/signing-key/v1'
 
 export type KeyStatus = 'ACTIVE' | 'ROTATED' | 'REVOKED'
 
@@ -42,6 +44,8 @@ export interface EndorsedKey {
   readonly keyId: string
   readonly publicKey: Uint8Array
   readonly createdMs: number
+  /** When it ended: it vouches for no statement and no key of a later time. */
+  readonly notAfterMs?: number | undefined
   readonly status: KeyStatus
   /** Empty for a first key. */
   readonly endorsedBy: string
@@ -54,12 +58,18 @@ export interface EndorsedKey {
  */
 export type EndorsementVerdict = 'first' | 'endorsed' | 'endorser_unknown' | 'endorser_revoked' | 'bad'
 
+/** The name of a signing key: a labelled hash of its public half. */
+export function signingKeyId(publicKey: Uint8Array): string {
+  return shortHash(KEY_ID_LABEL, publicKey)
+}
+
 /** An entry of a public key list, which is text, as it is judged. */
 export function endorsedKeyOf(record: PublicKeyRecord): EndorsedKey {
   return {
     keyId: record.keyId,
     publicKey: Buffer.from(record.publicKey, 'base64'),
     createdMs: Date.parse(record.createdAt),
+    notAfterMs: record.notAfter === null ? undefined : Date.parse(record.notAfter),
     status: record.status,
     endorsedBy: record.endorsedBy ?? '',
     endorsement: Buffer.from(record.endorsement ?? '', 'base64'),
@@ -130,6 +140,7 @@ function judge(
   if (endorser === undefined) return 'endorser_unknown'
   if (!checkEndorsement({ ...key, tenant }, endorser.publicKey, key.endorsement)) return 'bad'
   if (endorser.status === 'REVOKED') return 'endorser_revoked'
+  if (key.createdMs > (endorser.notAfterMs ?? Number.POSITIVE_INFINITY)) return 'bad'
   const below = verdicts.get(endorser.keyId) ?? 'bad'
   return below === 'first' ? 'endorsed' : below
 }

@@ -360,15 +360,24 @@ def sign_batch(key, statement, entries):
     return statement, data, signature
 
 
-def mac_of(secret, key_id, timestamp, leaf):
-    message = lp(key_id) + u64(timestamp) + leaf
+def mac_of(secret, key_id, timestamp, tenant, leaf, coverage=DEFAULT_COVERAGE):
+    message = lp(key_id) + u64(timestamp) + lp(tenant) + lp(encode_coverage(coverage)) + leaf
     return hmac.new(secret, pae(SPAN_MAC_TYPE, message), hashlib.sha256).digest()
 
 
 # 6. Verification
 
 
+def named_tenant(resource):
+    """What the first betrace.tenant says; empty where there is none, or no text."""
+    for attribute in resource.get("attributes") or []:
+        if attribute.get("key") == "betrace.tenant":
+            return (attribute.get("value") or {}).get("stringValue") or ""
+    return ""
+
+
 def verdict(resource, scope, span, public_keys, secrets):
+    """`public_keys` and `secrets`: tenant, then key id."""
     texts = {}
     signed = [a for a in span.get("attributes") or [] if a.get("key", "").startswith("span.signature")]
     if not signed:
@@ -399,11 +408,11 @@ def verdict(resource, scope, span, public_keys, secrets):
         return "bad_proof"
     if sha256(policy).hex() != statement["policy_id"]:
         return "bad_proof"
-    if texts["key_id"] in secrets:
+    if named_tenant(resource) not in ("", statement["tenant"]):
         return "bad_proof"
-    if texts["key_id"] not in public_keys:
+    if texts["key_id"] not in public_keys.get(statement["tenant"], {}):
         return "unknown_key"
-    if not ed25519.verify(public_keys[texts["key_id"]], signature, pae(STATEMENT_TYPE, data)):
+    if not ed25519.verify(public_keys[statement["tenant"]][texts["key_id"]], signature, pae(STATEMENT_TYPE, data)):
         return "bad_proof"
     if index >= statement["leaf_count"]:
         return "bad_proof"
@@ -419,11 +428,13 @@ def mac_verdict(resource, scope, span, texts, public_keys, secrets):
     if "proof" in texts or not re.fullmatch("0|[1-9][0-9]{0,19}", timestamp) or int(timestamp) >= 1 << 64:
         return "bad_proof"
     signature = unb64(texts["signature"])
-    if texts["key_id"] in public_keys:
-        return "bad_proof"
-    if texts["key_id"] not in secrets:
+    owner = next((tenant for tenant, ids in secrets.items() if texts["key_id"] in ids), None)
+    if owner is None:
         return "unknown_key"
-    mac = mac_of(secrets[texts["key_id"]], texts["key_id"], int(timestamp), leaf_hash(canonical(resource, scope, span)))
+    if named_tenant(resource) not in ("", owner):
+        return "bad_proof"
+    secret, leaf = secrets[owner][texts["key_id"]], leaf_hash(canonical(resource, scope, span))
+    mac = mac_of(secret, texts["key_id"], int(timestamp), owner, leaf)
     return "valid" if hmac.compare_digest(mac, signature) else "tampered"
 
 
@@ -568,12 +579,15 @@ def signed_vectors(key, secret, policy_id):
     ]
     draft = {**boot_statement(policy_id), "kind": 1, "number": 1, "previous": "00" * 32}
 
-    def vector(name, change=lambda spans: spans, more={}):
+    def vector(name, change=lambda spans: spans, more={}, resource=resource):
         signed = copy.deepcopy(spans)
         sign_batch(key, {**draft, **more}, [(resource, scope, each) for each in signed])
         signed = change(signed)
         request = {"resourceSpans": [{"resource": resource, "scopeSpans": [{"scope": scope, "spans": signed}]}]}
         return judged(name, request, key, secret)
+
+    def of_tenant(*names):
+        return {"attributes": resource["attributes"] + [string_attribute("betrace.tenant", name) for name in names]}
 
     def attribute(span, name):
         return next(a["value"] for a in span["attributes"] if a["key"] == name)
@@ -605,6 +619,11 @@ def signed_vectors(key, secret, policy_id):
     yield vector("proof doubled", edit(0, lambda s: s["attributes"].append(s["attributes"][-1])))
     yield vector("path left out", edit(0, lambda s: attribute(s, "span.signature.proof").update(stringValue=attribute(s, "span.signature.proof")["stringValue"].rpartition(".")[0])))
     yield vector("key unknown", more={"key_id": "k9"})
+    yield vector("a resource that names the tenant", resource=of_tenant("acme"))
+    yield vector("a resource that names another tenant", resource=of_tenant("beta"))
+    yield vector("the first name of a tenant counts", resource=of_tenant("acme", "beta"))
+    yield vector("an empty name of a tenant is none", resource=of_tenant("", "beta"))
+    yield vector("another tenant's key", more={"tenant": "beta"})
     mutable = {"coverage": {"resource_attributes": ["host.name"], "mutable": ["tmp.*"]}}
     yield vector("a mutable attribute changed", edit(0, lambda s: attribute(s, "tmp.note").update(stringValue="!")), mutable)
     yield vector("another attribute changed beside a mutable one", edit(0, lambda s: attribute(s, "compliance.control").update(stringValue="!")), mutable)
@@ -614,7 +633,7 @@ def signed_vectors(key, secret, policy_id):
 def mac_vector(key, secret, resource, scope, spans):
     signed = copy.deepcopy(spans[:3])
     for span in signed:
-        mac = mac_of(secret, "s1", 1732345678901234567, leaf_hash(canonical(resource, scope, span)))
+        mac = mac_of(secret, "s1", 1732345678901234567, "acme", leaf_hash(canonical(resource, scope, span)))
         span["attributes"] += [
             string_attribute("span.signature", b64(mac)),
             string_attribute("span.signature.algorithm", "hmac-sha256"),
@@ -623,13 +642,15 @@ def mac_vector(key, secret, resource, scope, spans):
         ]
     signed[1]["name"] = "other"
     signed[2]["attributes"][-1]["value"]["stringValue"] = "k1"
-    request = {"resourceSpans": [{"resource": resource, "scopeSpans": [{"scope": scope, "spans": signed}]}]}
-    return judged("hmac-sha256: untouched, changed, an Ed25519 key id", request, key, secret)
+    other = {"attributes": resource["attributes"] + [string_attribute("betrace.tenant", "beta")]}
+    groups = [(resource, signed), (other, signed[:1])]
+    request = {"resourceSpans": [{"resource": r, "scopeSpans": [{"scope": scope, "spans": each}]} for r, each in groups]}
+    return judged("hmac-sha256: untouched, changed, an Ed25519 key id, another tenant's resource", request, key, secret)
 
 
 def judged(name, request, key, secret):
     public_key = key.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
-    found = [verdict(*entry, {"k1": public_key}, {"s1": secret}) for entry in entries_of(request)]
+    found = [verdict(*entry, {"acme": {"k1": public_key}}, {"acme": {"s1": secret}}) for entry in entries_of(request)]
     return {"name": name, "request": request, "verdicts": found}
 
 
@@ -666,11 +687,13 @@ def make():
 
 
 def check(path):
-    """The file: {"keys": {id: public key in hex}, "secrets": {id: hex}, "cases": [{"name", "request", "verdicts"}]}."""
+    """The file: {"keys": {tenant: {id: public key in hex}}, "secrets": likewise, "cases": [{"name", "request", "verdicts"}]}."""
     with open(path, encoding="utf-8") as file:
         given = json.load(file)
-    public_keys = {name: bytes.fromhex(key) for name, key in given["keys"].items()}
-    secrets = {name: bytes.fromhex(key) for name, key in given["secrets"].items()}
+    public_keys, secrets = (
+        {tenant: {name: bytes.fromhex(key) for name, key in ids.items()} for tenant, ids in given[kind].items()}
+        for kind in ("keys", "secrets")
+    )
     failures = spans = 0
     for case in given["cases"]:
         found = [verdict(*entry, public_keys, secrets) for entry in entries_of(case["request"])]

@@ -55,7 +55,7 @@ const secret = randomBytes(32)
 const mac = { keyId: 's1', privateKey: createSecretKey(secret) }
 const known = new Map<string, VerifyingKey>([
   ['k1', { algorithm: 'ed25519-merkle-v1', key: ed25519PublicKey(ed25519.publicKey) }],
-  ['s1', { algorithm: 'hmac-sha256', key: mac.privateKey }],
+  ['s1', { algorithm: 'hmac-sha256', key: mac.privateKey, tenant: 't' }],
 ])
 
 const POLICIES: Partial<PolicyOptions>[] = [
@@ -80,7 +80,10 @@ function makeCase(index: number): Message {
   const request = JSON.parse(protobufToJson(body, 'traces'))
   if (index % 3 === 0) change(pick(request.resourceSpans[0].scopeSpans[0].spans))
   const { spans: judged } = verifyTraces(jsonToProtobuf(Buffer.from(JSON.stringify(request)), 'traces'), {
-    keys: (id) => known.get(id),
+    keys: (id, _tenant, algorithm) => {
+      const key = known.get(id)
+      return key?.algorithm === algorithm ? key : undefined
+    },
   })
   return { name: `case ${index}`, request, verdicts: judged.map(({ verdict }) => verdict) }
 }
@@ -102,5 +105,5 @@ function change(target: Message): void {
 const cases = Array.from({ length: 400 }, (_, index) => makeCase(index))
 const publicKey = Buffer.from(ed25519.publicKey).toString('hex')
 process.stdout.write(
-  JSON.stringify({ keys: { k1: publicKey }, secrets: { s1: secret.toString('hex') }, cases }),
+  JSON.stringify({ keys: { t: { k1: publicKey } }, secrets: { t: { s1: secret.toString('hex') } }, cases }),
 )

@@ -11,6 +11,7 @@ import copy
 import datetime
 import hashlib
 import json
+import re
 import struct
 import sys
 
@@ -56,6 +57,42 @@ def verifies(tenant, key, endorser):
     return ed25519.verify(public, signature, pae(statement(tenant, key)))
 
 
+def is_base64(text, at_least=1):
+    try:
+        data = base64.b64decode(text, validate=True)
+    except (ValueError, TypeError):
+        return False
+    return base64.b64encode(data).decode() == text and len(data) >= at_least
+
+
+def is_time(text):
+    return isinstance(text, str) and re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", text) and millis(text) >= 0
+
+
+def is_usable(tenant, keys):
+    """Whether a list is one, by section 1: where anything is unclear, all of it is unusable."""
+    if not isinstance(tenant, str) or not re.fullmatch(r"[!-~]([ -~]{0,126}[!-~])?", tenant):
+        return False
+    seen = {}
+    for key in keys:
+        if key.get("algorithm") != "Ed25519" or key.get("status") not in ("ACTIVE", "ROTATED", "REVOKED"):
+            return False
+        public = key.get("publicKey")
+        if not is_base64(public) or not ed25519.is_sound_point(base64.b64decode(public)):
+            return False
+        if key.get("keyId") != key_id(base64.b64decode(public)) or not is_time(key.get("createdAt")):
+            return False
+        if key.get("notAfter") is not None and not is_time(key["notAfter"]):
+            return False
+        if key.get("endorsedBy") is not None and (not isinstance(key["endorsedBy"], str) or not key["endorsedBy"]):
+            return False
+        if key.get("endorsement") is not None and not is_base64(key["endorsement"]):
+            return False
+        if seen.setdefault(key["keyId"], key) != key:
+            return False
+    return True
+
+
 def judge(tenant, keys):
     by_id = {key["keyId"]: key for key in keys}
 
@@ -71,6 +108,8 @@ def judge(tenant, keys):
             return "bad"
         if endorser["status"] == "REVOKED":
             return "endorser_revoked"
+        if endorser["notAfter"] is not None and millis(key["createdAt"]) > millis(endorser["notAfter"]):
+            return "bad"
         below = verdict(endorser, path | {key["keyId"]})
         return "endorsed" if below == "first" else below
 
@@ -112,8 +151,10 @@ def make_chain(tenant, name, length):
 
 
 def listed(name, tenant, keys):
+    if not is_usable(tenant, keys):
+        return {"name": name, "tenantId": tenant, "keys": keys, "usable": False}
     signed = {key["keyId"]: statement(tenant, key).hex() for key in keys if key["endorsedBy"] is not None}
-    return {"name": name, "tenantId": tenant, "keys": keys, "statements": signed, "verdicts": judge(tenant, keys)}
+    return {"name": name, "tenantId": tenant, "keys": keys, "usable": True, "statements": signed, "verdicts": judge(tenant, keys)}
 
 
 def tampered(name, change):
@@ -130,7 +171,7 @@ def flipped(text, bit):
 
 def make():
     documents = []
-    for tenant in ("acme", "__proto__", "é🦊 \"\\"):
+    for tenant in ("acme", "__proto__", "a \"\\b"):
         documents.append(listed("a chain of four", tenant, [entry for entry, _ in make_chain(tenant, tenant, 4)]))
 
     def edit(index, field, value):
@@ -161,24 +202,55 @@ def make():
         tampered("the last key is revoked", edit(2, "status", "REVOKED")),
         tampered("in another order", lambda keys: keys[::-1]),
         tampered("a circle", circle),
+        tampered("the endorser had ended before", edit(0, "notAfter", lambda keys: iso(millis(keys[1]["createdAt"]) - 1))),
+        tampered("the endorser ended at that time", edit(0, "notAfter", lambda keys: keys[1]["createdAt"])),
+        tampered("an unknown status", edit(0, "status", "RETIRED")),
+        tampered("a status in small letters", edit(0, "status", "active")),
+        tampered("no status", edit(0, "status", None)),
+        tampered("another algorithm", edit(0, "algorithm", "RSA")),
+        tampered("another spelling of the algorithm", edit(0, "algorithm", "ed25519")),
+        tampered("the id of another key", edit(0, "keyId", lambda keys: keys[1]["keyId"])),
+        tampered("a key id of half the length", edit(0, "keyId", lambda keys: keys[0]["keyId"][:11])),
+        tampered("a public key of small order", edit(0, "publicKey", base64.b64encode(bytes(32)).decode())),
+        tampered("a public key without its padding", edit(0, "publicKey", lambda keys: keys[0]["publicKey"].rstrip("="))),
+        tampered("a time without milliseconds", edit(1, "createdAt", "2026-01-01T00:00:00Z")),
+        tampered("no time", edit(1, "createdAt", None)),
+        tampered("an end that is no time", edit(0, "notAfter", "never")),
+        tampered("an empty endorser", edit(0, "endorsedBy", "")),
+        tampered("an endorsement that is no base64", edit(1, "endorsement", "?")),
+        tampered("a key listed twice, the same", lambda keys: keys + [dict(keys[0])]),
+        *(
+            tampered("a key listed twice, with another %s" % name, lambda keys, name=name, value=value: keys + [{**keys[0], name: value}])
+            for name, value in (
+                ("status", "REVOKED"),
+                ("createdAt", "2026-01-01T00:00:00.000Z"),
+                ("notAfter", "2036-01-01T00:00:00.000Z"),
+                ("endorsedBy", "somebody"),
+                ("endorsement", "AAAA"),
+            )
+        ),
     ]
     moved = [entry for entry, _ in make_chain("acme", "tampered", 2)]
     documents.append(listed("another tenant's list", "other", moved))
+    documents += [listed("no possible tenant", tenant, moved) for tenant in ("", " acme", "m\u00fcnchen", "x" * 129)]
     return {"made_by": "test/vectors/key_endorsement.py", "lists": documents}
 
 
 def check(document):
     wrong = []
     lists = document["lists"] if isinstance(document, dict) and "lists" in document else document
-    for each in lists:
+    for each in lists if isinstance(lists, list) else [lists]:
+        usable = is_usable(each["tenantId"], each["keys"])
+        if usable != each.get("usable", True):
+            wrong.append("%s: usable is %s" % (each.get("name", each["tenantId"]), usable))
+        if not usable:
+            continue
         verdicts = judge(each["tenantId"], each["keys"])
         if "verdicts" in each:
             if verdicts != each["verdicts"]:
                 wrong.append(each["name"] + ": verdicts differ")
             continue
         for key in each["keys"]:
-            if key_id(base64.b64decode(key["publicKey"])) != key["keyId"]:
-                wrong.append("%s: key id is not the public key's" % key["keyId"])
             if verdicts[key["keyId"]] not in ("first", "endorsed"):
                 wrong.append("%s: %s" % (key["keyId"], verdicts[key["keyId"]]))
     return wrong

@@ -71,7 +71,15 @@ export class MacKeys {
     if (bytes === undefined) throw new KeyRecordError('signing', tenant, id)
     const record = decodeKeyRecord('signing', tenant, id, bytes)
     const { privateKey } = macKeyOf(await openSigningKey(this.#parts, record, abort))
-    return { algorithm: 'hmac-sha256', key: privateKey, isRevoked: record.status === 'REVOKED' }
+    const { status, notAfterMs } = record
+    return {
+      algorithm: 'hmac-sha256',
+      key: privateKey,
+      tenant,
+      isRevoked: status === 'REVOKED',
+      notAfterMs,
+      isPinned: true,
+    }
   }
 
   async #tenantOf(id: string): Promise<string | undefined> {

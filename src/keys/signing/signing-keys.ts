@@ -2,8 +2,12 @@
 // before the first signature, so that there is never a signature whose key nobody can show.
 import { createPrivateKey, createPublicKey, randomBytes } from 'node:crypto'
 import type { SigningKey as StatementKey } from '../../evidence/chain.ts'
-import { judgeEndorsements, type PublicKeyRecord, signEndorsement } from '../../formats/endorsement.ts'
-import { shortHash } from '../../formats/sealed-value.ts'
+import {
+  judgeEndorsements,
+  type PublicKeyRecord,
+  signEndorsement,
+  signingKeyId,
+} from '../../formats/endorsement.ts'
 import { ended } from '../records/key-history.ts'
 import { decodeKeyRecord, encodeKeyRecord, type KeyRecord, KeyRecordError } from '../records/key-record.ts'
 import {
@@ -20,15 +24,9 @@ export interface SigningKey extends StatementKey {
   readonly publicKey: Uint8Array
 }
 
-const KEY_ID_LABEL = 'betrace/signing-key/v1'
 // RFC 8410: an Ed25519 private key in PKCS #8 is this prefix and the 32-byte seed.
 const PKCS8_PREFIX = Buffer.from('302e020100300506032b657004220420', 'hex')
 const SPKI_PREFIX_BYTES = 12
-
-/** The name of a signing key: a labelled hash, 22 characters, of its public half. */
-export function signingKeyId(publicKey: Uint8Array): string {
-  return shortHash(KEY_ID_LABEL, publicKey)
-}
 
 /**
  * The tenant's newest active key; a new one when it has none. Rejects with `KmsError`, and with `KeyRecordError` when
@@ -148,7 +146,7 @@ async function endActive(
     const { records } = storedKeys(store, 'signing', tenant)
     const active = records.findLast(({ status }) => status === 'ACTIVE')
     if (active === undefined || !isToEnd(active, records)) return endedIds
-    const end: KeyRecord = { ...active, status: 'ROTATED', notAfterMs: clock.nowMs() }
+    const end = ended(active, { createdMs: clock.nowMs() })
     await store.put('signing', tenant, active.id, encodeKeyRecord('signing', end))
     endedIds.push(active.id)
   }

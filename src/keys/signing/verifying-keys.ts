@@ -1,6 +1,7 @@
 // Public keys as a verifier looks them up: our own tenants', and those of sidecars before us that the operator trusts.
 import { readFile } from 'node:fs/promises'
 import { SidecarError } from '../../base/errors.ts'
+import { parseStrictJson } from '../../base/strict-json.ts'
 import type { KeyLookup, VerifyingKey } from '../../evidence/check.ts'
 import { keysFromJson } from '../../evidence/listed-keys.ts'
 import { macKeyOf } from '../../evidence/mac-key.ts'
@@ -36,7 +37,9 @@ function ownPublicKey(
     algorithm: 'ed25519-merkle-v1',
     key: ed25519PublicKey(Buffer.from(record.publicKey, 'base64')),
     isRevoked: record.status === 'REVOKED',
+    ...(record.notAfter !== null && { notAfterMs: Date.parse(record.notAfter) }),
     ...(endorsement && { endorsement }),
+    isPinned: true,
   }
 }
 
@@ -59,14 +62,15 @@ function ownSecret(
   tenant: string | undefined,
 ): VerifyingKey | undefined {
   const key = tenant === undefined ? undefined : keys.signingKey(tenant)
-  return key?.keyId === keyId ? { algorithm: 'hmac-sha256', key: macKeyOf(key).privateKey } : undefined
+  if (tenant === undefined || key?.keyId !== keyId) return undefined
+  return { algorithm: 'hmac-sha256', key: macKeyOf(key).privateKey, tenant, isPinned: true }
 }
 
 /** The keys of `processors.signing.trusted_keys_file`; none where it is not set. Rejects CONFIG. */
 export async function trustedKeys(path: string | undefined): Promise<KeyLookup> {
   if (path === undefined) return () => undefined
   try {
-    return keysFromJson([JSON.parse(await readFile(path, 'utf8'))])
+    return keysFromJson([], { documents: [parseStrictJson(await readFile(path))] })
   } catch (cause) {
     const reason = cause instanceof SidecarError ? cause.message : 'cannot be read as JSON'
     throw new SidecarError('CONFIG', `processors.signing.trusted_keys_file: ${reason}`, { cause })

@@ -1,11 +1,13 @@
-// The compact form as it is written, read here by the words of proto/evidence.md §5 alone: no reader of ours judges it.
+// The compact form as it is written, read first by the words of proto/evidence.md §5 alone, and then by our own verifier.
 import { createHash, verify as verifySignature } from 'node:crypto'
-import { expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { CanonicalForm } from '../../../src/evidence/canonical.ts'
+import type { KeyLookup } from '../../../src/evidence/check.ts'
 import { Evidence, type EvidenceOptions, type SigningKey } from '../../../src/evidence/evidence.ts'
 import { compileCoverage, Policy } from '../../../src/evidence/policy.ts'
 import { SpanWalk } from '../../../src/evidence/span-walk.ts'
 import { DEFAULT_COVERAGE, decodeStatement, pae, STATEMENT_TYPE } from '../../../src/evidence/statement.ts'
+import { verifyTraces } from '../../../src/evidence/verify.ts'
 import { ed25519PublicKey } from '../../../src/formats/ed25519.ts'
 import {
   attribute,
@@ -211,4 +213,206 @@ test.each([
   const added = sign(body, ['acme']).length - encode(body).length
   console.log(`compact, ${count} spans a request: ${(added / count).toFixed(0)} bytes added a span`)
   expect(added / count).toBeLessThanOrEqual(bytesMax)
+})
+
+describe('read again', () => {
+  const lookUp: KeyLookup = (keyId, tenant) => {
+    const owner = tenant === 'beta' ? other : key
+    if (owner.keyId !== keyId) return undefined
+    return { algorithm: 'ed25519-merkle-v1', key: ed25519PublicKey(owner.publicKey) }
+  }
+  const verdicts = (body: Message | Uint8Array): string[] =>
+    verifyTraces(body instanceof Uint8Array ? body : encode(body), { keys: lookUp }).spans.map(
+      ({ verdict }) => verdict,
+    )
+  const signed = (count: number): Message => decode(sign(request(spans(count)), ['acme']))
+  const statementOf = (body: Message): Message =>
+    body.resourceSpans[0].resource.attributes.find((each: Message) =>
+      each.key.startsWith('betrace.statement.'),
+    )
+  const spansOf = (body: Message): Message[] => body.resourceSpans[0].scopeSpans[0].spans
+  const signatureOf = (each: Message): Message =>
+    each.attributes.find((one: Message) => one.key === 'span.signature').value
+
+  test.each([1, 2, 33, 512])(
+    '%i spans are valid, in any order and split into resources of their own',
+    (count) => {
+      const body = signed(count)
+      expect(new Set(verdicts(body))).toEqual(new Set(['valid']))
+      const { resource } = body.resourceSpans[0]
+      const apart = spansOf(body)
+        .toReversed()
+        .map((each) => ({
+          resource,
+          scopeSpans: [{ scope: { name: 'lib', version: '1.2.3' }, spans: [each] }],
+        }))
+      expect(new Set(verdicts({ resourceSpans: apart }))).toEqual(new Set(['valid']))
+    },
+  )
+
+  const put = (target: Message, name: string, value: Message): void =>
+    void Object.assign(target, { [name]: value })
+  const edit = (value: Message, change: (text: string) => string): void =>
+    put(value, 'stringValue', change(value.stringValue))
+
+  const CHANGES: Record<string, [change: (body: Message) => void, first: string, rest?: string]> = {
+    'a changed name': [(body) => put(spansOf(body)[0], 'name', 'x'), 'tampered'],
+    'a changed attribute': [
+      (body) => put(spansOf(body)[0].attributes[0], 'value', { stringValue: 'x' }),
+      'tampered',
+    ],
+    'signatures swapped': [
+      (body) => {
+        const [a, b] = spansOf(body).map(signatureOf) as [Message, Message]
+        ;[a.stringValue, b.stringValue] = [b.stringValue, a.stringValue]
+      },
+      'tampered',
+    ],
+    'the index of another leaf': [
+      (body) => {
+        const value = signatureOf(spansOf(body)[0])
+        value.stringValue = value.stringValue.replace(/(?<=^v1\..{22}\.)0/, '2')
+      },
+      'tampered',
+    ],
+    'an index beyond all leaves': [
+      (body) => {
+        const value = signatureOf(spansOf(body)[0])
+        value.stringValue = value.stringValue.replace(/(?<=^v1\..{22}\.)0/, '4000')
+      },
+      'bad_proof',
+    ],
+    'a path cut': [(body) => edit(signatureOf(spansOf(body)[0]), (text) => text.slice(0, -44)), 'bad_proof'],
+    'a path that is too long': [
+      (body) => edit(signatureOf(spansOf(body)[0]), (text) => text + 'A'.repeat(43)),
+      'bad_proof',
+    ],
+    'a signature stripped': [(body) => void spansOf(body)[0].attributes.pop(), 'unsigned'],
+    'a second signature attribute': [
+      (body) => void spansOf(body)[0].attributes.push(attribute('span.signature.key_id', 'k1')),
+      'bad_proof',
+    ],
+    'a signature doubled': [
+      (body) => void spansOf(body)[0].attributes.push(spansOf(body)[0].attributes.at(-1)),
+      'bad_proof',
+    ],
+    'the statement gone': [
+      (body) => {
+        const { resource } = body.resourceSpans[0]
+        resource.attributes = resource.attributes.filter((each: Message) => each !== statementOf(body))
+      },
+      'bad_proof',
+      'bad_proof',
+    ],
+    'the statement doubled': [
+      (body) => void body.resourceSpans[0].resource.attributes.push(statementOf(body)),
+      'bad_proof',
+      'bad_proof',
+    ],
+    'the statement renamed': [
+      (body) => put(statementOf(body), 'key', `betrace.statement.${'A'.repeat(22)}`),
+      'bad_proof',
+      'bad_proof',
+    ],
+    'a node of the row changed': [
+      (body) => {
+        const { value } = statementOf(body)
+        const row = value.stringValue.lastIndexOf('.') + 1
+        const at = value.stringValue[row] === 'A' ? 'B' : 'A'
+        value.stringValue = value.stringValue.slice(0, row) + at + value.stringValue.slice(row + 1)
+      },
+      'bad_proof',
+      'bad_proof',
+    ],
+    'the row gone': [
+      (body) => {
+        const { value } = statementOf(body)
+        value.stringValue = value.stringValue.slice(0, value.stringValue.lastIndexOf('.'))
+      },
+      'bad_proof',
+      'bad_proof',
+    ],
+    'another policy': [
+      (body) => {
+        const { value } = statementOf(body)
+        const parts = value.stringValue.split('.')
+        parts[3] = Buffer.from(new Policy({ select: ['x'] }).document).toString('base64url')
+        value.stringValue = parts.join('.')
+      },
+      'bad_proof',
+      'bad_proof',
+    ],
+    'another signature': [
+      (body) => {
+        const { value } = statementOf(body)
+        const parts = value.stringValue.split('.')
+        parts[2] = Buffer.alloc(64, 1).toString('base64url')
+        value.stringValue = parts.join('.')
+      },
+      'bad_proof',
+      'bad_proof',
+    ],
+    'a resource that names another tenant': [
+      (body) => void body.resourceSpans[0].resource.attributes.push(attribute('betrace.tenant', 'beta')),
+      'bad_proof',
+      'bad_proof',
+    ],
+    'a covered attribute of the resource': [
+      (body) => put(body.resourceSpans[0].resource.attributes[0], 'value', { stringValue: 'x' }),
+      'tampered',
+      'tampered',
+    ],
+  }
+
+  test.each(Object.entries(CHANGES))('%s is told', (_, [change, first, rest = 'valid']) => {
+    const body = signed(100)
+    change(body)
+    const [found, second, ...others] = verdicts(body)
+    expect(found).toBe(first)
+    if (second !== 'tampered') expect(second).toBe(rest)
+    expect(new Set(others)).toEqual(new Set([rest]))
+  })
+
+  test('a statement of a tenant counts under that tenant’s keys alone', () => {
+    const body = sign(request(spans(2)), ['beta'])
+    expect(verdicts(body)).toEqual(['valid', 'valid'])
+    const onlyAcme: KeyLookup = (keyId, tenant) =>
+      tenant === 'acme' ? lookUp(keyId, 'beta', 'ed25519-merkle-v1') : undefined
+    const { spans: found } = verifyTraces(body, { keys: onlyAcme })
+    expect(found.map(({ verdict }) => verdict)).toEqual(['unknown_key', 'unknown_key'])
+  })
+
+  test('a second sidecar leaves the first signature alone, with what it needs and nothing more', () => {
+    const body = signed(40)
+    body.resourceSpans[0].resource.attributes.unshift(
+      attribute('betrace.statement.x', 'alice@example.com'),
+      attribute(`betrace.statement.${'A'.repeat(22)}`, statementOf(body).value.stringValue),
+    )
+    const second = new Evidence(
+      {
+        instanceId: 'sidecar-2',
+        bootId: BOOT_ID,
+        policy: { proof: 'compact', select: 'all' },
+        knownKeys: lookUp,
+      },
+      () => undefined,
+    ).sign(encode(body), ['acme'], keys, NOW_NS)
+    expect(second).toMatchObject({ keptCount: 40, forgedCount: 0, signedCount: 0 })
+    expect(new Set(verdicts(second.body))).toEqual(new Set(['valid']))
+    expect(resourcesOfAny(second.body)).toEqual([1])
+    const added = decode(second.body)
+    added.resourceSpans[0].scopeSpans[0].spans.push(span(41, [compliant]))
+    const third = new Evidence(
+      {
+        instanceId: 'sidecar-3',
+        bootId: BOOT_ID,
+        policy: { proof: 'compact', select: 'all' },
+        knownKeys: lookUp,
+      },
+      () => undefined,
+    ).sign(encode(added), ['acme'], keys, NOW_NS)
+    expect(third).toMatchObject({ keptCount: 40, signedCount: 1 })
+    expect(new Set(verdicts(third.body))).toEqual(new Set(['valid']))
+    expect(resourcesOfAny(third.body)).toEqual([2])
+  })
 })

@@ -9,6 +9,7 @@ import {
 } from '../../../src/evidence/evidence.ts'
 import { decodeRefs, encodeRefs } from '../../../src/evidence/refs.ts'
 import {
+  DEFAULT_COVERAGE,
   decodeSignedStatement,
   decodeStatement,
   Kind,
@@ -211,11 +212,18 @@ test('hmac-sha256 signs each span under the secret that is passed in, without st
     NOW_NS,
   )
   expect(signed).toMatchObject({ signedCount: 2, statements: [], refs: [] })
-  const verdicts = (body: Uint8Array): string[] =>
-    verifyTraces(body, { keys: () => ({ algorithm: 'hmac-sha256', key: secret }) }).spans.map(
-      ({ verdict }) => verdict,
-    )
+  const verdicts = (body: Uint8Array, tenant = 'acme', macCoverage = DEFAULT_COVERAGE): string[] =>
+    verifyTraces(body, {
+      keys: () => ({ algorithm: 'hmac-sha256', key: secret, tenant }),
+      macCoverage,
+    }).spans.map(({ verdict }) => verdict)
   expect(verdicts(signed.body)).toEqual(['valid', 'valid'])
+  // The MAC covers whose it is and what it covers, so neither can be another.
+  expect(verdicts(signed.body, 'beta')).toEqual(['tampered', 'tampered'])
+  expect(verdicts(signed.body, 'acme', { ...DEFAULT_COVERAGE, mutable: ['nothing.of.it'] })).toEqual([
+    'tampered',
+    'tampered',
+  ])
   const changed = decode(signed.body)
   changed.resourceSpans[0].scopeSpans[0].spans[1].kind = 1
   expect(verdicts(encode(changed))).toEqual(['valid', 'tampered'])

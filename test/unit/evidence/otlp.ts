@@ -4,6 +4,7 @@ import { generateKeyPairSync, type KeyObject } from 'node:crypto'
 import type { KeyLookup } from '../../../src/evidence/check.ts'
 import type { SigningKey } from '../../../src/evidence/evidence.ts'
 import { ed25519PublicKey } from '../../../src/formats/ed25519.ts'
+import { signingKeyId } from '../../../src/formats/endorsement.ts'
 import { requestType } from '../wire/oracle.ts'
 
 const Request = requestType.traces
@@ -83,9 +84,11 @@ export interface TestKey extends SigningKey {
   readonly publicKey: Uint8Array
 }
 
-export function testKey(keyId: string): TestKey {
+/** Without an id of the test's own it has its real one, as lists demand. */
+export function testKey(keyId?: string): TestKey {
   const { privateKey, publicKey } = generateKeyPairSync('ed25519')
-  return { keyId, privateKey, publicKey: rawPublicKey(publicKey) }
+  const raw = rawPublicKey(publicKey)
+  return { keyId: keyId ?? signingKeyId(raw), privateKey, publicKey: raw }
 }
 
 export function rawPublicKey(publicKey: KeyObject): Uint8Array {

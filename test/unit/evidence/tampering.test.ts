@@ -1,6 +1,6 @@
 import { createSecretKey } from 'node:crypto'
 import { describe, expect, test } from 'vitest'
-import { Evidence } from '../../../src/evidence/evidence.ts'
+import { Evidence, type KeyLookup } from '../../../src/evidence/evidence.ts'
 import { type Verdict, Verifier, verifyTraces } from '../../../src/evidence/verify.ts'
 import { jsonToProtobuf, protobufToJson } from '../../../src/wire/json.ts'
 import {
@@ -232,8 +232,8 @@ test.each([
     },
   ],
   [
-    'tenant added',
-    (d: Message) => void d.resourceSpans[0].resource.attributes.push(attribute('betrace.tenant', 'b')),
+    'its own tenant added',
+    (d: Message) => void d.resourceSpans[0].resource.attributes.push(attribute('betrace.tenant', 'acme')),
   ],
   ['resource removed', (d: Message) => void delete d.resourceSpans[0].resource],
   [
@@ -358,7 +358,9 @@ describe('signatures that are moved, removed or exchanged', () => {
     const { body, signedCount } = evidence.sign(encode(request(signedSpans())), ['acme'], forging, NOW_NS)
     expect(signedCount).toBe(5)
     expect(verdicts(body)).toEqual(Array(5).fill('bad_proof'))
-    const asSecret = verifyTraces(body, { keys: () => ({ algorithm: 'hmac-sha256', key: secret }) })
+    const asSecret = verifyTraces(body, {
+      keys: () => ({ algorithm: 'hmac-sha256', key: secret, tenant: 'acme' }),
+    })
     expect(asSecret.summary.counts.valid).toBe(5)
   })
 
@@ -388,6 +390,75 @@ describe('signatures that are moved, removed or exchanged', () => {
       value.stringValue = value.stringValue.replace('v1.1.', 'v1.2.')
     }
     expect(afterEdit(change)).toEqual(only(1, 'tampered'))
+  })
+})
+
+describe("a signature is its tenant's, and no other's", () => {
+  const tenantOf = (edit: (attributes: Message[]) => void): Verdict[] =>
+    afterEdit((_spans, decoded) => edit(decoded.resourceSpans[0].resource.attributes))
+
+  test('under a resource that names another tenant: bad proof, also where the name is not covered', () => {
+    const other = (attributes: Message[]): void => void attributes.push(attribute('betrace.tenant', 'beta'))
+    expect(tenantOf(other)).toEqual(Array(5).fill('bad_proof'))
+    const evidence = new Evidence(
+      { policy: { tenantAttribute: '' }, instanceId: 'i', bootId: BOOT_ID },
+      () => undefined,
+    )
+    const decoded = decode(signedBy(key, signedSpans(), evidence))
+    expect(verdicts(encode(decoded))).toEqual(Array(5).fill('valid'))
+    other(decoded.resourceSpans[0].resource.attributes)
+    expect(verdicts(encode(decoded))).toEqual(Array(5).fill('bad_proof'))
+  })
+
+  test('by a key of another tenant: unknown key, though its id and signature are good', () => {
+    const ofBeta: KeyLookup = (id, tenant, algorithm) =>
+      tenant === 'beta' ? keys(id, tenant, algorithm) : undefined
+    const { summary } = verifyTraces(signedBy(key, signedSpans()), { keys: ofBeta })
+    expect(summary).toMatchObject({ outcome: 'unknown', counts: { unknown_key: 5 } })
+  })
+
+  test('a name of a tenant that is empty, or no text, is none', () => {
+    for (const value of ['', { intValue: 5 }]) {
+      const message = request(signedSpans())
+      message.resourceSpans[0].resource.attributes.push(attribute('betrace.tenant', value))
+      const { body } = newEvidence().sign(encode(message), ['acme'], new Map([['acme', key]]), NOW_NS)
+      expect(verdicts(body)).toEqual(Array(5).fill('valid'))
+    }
+  })
+})
+
+describe('a key counts until it ended', () => {
+  const endingAt =
+    (notAfterMs: number): KeyLookup =>
+    (id, tenant, algorithm) => ({
+      ...keys(id, tenant, algorithm)!,
+      notAfterMs,
+    })
+  const signedAtMs = Number(NOW_NS / 1_000_000n)
+
+  test.each([
+    [signedAtMs + 1, 'valid'],
+    [signedAtMs, 'unknown_key'],
+    [signedAtMs - 1, 'unknown_key'],
+  ])('ended at %d: %s', (notAfterMs, verdict) => {
+    const { spans } = verifyTraces(signedBy(key, signedSpans()), { keys: endingAt(notAfterMs) })
+    expect(spans[0]).toMatchObject({ verdict })
+    if (verdict !== 'valid') expect(spans[0]!.reason).toContain('had ended')
+  })
+
+  test('a secret too', () => {
+    const secret = createSecretKey(Buffer.alloc(32, 1))
+    const evidence = new Evidence(
+      { policy: { algorithm: 'hmac-sha256' }, instanceId: 'i', bootId: BOOT_ID },
+      () => undefined,
+    )
+    const signing = new Map([['acme', { keyId: 's1', privateKey: secret }]])
+    const { body } = evidence.sign(encode(request(signedSpans())), ['acme'], signing, NOW_NS)
+    const verdictAt = (notAfterMs: number): Verdict =>
+      verifyTraces(body, {
+        keys: () => ({ algorithm: 'hmac-sha256', key: secret, tenant: 'acme', notAfterMs }),
+      }).spans[0]!.verdict
+    expect([verdictAt(signedAtMs + 1), verdictAt(signedAtMs - 1)]).toEqual(['valid', 'unknown_key'])
   })
 })
 

@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { CanonicalForm } from '../../../src/evidence/canonical.ts'
-import type { VerifyingKey } from '../../../src/evidence/check.ts'
+import type { KeyLookup, VerifyingKey } from '../../../src/evidence/check.ts'
 import { MerkleTree, NODE_CHARS } from '../../../src/evidence/merkle.ts'
 import { type Algorithm, compileCoverage, decodePolicy, Policy } from '../../../src/evidence/policy.ts'
 import { fromBase64url } from '../../../src/evidence/proof.ts'
@@ -177,15 +177,24 @@ test.each(vectors.statements)(
   },
 )
 
-const keys = new Map<string, VerifyingKey>([
-  ['k1', { algorithm: 'ed25519-merkle-v1', key: ed25519PublicKey(unhex(vectors.keys.k1.public_key)) }],
-  ['s1', { algorithm: 'hmac-sha256', key: createSecretKey(unhex(vectors.keys.s1.secret)) }],
-])
+const publicKey: VerifyingKey = {
+  algorithm: 'ed25519-merkle-v1',
+  key: ed25519PublicKey(unhex(vectors.keys.k1.public_key)),
+}
+const secret: VerifyingKey = {
+  algorithm: 'hmac-sha256',
+  key: createSecretKey(unhex(vectors.keys.s1.secret)),
+  tenant: 'acme',
+}
+const keys: KeyLookup = (keyId, tenant, algorithm) => {
+  if (algorithm === 'hmac-sha256') return keyId === 's1' ? secret : undefined
+  return keyId === 'k1' && tenant === 'acme' ? publicKey : undefined
+}
 
 test.each(vectors.signed)(
   'verdicts on spans that the second implementation signed: $name',
   ({ request, verdicts }) => {
-    const { spans } = verifyTraces(toProtobuf(request), { keys: (id) => keys.get(id) })
+    const { spans } = verifyTraces(toProtobuf(request), { keys })
     expect(spans.map(({ verdict }) => verdict)).toEqual(verdicts)
   },
 )

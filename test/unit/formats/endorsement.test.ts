@@ -3,6 +3,7 @@ import { generateKeyPairSync } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
+import { SidecarError } from '../../../src/base/errors.ts'
 import {
   checkEndorsement,
   type EndorsedKey,
@@ -12,15 +13,17 @@ import {
   judgeEndorsements,
   type PublicKeyRecord,
   signEndorsement,
+  signingKeyId,
 } from '../../../src/formats/endorsement.ts'
-import { signingKeyId } from '../../../src/keys/signing/signing-keys.ts'
+import { readKeyLists } from '../../../src/formats/key-list.ts'
 
 interface List {
   readonly name: string
   readonly tenantId: string
   readonly keys: readonly PublicKeyRecord[]
-  readonly statements: Readonly<Record<string, string>>
-  readonly verdicts: Readonly<Record<string, string>>
+  readonly usable: boolean
+  readonly statements?: Readonly<Record<string, string>>
+  readonly verdicts?: Readonly<Record<string, string>>
 }
 
 const file = new URL('../../vectors/key-endorsement.json', import.meta.url)
@@ -29,14 +32,19 @@ const { lists } = JSON.parse(readFileSync(file, 'utf8')) as { lists: readonly Li
 
 test('there are vectors of every verdict', () => {
   expect(lists.length).toBeGreaterThanOrEqual(15)
-  expect(new Set(lists.flatMap(({ verdicts }) => Object.values(verdicts)))).toEqual(
+  expect(lists.filter(({ usable }) => !usable).length).toBeGreaterThanOrEqual(15)
+  expect(new Set(lists.flatMap(({ verdicts = {} }) => Object.values(verdicts)))).toEqual(
     new Set(['first', 'endorsed', 'bad', 'endorser_unknown', 'endorser_revoked']),
   )
 })
 
-for (const { name, tenantId, keys, statements, verdicts } of lists) {
+for (const { name, tenantId, keys, usable, statements = {}, verdicts } of lists) {
   test(`vector: ${name}, ${JSON.stringify(tenantId)}`, () => {
-    const judged = judgeEndorsements(tenantId, keys.map(endorsedKeyOf))
+    if (!usable) return expect(() => readKeyLists({ tenantId, keys })).toThrow(SidecarError)
+    const [read] = readKeyLists({ tenantId, keys })
+    const expected = [...new Map(keys.map((key) => [key.keyId, endorsedKeyOf(key)])).values()]
+    expect([...read!.keys.values()].map(comparable)).toEqual(expected.map(comparable))
+    const judged = judgeEndorsements(tenantId, [...read!.keys.values()])
     expect(Object.fromEntries(judged)).toEqual(verdicts)
     for (const record of keys) {
       const key = endorsedKeyOf(record)
@@ -48,6 +56,13 @@ for (const { name, tenantId, keys, statements, verdicts } of lists) {
       for (const record of keys) expect(signingKeyId(endorsedKeyOf(record).publicKey)).toBe(record.keyId)
   })
 }
+
+/** Buffers and plain arrays of equal bytes count as equal. */
+const comparable = (key: ReturnType<typeof endorsedKeyOf>): object => ({
+  ...key,
+  publicKey: Buffer.from(key.publicKey).toString('hex'),
+  endorsement: Buffer.from(key.endorsement).toString('hex'),
+})
 
 function pair() {
   const { privateKey, publicKey } = generateKeyPairSync('ed25519')

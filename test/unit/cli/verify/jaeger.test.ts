@@ -23,9 +23,9 @@ import { asJaeger, asV3, JAEGER_ANSWERS, type Otlp } from '../exported-file/jaeg
 const folder = mkdtempSync(join(tmpdir(), 'betrace-jaeger-'))
 afterAll(() => rmSync(folder, { recursive: true }))
 
-const key = testKey('k1')
+const key = testKey()
 const publicKey = Buffer.from(key.publicKey).toString('base64')
-const entry = { keyId: key.keyId, algorithm: 'Ed25519', publicKey, createdAt: '2026-01-01T00:00:00Z' }
+const entry = { keyId: key.keyId, algorithm: 'Ed25519', publicKey, createdAt: '2026-01-01T00:00:00.000Z' }
 writeFileSync(
   join(folder, 'keys.json'),
   JSON.stringify({

@@ -21,8 +21,8 @@ import {
 const folder = mkdtempSync(join(tmpdir(), 'betrace-verify-'))
 afterAll(() => rmSync(folder, { recursive: true }))
 
-const key = testKey('k1')
-const other = testKey('k2')
+const key = testKey()
+const other = testKey()
 const keys = new Map([
   ['acme', key],
   ['beta', other],
@@ -42,7 +42,7 @@ const keyEntry = (of: typeof key, status = 'ACTIVE'): object => ({
   keyId: of.keyId,
   algorithm: 'Ed25519',
   publicKey: Buffer.from(of.publicKey).toString('base64'),
-  createdAt: '2026-01-01T00:00:00Z',
+  createdAt: '2026-01-01T00:00:00.000Z',
   notAfter: null,
   status,
   endorsedBy: null,
@@ -152,7 +152,7 @@ describe('what cannot be told exits 2', () => {
         '--keys',
         put(
           'revoked.json',
-          JSON.stringify({ tenantId: 'a', keys: [keyEntry(key, 'REVOKED'), keyEntry(other)] }),
+          JSON.stringify([{ tenantId: 'acme', keys: [keyEntry(key, 'REVOKED')] }, betaKeys]),
         ),
       ],
       '',
@@ -184,17 +184,24 @@ describe('what cannot be told exits 2', () => {
     ],
     [
       'a key that is none',
-      () => [put('x.json', line), '--keys', put('k', '{"keys":[{"keyId":"k1","publicKey":"AAAA"}]}')],
-      'k: a publicKey is not base64 of an Ed25519 key\n',
+      () => [
+        put('x.json', line),
+        '--keys',
+        put('k', JSON.stringify({ tenantId: 'acme', keys: [{ ...keyEntry(key), publicKey: 'AAAA' }] })),
+      ],
+      'k: a publicKey is not one of Ed25519\n',
     ],
     [
       'one id for two keys',
       () => [
         put('x.json', line),
         '--keys',
-        put('k', JSON.stringify([acmeKeys, { keys: [{ ...keyEntry(other), keyId: 'k1' }] }])),
+        put(
+          'k',
+          JSON.stringify([acmeKeys, { ...betaKeys, keys: [{ ...keyEntry(other), keyId: key.keyId }] }]),
+        ),
       ],
-      'k: one key id names two different public keys\n',
+      'k: a keyId is not that of its publicKey\n',
     ],
   ])('%s', async (_name, argv, message) => {
     const { code, err } = await run(argv())
@@ -218,13 +225,13 @@ describe('what cannot be told exits 2', () => {
 })
 
 describe('a chain of keys is followed as far as the list goes', () => {
-  const old = testKey('k0')
+  const old = testKey()
   const createdAt = '2026-01-01T00:00:00.000Z'
   const endorsed = (tenant = 'acme', by = old) => {
     const { keyId, publicKey } = key
-    const statement = { tenant, keyId, publicKey, endorsedBy: 'k0', createdMs: Date.parse(createdAt) }
+    const statement = { tenant, keyId, publicKey, endorsedBy: old.keyId, createdMs: Date.parse(createdAt) }
     const endorsement = Buffer.from(signEndorsement(statement, by.privateKey)).toString('base64')
-    return { ...keyEntry(key), createdAt, endorsedBy: 'k0', endorsement }
+    return { ...keyEntry(key), createdAt, endorsedBy: old.keyId, endorsement }
   }
   const list = (...keys: object[]): string =>
     put(`list-${Math.random()}.json`, JSON.stringify([{ tenantId: 'acme', keys }]))
@@ -237,8 +244,7 @@ describe('a chain of keys is followed as far as the list goes', () => {
     ['endorsed by a revoked key', () => [endorsed(), keyEntry(old, 'REVOKED')], 2, REVOKED],
     ['endorsed for another tenant', () => [keyEntry(old), endorsed('beta')], 2, BAD],
     ['endorsed by who is not its endorser', () => [keyEntry(old), endorsed('acme', other)], 2, BAD],
-    ['endorsed by a damaged word', () => [keyEntry(old), { ...endorsed(), endorsement: '?' }], 2, BAD],
-    ['endorsed at no time', () => [keyEntry(old), { ...endorsed(), createdAt: 'then' }], 2, BAD],
+    ['endorsed by a damaged word', () => [keyEntry(old), { ...endorsed(), endorsement: 'AAAA' }], 2, BAD],
     ['an endorsement by nobody', () => [{ ...endorsed(), endorsedBy: null }], 2, BAD],
     [
       'endorsed by a key that was left out',
@@ -253,20 +259,18 @@ describe('a chain of keys is followed as far as the list goes', () => {
     for (const each of done.out.split('\n')) expect(each.length).toBeLessThanOrEqual(80)
   })
 
-  test('over several files; and who trusts the key by other means lists it as a first one', async () => {
+  test('over several files', async () => {
     const file = put('row.json', second)
     const revoked = list(keyEntry(old, 'REVOKED'))
     expect(await run([file, '--keys', list(endorsed()), '--keys', revoked])).toMatchObject({ code: 2 })
-    const pinned = list(keyEntry(key))
-    expect(await run([file, '--keys', list(endorsed()), '--keys', revoked, '--keys', pinned])).toMatchObject({
-      code: 0,
-    })
   })
 
   test('--json says it of every key', async () => {
     const keys = list(keyEntry(old, 'ROTATED'), endorsed())
     const { out } = await run([put('row.json', second), '--json', '--keys', keys])
-    expect(JSON.parse(out).summary.keys).toEqual([{ keyId: 'k1', tenant: 'acme', endorsement: 'endorsed' }])
+    expect(JSON.parse(out).summary.keys).toEqual([
+      { keyId: key.keyId, tenant: 'acme', endorsement: 'endorsed' },
+    ])
   })
 })
 
