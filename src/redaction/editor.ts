@@ -24,7 +24,7 @@ const TRACE_STATE_VALUE_MAX = 256
 /** Of a token without plaintext; with padding some more. */
 const SEALED_CHARS_MIN = 68
 /** What a value takes in the queue until it is sealed. */
-const QUEUED_BYTES = 48
+const QUEUED_BYTES = 76
 /** Tag and length around a part, at most. */
 const PART_FRAME_BYTES = 6
 

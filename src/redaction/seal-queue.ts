@@ -1,7 +1,7 @@
 // Values that wait to be sealed, so that each tenant's go through few calls. A request can hold a million of them, so
 // each is some integers and two names that it shares with others; what a sealer takes is made when its turn comes.
 
-import type { Sealer, SealItem } from '../formats/sealed-value.ts'
+import { IDS_BYTES, type Sealer, type SealItem } from '../formats/sealed-value.ts'
 import type { Edits } from '../wire/edits.ts'
 import { ValueType } from '../wire/otlp.ts'
 import { writeVarint } from '../wire/write.ts'
@@ -13,6 +13,7 @@ const VALUE = 5
 const NO_RECORD = -1
 const WHOLE = ValueType.EMPTY
 const VALUES_MIN = 64
+const RECORDS_MIN = 64
 /** Sealed in one call: about a millisecond. */
 const BATCH = 256
 /** A table that grew beyond this is given back, values. */
@@ -31,8 +32,9 @@ export class SealQueue {
   #ints = new Int32Array(VALUES_MIN * VALUE)
   #places: string[] = []
   #dataClasses: string[] = []
-  /** Ids of the records in which values stand. */
-  #recordIds: Uint8Array[] = []
+  /** Ids of the records in which values stand, one after the other. */
+  #recordIds = new Uint8Array(RECORDS_MIN * IDS_BYTES)
+  #recordCount = 0
   #hasRecord = false
   readonly #runs: Run[] = []
   #scratch = Buffer.allocUnsafeSlow(4096)
@@ -41,7 +43,9 @@ export class SealQueue {
     this.count = 0
     this.#runs.length = 0
     this.#places = []
-    this.#recordIds = []
+    this.#recordCount = 0
+    if (this.#recordIds.length > VALUES_KEPT * IDS_BYTES)
+      this.#recordIds = new Uint8Array(RECORDS_MIN * IDS_BYTES)
     this.#hasRecord = false
     this.#dataClasses = []
     if (this.#ints.length > VALUES_KEPT * VALUE) this.#ints = new Int32Array(VALUES_MIN * VALUE)
@@ -50,7 +54,14 @@ export class SealQueue {
   /** What is added from now on stands in a record with these ids; `undefined`: in none. */
   inRecord(ids: Uint8Array | undefined): void {
     this.#hasRecord = ids !== undefined
-    if (ids !== undefined) this.#recordIds.push(ids)
+    if (ids === undefined) return
+    const at = this.#recordCount++ * IDS_BYTES
+    if (at === this.#recordIds.length) {
+      const grown = new Uint8Array(at * 2)
+      grown.set(this.#recordIds)
+      this.#recordIds = grown
+    }
+    this.#recordIds.set(ids, at)
   }
 
   /** The token of the AnyValue [start, end) will fill `mark`, as the content of another. */
@@ -87,7 +98,7 @@ export class SealQueue {
     this.#ints[at + 1] = start
     this.#ints[at + 2] = end
     this.#ints[at + 3] = kind
-    this.#ints[at + 4] = this.#hasRecord ? this.#recordIds.length - 1 : NO_RECORD
+    this.#ints[at + 4] = this.#hasRecord ? this.#recordCount - 1 : NO_RECORD
     this.#places.push(place)
     this.#dataClasses.push(dataClass)
   }
@@ -132,7 +143,10 @@ export class SealQueue {
       plaintext: kind === WHOLE ? buf.subarray(start, end) : textValue(kind, buf, start, end),
       place,
       dataClass: this.#dataClasses[index],
-      ids: record === NO_RECORD ? undefined : this.#recordIds[record],
+      ids:
+        record === NO_RECORD
+          ? undefined
+          : this.#recordIds.subarray(record * IDS_BYTES, (record + 1) * IDS_BYTES),
     }
   }
 

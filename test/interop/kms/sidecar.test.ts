@@ -120,13 +120,13 @@ for (const { provider, missing, start } of SERVICES) {
       const revealed = await betrace('reveal', '--config', sidecar.configFile, '--json', output)
       expect(revealed).toMatchObject({ code: 0 })
       const [file] = JSON.parse(revealed.stdout).files
-      expect(file.values).toHaveLength(16)
-      for (const { opened, value } of file.values) {
-        expect([opened, value.stringValue]).toEqual([
-          true,
-          expect.stringMatching(/^[a-z.0-9]+(?:@|%40)[a-z.]+$/),
-        ])
-      }
+      // The type is the report's own; the rest of the values are what the packs find beside addresses.
+      const values: { opened: boolean; value: { stringValue?: string } }[] = file.values
+      expect(values.filter(({ opened }) => !opened)).toEqual([])
+      const addresses = values.filter(({ value }) =>
+        /^[a-z.0-9]+(?:@|%40)[a-z.]+$/.test(value.stringValue ?? ''),
+      )
+      expect(addresses).toHaveLength(16)
     })
   })
 }

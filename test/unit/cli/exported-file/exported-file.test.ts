@@ -20,7 +20,7 @@ import { asJaeger, JAEGER_ANSWERS, type Otlp } from './jaeger-answers.ts'
 const never = new AbortController().signal
 const folder = temporaryFolder()
 const keyFile = localOptions()
-const key = testKey('k1')
+const key = testKey()
 const VALUES = ['alice', 'bob@example.com'] as const
 
 let sealing: SealingKey
@@ -68,8 +68,8 @@ beforeAll(async () => {
   signed = evidence.sign(encode({ resourceSpans: [group] }), ['acme'], keys, NOW_NS).body
   document = protobufToJson(signed, 'traces')
   const publicKey = Buffer.from(key.publicKey).toString('base64')
-  const entry = { keyId: key.keyId, algorithm: 'Ed25519', publicKey, createdAt: '2026-01-01T00:00:00Z' }
-  const keyEntry = { ...entry, notAfter: null, status: 'ACTIVE', endorsedBy: null }
+  const entry = { keyId: key.keyId, algorithm: 'Ed25519', publicKey, createdAt: '2026-01-01T00:00:00.000Z' }
+  const keyEntry = { ...entry, notAfter: null, status: 'ACTIVE', endorsedBy: null, endorsement: null }
   writeFileSync(join(folder, 'keys.json'), JSON.stringify({ tenantId: 'acme', keys: [keyEntry] }))
 })
 
