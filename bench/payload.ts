@@ -196,7 +196,7 @@ function addressOf(random: Random): string {
 
 function sqlOf(random: Random): string {
   const table = pick(random, TABLES)
-  const where = `WHERE t.email = '${emailOf(random)}' AND t.family_name = '${pick(random, FAMILY)}'`
+  const where = `WHERE t.email = '${emailOf(random)}' AND t.segment = '${pick(random, FAMILY)}'`
   return `SELECT t.id FROM ${table} t ${where} AND t.total > ${random(100_000)}`
 }
 
