@@ -69,14 +69,8 @@ export async function startSidecar(
   const httpUrl = `http://127.0.0.1:${receivers.get('http')?.port}`
   const adminUrl = `http://127.0.0.1:${admin.port}`
   const get = (path: string, init: RequestInit = {}): Promise<Response> => fetch(adminUrl + path, init)
-  const metric = async (name: string, label = ''): Promise<number> => {
-    const page = await (await get('/q/metrics')).text()
-    return page
-      .split('\n')
-      .filter((line) => line.startsWith(`${name}{`) || line.startsWith(`${name} `))
-      .filter((line) => line.includes(label))
-      .reduce((sum, line) => sum + Number(line.slice(line.lastIndexOf(' ') + 1)), 0)
-  }
+  const metric = async (name: string, label = ''): Promise<number> =>
+    sumOf(await (await get('/q/metrics')).text(), name, label)
   return {
     service,
     folder,
@@ -105,15 +99,23 @@ export async function startSidecar(
   }
 }
 
-/** The sum that always holds when nothing is in flight, for one signal. */
+function sumOf(page: string, name: string, label: string): number {
+  return page
+    .split('\n')
+    .filter((line) => line.startsWith(`${name}{`) || line.startsWith(`${name} `))
+    .filter((line) => line.includes(label))
+    .reduce((sum, line) => sum + Number(line.slice(line.lastIndexOf(' ') + 1)), 0)
+}
+
+/** The sum that always holds when nothing is in flight, for one signal: of one page, since items move between two. */
 export async function expectBooksToBalance(sidecar: TestSidecar, signal: string): Promise<void> {
-  const of = (name: string): Promise<number> => sidecar.metric(`betrace_items_${name}`, `signal="${signal}"`)
-  const accepted = (await of('accepted_total')) + (await of('recovered_total'))
-  const elsewhere =
-    (await of('exported_total')) +
-    (await of('queued')) +
-    (await of('rejected_total')) +
-    (await of('dropped_total'))
+  let page = ''
+  const of = (name: string): number => sumOf(page, `betrace_items_${name}`, `signal="${signal}"`)
+  await sidecar.until(`${signal}: nothing in flight`, async () => {
+    page = await (await sidecar.get('/q/metrics')).text()
+    return of('in_flight') === 0
+  })
+  const accepted = of('accepted_total') + of('recovered_total')
+  const elsewhere = of('exported_total') + of('queued') + of('rejected_total') + of('dropped_total')
   if (accepted !== elsewhere) throw new Error(`${signal}: accepted ${accepted}, accounted for ${elsewhere}`)
-  if ((await of('in_flight')) !== 0) throw new Error(`${signal}: items are still in flight`)
 }
