@@ -3,13 +3,13 @@
 import { type KeyObject, timingSafeEqual } from 'node:crypto'
 import { verifyEd25519 } from '../formats/ed25519.ts'
 import { CanonicalForm } from './canonical.ts'
-import { isReference, parseReference, parseResourceStatement, statementId } from './compact-proof.ts'
+import { parseReference, parseResourceStatement, statementId } from './compact-proof.ts'
 import { heightOfRow, nodeFromPath, rootFromRow, rowHeight } from './merkle.ts'
 import { compileCoverage, decodePolicy } from './policy.ts'
-import { fromBase64url, type Proof, parseProof, SignatureKey } from './proof.ts'
+import { fromBase64url, type Proof, parseProof } from './proof.ts'
 import { ResourceFacts } from './resource-facts.ts'
+import { referenceOf, type SignatureTexts, signatureTexts, TEXT_CHARS_MAX } from './signature-texts.ts'
 import { spanMac } from './span-mac.ts'
-import type { SpanParts } from './span-parts.ts'
 import type { SpanContext } from './span-walk.ts'
 import {
   type Coverage,
@@ -21,7 +21,6 @@ import {
   type Statement,
   statementHash,
 } from './statement.ts'
-import { stringOf } from './string-value.ts'
 
 export type Verdict = 'valid' | 'tampered' | 'unsigned' | 'unknown_key' | 'bad_proof'
 
@@ -96,20 +95,10 @@ type SharedStatement =
       readonly height: number
     }
 
-interface SignatureTexts {
-  signature?: string
-  algorithm?: string
-  timestamp?: string
-  keyId?: string
-  proof?: string
-}
-
 /** Statements remembered at once; a file has one per request and tenant. */
 const STATEMENTS_MAX = 1024
 /** Characters of the texts that those are remembered by, all together. */
 const STATEMENT_CHARS_MAX = 4 * 1024 * 1024
-/** Longest text of a signature's attribute. A proof has some hundred characters and 43 for each level of its tree. */
-const TEXT_CHARS_MAX = 16_384
 const NS_PER_MS = 1_000_000n
 const NO_STATEMENT = 'resource has not, or not once, the statement that the span refers to'
 const OTHER_TENANT = 'span is of another tenant than its signature'
@@ -331,43 +320,6 @@ export class SpanChecker {
     this.bytesLookedAt += form.bytesLookedAt - before
     return leaf
   }
-}
-
-/** The signature's attributes as text; `undefined` when one is unknown, doubled, missing or not a string. */
-function signatureTexts(buf: Uint8Array, parts: SpanParts): SignatureTexts | undefined {
-  const { signature } = parts
-  const texts: SignatureTexts = {}
-  for (let i = 0; i < signature.count; i++) {
-    const name = NAMES.get(latin1(buf, signature.keyStart(i), signature.keyEnd(i)))
-    const text = stringOf(buf, signature.valueStart(i), signature.valueEnd(i))
-    if (name === undefined || text === undefined || texts[name] !== undefined) return undefined
-    if (text.length > TEXT_CHARS_MAX) return undefined
-    texts[name] = text
-  }
-  const { signature: bytes, algorithm, timestamp, keyId } = texts
-  const isWhole =
-    bytes !== undefined && algorithm !== undefined && timestamp !== undefined && keyId !== undefined
-  return isWhole ? texts : undefined
-}
-
-/** What a compact signature says, which is the only attribute of it; `undefined` where it is none. */
-function referenceOf(buf: Uint8Array, { signature }: SpanParts): string | undefined {
-  if (signature.count !== 1) return undefined
-  if (latin1(buf, signature.keyStart(0), signature.keyEnd(0)) !== SignatureKey.SIGNATURE) return undefined
-  const text = stringOf(buf, signature.valueStart(0), signature.valueEnd(0))
-  return text !== undefined && isReference(text) && text.length <= TEXT_CHARS_MAX ? text : undefined
-}
-
-const NAMES: ReadonlyMap<string, keyof SignatureTexts> = new Map([
-  [SignatureKey.SIGNATURE, 'signature'],
-  [SignatureKey.ALGORITHM, 'algorithm'],
-  [SignatureKey.TIMESTAMP, 'timestamp'],
-  [SignatureKey.KEY_ID, 'keyId'],
-  [SignatureKey.PROOF, 'proof'],
-])
-
-function latin1(buf: Uint8Array, start: number, end: number): string {
-  return Buffer.from(buf.buffer, buf.byteOffset + start, end - start).toString('latin1')
 }
 
 function readProof(text: string | undefined): Proof | undefined {
