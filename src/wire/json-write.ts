@@ -1,6 +1,7 @@
 // Protobuf to OTLP/JSON, as the Collector writes it (pdata 1.65, what its file exporter uses): fields in the order of
 // their definition, zero and empty ones left out, 64-bit integers as strings, ids as lower-case hex, bytes as base64,
-// enums as integers, and the messages that are no pointers in Go always there.
+// enums as integers, and the messages that are no pointers in Go always there. Long since every kind of value is written
+// by the one state machine that can stand still inside of it.
 //
 // JSON of a request can be many times its size, so it is never held whole: the writer stands still when the caller's
 // buffer is full and goes on from there. What it remembers is where it is in each message above it, which their depth

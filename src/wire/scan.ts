@@ -1,5 +1,6 @@
 // One strict pass over an Export request, driven by the tables of `schema.ts`. The bet: offsets and small integers
 // only; no object, string or closure per message or attribute. `bench/wire.ts` holds it to that.
+// It is long because the walk is one: attributes, values and messages call each other.
 import { SidecarError } from '../base/errors.ts'
 import {
   EVENTS_PER_REQUEST_MAX,

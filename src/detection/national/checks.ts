@@ -1,5 +1,5 @@
 // How countries tell a number of theirs from any other: check digits, dates and ranges, one function a kind. The text is
-// letters (capitals) and digits only, and fits the kind's pattern.
+// letters (capitals) and digits only, and fits the kind's pattern. Long since there are many: none knows of another.
 
 import {
   hasLuhnDigit,

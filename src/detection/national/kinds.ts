@@ -2,6 +2,7 @@
 // have a check digit, and still nine digits with one are nothing without their name: one in eleven has it by chance.
 // Names: those under `names` say by themselves, also as keys, that a value is one; `persons` do so behind a word for a
 // person (`customer.nit`); `texts` are too common for keys (`pin`), and the number decides.
+// One table, a row or some for each of more than 80 countries, and so as long as it is.
 
 import { Detector } from '../detectors.ts'
 import type { Kind, NameRow } from '../names/field.ts'
