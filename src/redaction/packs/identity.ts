@@ -2,6 +2,7 @@
 // where it is an identifier: then equal users still join and no one is named.
 import { ENCRYPT, HASH, type Rule } from '../options.ts'
 
+/** `key` has what counts whatever stands before it: a field's name may be a flag there (`has.phone`), and a miss is worse. */
 const fields = (
   name: string,
   dataClass: string,
@@ -40,10 +41,29 @@ export const IDENTITY: readonly Rule[] = [
     action: HASH,
     dataClass: 'user',
   },
-  fields('e-mail addresses by key', 'email', ['email']),
-  fields('names of people', 'name', ['name'], ['enduser.name']),
+  fields('e-mail addresses by key', 'email', ['email'], ['*.email', '*_email', '*.email_address']),
+  fields(
+    'names of people',
+    'name',
+    ['name'],
+    [
+      'enduser.name',
+      '*.full_name',
+      '*.first_name',
+      '*.last_name',
+      '*.firstname',
+      '*.lastname',
+      '*.fullname',
+      '*.surname',
+    ],
+  ),
   fields('user names', 'user', ['user_name'], ['user.name']),
-  fields('telephone numbers by key', 'phone', ['phone']),
+  fields(
+    'telephone numbers by key',
+    'phone',
+    ['phone'],
+    ['*.phone', '*.phone_number', '*.phonenumber', '*.msisdn'],
+  ),
   fields('dates of birth', 'birth_date', ['birth_date']),
   fields('national identifiers', 'national_id', ['national_id']),
   fields('passports', 'passport', ['passport']),

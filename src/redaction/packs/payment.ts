@@ -6,6 +6,8 @@ export const PAYMENT: readonly Rule[] = [
     name: 'card numbers by key',
     match: {
       field: ['payment_card'],
+      // Without a mark between the words too, as in `usercardnumber`, where no last word is known.
+      key: ['*card_number', '*card.number', '*cardnumber', '*credit_card', '*creditcard'],
     },
     action: ENCRYPT,
     dataClass: 'payment_card',
