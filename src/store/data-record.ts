@@ -1,7 +1,7 @@
 // What the records of the queue and of the evidence say beside the body. All numbers are big-endian.
 //   data:    signal 1 (255: no entry) | sequence 6 | acceptedAtMs 8 | items 4 | totals of the file 30 | bytes of refs 4 | refs |
 //            statements
-//   cursors: per consumer: bytes of the name 2 | bytes of the record 4 | name | record of consumer.ts
+//   cursors: totals of the file 30 | per consumer: bytes of the name 2 | bytes of the record 4 | name | record of consumer.ts
 //   statements, tips and keys: per record: bytes of the key 2 | bytes of the value 4 | key | value
 import type { Signal } from '../wire/otlp.ts'
 import { SIGNALS } from './entry.ts'
@@ -81,6 +81,18 @@ export function* decodePairs(bytes: Uint8Array): Generator<KeyedValue> {
     yield { key: view.subarray(keyAt, valueAt), value: view.subarray(valueAt, end) }
     position = end
   }
+}
+
+/** With the totals, so that entries that are lost before it are counted also when no entry follows. */
+export function encodeCursors(totals: Totals, cursors: readonly KeyedValue[]): Uint8Array[] {
+  const bytes = Buffer.allocUnsafe(TOTALS_BYTES)
+  writeTotals(totals, bytes, 0)
+  return [bytes, encodePairs(cursors)]
+}
+
+/** Of bytes that have passed their checksum; views into them. */
+export function decodeCursors(meta: Buffer): { readonly totals: Totals; readonly cursors: Uint8Array } {
+  return { totals: readTotals(meta, 0), cursors: meta.subarray(TOTALS_BYTES) }
 }
 
 export function encodePlace(place: Place): Buffer {

@@ -1,5 +1,5 @@
 // The records of one write to a file of the queue, one after the other.
-import { encodeData, encodePairs } from './data-record.ts'
+import { encodeCursors, encodeData, encodePairs } from './data-record.ts'
 import type { QueueEntry } from './entry.ts'
 import { isTip } from './evidence-survey.ts'
 import { type Extent, plus, type Totals } from './extent.ts'
@@ -64,7 +64,7 @@ export class JournalWrite {
   }
 
   addCursors(cursors: readonly KeyedValue[]): void {
-    this.#frame(Kind.CURSORS, [encodePairs(cursors)], NOTHING)
+    this.#frame(Kind.CURSORS, encodeCursors(this.#totals, cursors), NOTHING)
   }
 
   #encodeStatements(statements: readonly KeyedValue[]): Uint8Array[] {

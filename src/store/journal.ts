@@ -9,7 +9,7 @@ import type { Clock } from '../base/clock.ts'
 import { syncDirectory } from '../base/directory.ts'
 import { AppendFile } from './append-file.ts'
 import { logFolder, logPath } from './data-folder.ts'
-import { decodeData, decodePairs } from './data-record.ts'
+import { decodeCursors, decodeData, decodePairs } from './data-record.ts'
 import { entryBytes } from './entry.ts'
 import type { EvidenceLog } from './evidence-log.ts'
 import { NO_EXTENT, reaching } from './extent.ts'
@@ -93,7 +93,8 @@ class JournalReading {
     if (!meta) return
     if (frame.kind === Kind.CURSORS) {
       this.cursors.clear()
-      for (const { key, value } of decodePairs(meta)) this.cursors.set(key.toString(), new Uint8Array(value))
+      for (const { key, value } of decodePairs(decodeCursors(meta).cursors))
+        this.cursors.set(key.toString(), new Uint8Array(value))
       return
     }
     if (frame.kind !== Kind.DATA) return

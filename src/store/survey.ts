@@ -2,7 +2,7 @@
 // number of records, entries and items. What stands behind the last commit that counted was never acknowledged, and is
 // taken when it is whole or cut off when it is not; but a whole commit behind a damaged one shows that there was damage.
 import { closeSync, fstatSync, openSync } from 'node:fs'
-import { type DataRecord, decodeData } from './data-record.ts'
+import { type DataRecord, decodeCursors, decodeData } from './data-record.ts'
 import { type Extent, minus, NO_TOTALS, type Totals } from './extent.ts'
 import { FILE_HEAD_BYTES, type LogName } from './file-head.ts'
 import { frameBytes, Kind } from './frame.ts'
@@ -79,7 +79,9 @@ class Progress {
   readonly #losses: Loss[] = []
   number = 0
   #endAt = FILE_HEAD_BYTES
+  /** Of the entries that were taken, and of the file up to the last record that says so. */
   #totals = NO_TOTALS
+  #reached = NO_TOTALS
   #sequence = 0
   #missing = 0
   #lastMissing = 0
@@ -95,10 +97,13 @@ class Progress {
     this.#missing += missing
     const data = frame.kind === Kind.DATA && meta ? decodeData(meta) : undefined
     if (data) {
-      this.#close(totalsBefore(data), data.sequence)
+      // Without an entry, its sequence is that of the entry before it, which may be among the lost.
+      this.#close(totalsBefore(data), data.signal ? data.sequence : data.sequence + 1)
       this.#totals = data.totals
+      this.#reached = data.totals
       this.#sequence = data.sequence
-    } else if (this.#options.log !== 'queue') this.#close(NO_TOTALS, 0)
+    } else if (frame.kind === Kind.CURSORS && meta) this.#reached = decodeCursors(meta).totals
+    else if (this.#options.log !== 'queue') this.#close(NO_TOTALS, 0)
     this.number = frame.number
     this.#endAt = at + frameBytes(frame)
   }
@@ -109,8 +114,8 @@ class Progress {
       this.#missing += known.records - this.number
       this.#lastMissing = known.records
     }
-    this.#close(isShort ? known.totals : this.#totals, Number.MAX_SAFE_INTEGER)
-    const extent = { endAt: this.#endAt, records: this.number, totals: this.#totals }
+    this.#close(isShort ? known.totals : this.#reached, Number.MAX_SAFE_INTEGER)
+    const extent = { endAt: this.#endAt, records: this.number, totals: this.#reached }
     return { losses: this.#losses, extent: isShort ? known : extent }
   }
 

@@ -41,12 +41,16 @@ interface Truth {
 const options = (directory: string) => ({ directory, segmentBytes: 100_000, readCacheBytesMax: 0 })
 
 /** Load until something stands everywhere; half of it is exported. What the folder holds then is copied, as a kill would leave it. */
-async function makeFolder(folder: string, random: () => number): Promise<Truth> {
+async function makeFolder(
+  folder: string,
+  random: () => number,
+  { count = 120, sizeMax = 40_000, isEndedByCursors = false, isAllHandedOut = false } = {},
+): Promise<Truth> {
   const truth: Truth = { waiting: new Map(), statements: new Set(), keys: new Map() }
   const store = await Store.open(options(join(folder, 'live')), CONSUMERS)
-  for (let i = 0; i < 120; i++) {
+  for (let i = 0; i < count; i++) {
     const signal = random() < 0.7 ? 'traces' : 'logs'
-    const size = Math.floor(random() ** 3 * 40_000)
+    const size = Math.floor(random() ** 3 * sizeMax)
     const items = 1 + Math.floor(random() * 9)
     const entry = {
       signal,
@@ -69,12 +73,36 @@ async function makeFolder(folder: string, random: () => number): Promise<Truth> 
     if (i % 5 === 4) acknowledgeSome(store, truth, random)
   }
   await expect.poll(() => store.health().ok).toBe(true)
-  // The cursors of the last acknowledgements go out with this one.
-  await store.append(undefined, [{ key: Buffer.from('last'), value: Buffer.of(1) }]).durable
-  truth.statements.add('last')
+  // The cursors of the last acknowledgements go out with this one, or alone behind an entry.
+  if (isEndedByCursors) {
+    const { size } = statSync(newestQueueFile(folder))
+    acknowledgeSome(store, truth, random)
+    await expect.poll(() => statSync(newestQueueFile(folder)).size).toBeGreaterThan(size)
+  } else {
+    if (isAllHandedOut) takeAllButLast(store, truth)
+    await store.append(undefined, [{ key: Buffer.from('last'), value: Buffer.of(1) }]).durable
+    truth.statements.add('last')
+  }
   cpSync(join(folder, 'live'), join(folder, 'killed'), { recursive: true })
   await store.close()
   return truth
+}
+
+/** The very last entry is handed out, and not acknowledged. */
+function takeAllButLast(store: Store, truth: Truth): void {
+  const last = Math.max(...truth.waiting.keys())
+  for (const { signal, id } of CONSUMERS) {
+    for (const { sequence } of store.next(`${signal}:${id}`, 0, 1_000)) {
+      if (sequence === last) continue
+      store.ack(`${signal}:${id}`, sequence)
+      truth.waiting.delete(sequence)
+    }
+  }
+}
+
+function newestQueueFile(folder: string): string {
+  const queue = join(folder, 'live', 'queue')
+  return join(queue, readdirSync(queue).sort().at(-1)!)
 }
 
 /** The oldest leave in order, and some out of order. */
@@ -149,6 +177,40 @@ test(`${COUNT} damages: what is lost is counted and named each time`, async () =
   console.log(JSON.stringify(tally))
   expect(tally.told).toBeGreaterThan(COUNT / 4)
 }, 300_000)
+
+test.each([
+  ['behind a last entry', true],
+  ['with a last record that has no entry', false],
+] as const)(
+  'one byte damaged in each record of a small queue, cursors %s',
+  async (_, isEndedByCursors) => {
+    console.log(`BETRACE_DAMAGE_SEED=${SEED}`)
+    const random = generator(SEED + 2)
+    const folder = testFolder()
+    const truth = await makeFolder(folder, random, {
+      count: 24,
+      sizeMax: 60,
+      isEndedByCursors,
+      isAllHandedOut: true,
+    })
+    const tally = { unharmed: 0, told: 0, entries: 0, items: 0, statements: 0, keys: 0 }
+    const queue = join('queue', readdirSync(join(folder, 'killed', 'queue'))[0]!)
+    const { size } = statSync(join(folder, 'killed', queue))
+    // The least record has more bytes than a step, so that each is hit, also the last entry before cursors alone.
+    for (let at = 0; at < size; at += 60) {
+      const copy = join(folder, 'copy')
+      rmSync(copy, { recursive: true, force: true })
+      cpSync(join(folder, 'killed'), copy, { recursive: true })
+      const fd = openSync(join(copy, queue), 'r+')
+      writeSync(fd, Buffer.of(Math.floor(random() * 256)), 0, 1, at)
+      closeSync(fd)
+      await oneRound(copy, `seed ${SEED}, byte ${at} of ${queue}`, truth, tally)
+    }
+    console.log(JSON.stringify(tally))
+    expect(tally.told).toBeGreaterThan(25)
+  },
+  300_000,
+)
 
 test(`${RUNNING_COUNT} damages under a running store`, async () => {
   console.log(`BETRACE_DAMAGE_SEED=${SEED}`)
