@@ -30,6 +30,8 @@ interface Tally {
   refused: number
   /** When the newest OK came. */
   okAtMs: number
+  /** The longest that an OK has taken. */
+  slowestMs: number
 }
 
 const ledger = new SpanLedger()
@@ -42,6 +44,8 @@ let sidecar: TestSidecar
 let sink: Sink
 let load: UniqueLoad
 let senders: Promise<void>[] = []
+/** Of a tenant's request while all is well: what a machine that is too slow for the load adds to every recovery. */
+let slowestMs = 0
 
 beforeAll(async () => {
   sink = await startSink({
@@ -96,13 +100,15 @@ afterAll(async () => {
 
 /** One small request after the other: personal spans of a tenant, or log records that no rule and no signature is about. */
 async function keepSending(name: string): Promise<void> {
-  const tally: Tally = { ok: 0, refused: 0, okAtMs: 0 }
+  const tally: Tally = { ok: 0, refused: 0, okAtMs: 0, slowestMs: 0 }
   tallies.set(name, tally)
   for (let count = 1; isLoading; count++) {
+    const sentMs = performance.now()
     const answer = await (name === 'plain' ? sendPlain() : sendPersonal(name, count))
     if (answer.status === 200) {
       tally.ok++
       tally.okAtMs = performance.now()
+      tally.slowestMs = Math.max(tally.slowestMs, tally.okAtMs - sentMs)
     } else tally.refused++
     await answer.arrayBuffer()
     await sleep(100)
@@ -128,12 +134,18 @@ function sendPlain(): Promise<Response> {
 
 const snapshot = (): Map<string, Tally> => new Map([...tallies].map(([name, tally]) => [name, { ...tally }]))
 
-test('before the outage everything is acknowledged', async () => {
+test('before the outage everything is acknowledged', { timeout: 60_000 }, async () => {
+  const startedMs = performance.now()
+  const areAllServed = (): boolean => [...tallies.values()].every(({ ok }) => ok > 0)
+  await expect.poll(areAllServed, { timeout: 30_000, interval: 20 }).toBe(true)
   await sleep(4_000)
+  const seconds = (performance.now() - startedMs) / 1_000
+  slowestMs = Math.max(...[...tallies.values()].map((tally) => tally.slowestMs))
   expect(load.refused).toBe(0)
   // The load shares the core with the sidecar; a busy machine does a part of the rate.
   console.log(
-    `${Math.round(ledger.acknowledged.size / 4)} spans/s acknowledged of ${SPANS_PER_SECOND} offered`,
+    `${Math.round(ledger.acknowledged.size / seconds)} spans/s acknowledged of ${SPANS_PER_SECOND} offered, ` +
+      `the slowest request of a tenant after ${Math.round(slowestMs)} ms`,
   )
   expect(ledger.acknowledged.size).toBeGreaterThan(SPANS_PER_SECOND / 8)
   for (const [name, { ok, refused }] of tallies) expect([name, ok > 0, refused]).toEqual([name, true, 0])
@@ -185,17 +197,20 @@ test('during the outage: keys at hand serve, then personal spans are refused, an
   expect((await sidecar.get('/q/health/live')).status).toBe(200)
 })
 
-test('after its return every tenant is served again, and each key was asked for once or twice', async () => {
+test('after its return every tenant is served again, and each key was asked for once or twice', {
+  timeout: 60_000,
+}, async () => {
+  const recoveryMsMax = RECOVERY_MS_MAX + 2 * slowestMs
   const callsBefore = door.calls.length
   const returnedMs = performance.now()
   const acknowledged = ledger.acknowledged.size
   door.failure = undefined
   await expect
-    .poll(() => ledger.acknowledged.size, { timeout: RECOVERY_MS_MAX, interval: 10 })
+    .poll(() => ledger.acknowledged.size, { timeout: recoveryMsMax, interval: 10 })
     .toBeGreaterThan(acknowledged)
   const firstMs = performance.now() - returnedMs
   const isServed = (name: string): boolean => tallies.get(name)!.okAtMs > returnedMs
-  const leftMs = RECOVERY_MS_MAX - firstMs
+  const leftMs = recoveryMsMax - firstMs
   await expect.poll(() => TENANTS.every(isServed), { timeout: leftMs, interval: 20 }).toBe(true)
   const allMs = performance.now() - returnedMs
   const perKey = new Map<string, number>()
