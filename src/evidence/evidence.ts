@@ -1,9 +1,10 @@
 // What the pipeline holds: signs the selected spans of a request, and the statements that no spans go with.
 import { SidecarError } from '../base/errors.ts'
 import { TENANTS_MAX } from '../base/limits.ts'
+import { inOneGo, type Slices } from '../base/turns.ts'
 import { STATEMENT_KEY_PREFIX } from '../formats/signature-keys.ts'
 import type { Edits } from '../wire/edits.ts'
-import { splice } from '../wire/splice.ts'
+import { spliceInSlices } from '../wire/splice.ts'
 import { messageField, stringAttribute } from '../wire/write.ts'
 import type { Chain, ChainedStatement, SigningKey, StatementRecord } from './chain.ts'
 import { type KeyLookup, SpanChecker } from './check.ts'
@@ -16,6 +17,7 @@ import type { BatchRef } from './refs.ts'
 import { type Batch, SelectedSpans } from './selected-spans.ts'
 import { spanMac } from './span-mac.ts'
 import { isDefaultCoverage, Kind, Reason } from './statement.ts'
+import { StatementOrder } from './statement-order.ts'
 import { type Emitted, Streams, type Tips, tombstoneFor } from './streams.ts'
 
 export type { SigningKey, StatementRecord } from './chain.ts'
@@ -57,6 +59,17 @@ export interface Signed {
 const RESOURCE = 1
 const RESOURCE_ATTRIBUTES = 1
 const NOTHING = new Uint8Array(0)
+/** Whose proofs are written between two yields: half a millisecond. */
+const SPANS_PER_SLICE = 256
+
+/** What stands in the streams, of one request. */
+interface SignedTrees {
+  readonly statements: readonly StatementRecord[]
+  readonly refs: readonly BatchRef[]
+  readonly chainedByTenant: ReadonlyMap<string, ChainedStatement>
+}
+
+const NO_TREES: SignedTrees = { statements: [], refs: [], chainedByTenant: new Map() }
 
 export type GiveUpReason = 'not_stored' | 'dead_letter' | 'dropped'
 
@@ -68,6 +81,8 @@ const REASONS = {
 
 export class Evidence {
   readonly policy: Policy
+  /** Whoever calls what makes statements asks it first. */
+  readonly order = new StatementOrder()
   readonly #bootId: Uint8Array
   readonly #metrics: EvidenceMetrics | undefined
   readonly #newSpans: () => SelectedSpans
@@ -111,7 +126,7 @@ export class Evidence {
     nowNs: bigint,
   ): Signed {
     this.#spans.find(body, tenants)
-    return this.signFound(this.#spans, body, keys, nowNs)
+    return inOneGo(this.signFound(this.#spans, body, keys, nowNs, this.#proofs))
   }
 
   /**
@@ -124,13 +139,17 @@ export class Evidence {
     return spans
   }
 
-  /** The second half, in one go: what is signed first is stored first. */
-  signFound(
+  /**
+   * The second half. What is signed first must be stored first: nothing else may sign between its first step and the
+   * append of its statements (`StatementOrder`). Left before its end, its statements count as those of a failed commit.
+   */
+  *signFound(
     spans: FoundSpans,
     body: Uint8Array,
     keys: ReadonlyMap<string, SigningKey>,
     nowNs: bigint,
-  ): Signed {
+    proofs = new ProofWriter(),
+  ): Slices<Signed> {
     if (this.#isShut) throw new SidecarError('SHUTTING_DOWN', 'evidence is shut down')
     const { keptCount, forgedCount, batches } = spans
     const outside = { keptCount, forgedCount }
@@ -140,13 +159,20 @@ export class Evidence {
     }
     if (batches.length > 0) this.#streams.refuseWhileStoreFails(nowNs)
     const isMac = this.policy.options.algorithm === 'hmac-sha256'
-    const statements: StatementRecord[] = []
-    const refs: BatchRef[] = []
-    const signedCount = isMac ? this.#signSpans(spans, keys, nowNs) : 0
-    const treeCount = isMac ? 0 : this.#signTrees(spans, keys, nowNs, statements, refs)
-    const signed = this.#splice(body, spans, statements)
-    this.#metrics?.signed(signedCount + treeCount, keptCount, forgedCount, statements.length)
-    return { body: signed, signedCount: signedCount + treeCount, statements, refs, missing: [], ...outside }
+    const trees = isMac ? NO_TREES : this.#signTrees(spans, keys, nowNs)
+    const { statements, refs } = trees
+    let signed: Uint8Array | undefined
+    try {
+      if (isMac) yield* this.#signSpans(spans, keys, nowNs)
+      else yield* this.#writeProofs(spans, trees, keys, nowNs, proofs)
+      signed = yield* spliceInSlices(body, spans.edits)
+    } finally {
+      // Only by a bug, or since nobody waits any more; the statements are signed by then and must not be lost.
+      if (signed === undefined) this.failed(statements)
+    }
+    const signedCount = batches.reduce((sum, { tree }) => sum + tree.leafCount, 0)
+    this.#metrics?.signed(signedCount, keptCount, forgedCount, statements.length)
+    return { body: signed, signedCount, statements, refs, missing: [], ...outside }
   }
 
   /**
@@ -213,93 +239,96 @@ export class Evidence {
     return emitted
   }
 
-  /** The body with its signatures. Fails only by a bug; the statements are signed by then and must not be lost. */
-  #splice(body: Uint8Array, spans: FoundSpans, statements: readonly StatementRecord[]): Uint8Array {
-    try {
-      return splice(body, spans.edits)
-    } catch (thrown) {
-      this.failed(statements)
-      throw thrown
-    }
-  }
-
-  /** One signature per span (proto/evidence.md §7). Returns how many. */
-  #signSpans({ batches, edits }: FoundSpans, keys: ReadonlyMap<string, SigningKey>, nowNs: bigint): number {
-    let count = 0
+  /** One signature per span (proto/evidence.md §7). */
+  *#signSpans(
+    { batches, edits }: FoundSpans,
+    keys: ReadonlyMap<string, SigningKey>,
+    nowNs: bigint,
+  ): Slices<void> {
     for (const { tenant, tree, marks } of batches) {
       const key = keys.get(tenant)! // none is missing
       const facts = { keyId: key.keyId, timeNs: nowNs, tenant, coverage: this.policy.coverage }
       for (let i = 0; i < tree.leafCount; i++) {
         const mac = spanMac(key.privateKey, facts, tree.leaf(i))
         edits.fill(marks[i], signatureAttributes(mac, 'hmac-sha256', nowNs, key.keyId))
+        if (i % SPANS_PER_SLICE === SPANS_PER_SLICE - 1) yield
       }
-      count += tree.leafCount
     }
-    return count
   }
 
-  /** One statement per tree, and its proof in every span. All streams move, or none does. Returns the span count. */
-  #signTrees(
-    { batches, edits }: FoundSpans,
-    keys: ReadonlyMap<string, SigningKey>,
-    nowNs: bigint,
-    statements: StatementRecord[],
-    refs: BatchRef[],
-  ): number {
+  /** One statement per tree. All streams move, or none does. */
+  #signTrees({ batches }: FoundSpans, keys: ReadonlyMap<string, SigningKey>, nowNs: bigint): SignedTrees {
     const waiting = this.#streams.pendingTenants.filter((tenant) => keys.has(tenant))
     const tenants = new Set([...batches.map((batch) => batch.tenant), ...waiting])
-    if (tenants.size === 0) return 0
+    if (tenants.size === 0) return NO_TREES
+    const refs: BatchRef[] = []
+    const chainedByTenant = new Map<string, ChainedStatement>()
     const byTenant = new Map(batches.map((batch) => [batch.tenant, batch]))
-    let count = 0
-    const emitted = this.#streams.emit([...tenants], keys, nowNs, (chain, key, records) => {
+    const { statements } = this.#streams.emit([...tenants], keys, nowNs, (chain, key, records) => {
       const batch = byTenant.get(chain.tenant)
       if (batch === undefined) return
-      const chained = this.#signTree(batch, edits, chain, key, nowNs)
-      const { leafCount } = batch.tree
-      count += leafCount
+      const chained = this.#signTree(batch, chain, key, nowNs)
+      chainedByTenant.set(chain.tenant, chained)
       records.push(chained.record)
+      const { leafCount } = batch.tree
       refs.push({ tenant: chain.tenant, bootId: this.#bootId, number: chained.number, leafCount })
     })
     this.#streams.used(tenants, nowNs)
-    for (const record of emitted.statements) statements.push(record)
-    return count
+    return { statements, refs, chainedByTenant }
   }
 
-  #signTree(batch: Batch, edits: Edits, chain: Chain, key: SigningKey, nowNs: bigint): ChainedStatement {
-    const { tree } = batch
-    const { coverage, options } = this.policy
+  #signTree({ tree }: Batch, chain: Chain, key: SigningKey, nowNs: bigint): ChainedStatement {
+    const { coverage } = this.policy
     const draft = { kind: Kind.BATCH, leafCount: tree.leafCount, root: tree.close() }
-    const chained = chain.append(isDefaultCoverage(coverage) ? draft : { ...draft, coverage }, key, nowNs)
-    tree.encode()
-    if (options.proof === 'compact') this.#writeCompact(batch, edits, chained)
-    else this.#writeInline(batch, edits, chained, nowNs, key.keyId)
-    return chained
+    return chain.append(isDefaultCoverage(coverage) ? draft : { ...draft, coverage }, key, nowNs)
   }
 
-  #writeInline(
+  /** What leads from each span to its statement. */
+  *#writeProofs(
+    { batches, edits }: FoundSpans,
+    { chainedByTenant }: SignedTrees,
+    keys: ReadonlyMap<string, SigningKey>,
+    nowNs: bigint,
+    proofs: ProofWriter,
+  ): Slices<void> {
+    for (const batch of batches) {
+      const chained = chainedByTenant.get(batch.tenant)! // each has its tree
+      batch.tree.encode()
+      if (this.policy.options.proof === 'compact') yield* this.#writeCompact(proofs, batch, edits, chained)
+      else yield* this.#writeInline(proofs, batch, edits, chained, nowNs, keys.get(batch.tenant)!.keyId)
+    }
+  }
+
+  *#writeInline(
+    proofs: ProofWriter,
     batch: Batch,
     edits: Edits,
     { statement, signature }: ChainedStatement,
     nowNs: bigint,
     keyId: string,
-  ): void {
+  ): Slices<void> {
     const { algorithm } = this.policy.options
-    this.#proofs.begin({
+    proofs.begin({
       attributes: signatureAttributes(signature, algorithm, nowNs, keyId),
       key: SignatureKey.PROOF,
       before: 'v1.',
       after: `.${toBase64url(statement)}.${toBase64url(this.policy.document)}`,
     })
-    this.#writeSpans(batch, edits, 0, batch.tree.leafCount, Number.POSITIVE_INFINITY)
+    yield* this.#writeSpans(proofs, batch, edits, 0, batch.tree.leafCount, Number.POSITIVE_INFINITY)
   }
 
   /** Statement and row go into each resource, the rest into its spans. */
-  #writeCompact(batch: Batch, edits: Edits, { statement, signature }: ChainedStatement): void {
+  *#writeCompact(
+    proofs: ProofWriter,
+    batch: Batch,
+    edits: Edits,
+    { statement, signature }: ChainedStatement,
+  ): Slices<void> {
     const { tree, resources } = batch
     const id = statementId(statement)
     const key = STATEMENT_KEY_PREFIX + id
     const head = formatResourceStatement({ statement, signature, policy: this.policy.document })
-    this.#proofs.begin({ attributes: NOTHING, key: SignatureKey.SIGNATURE, before: `v1.${id}.`, after: '' })
+    proofs.begin({ attributes: NOTHING, key: SignatureKey.SIGNATURE, before: `v1.${id}.`, after: '' })
     for (const { firstLeaf, leafCount, mark, hasResource } of resources) {
       const height = rowHeight(tree.leafCount, Math.min(leafCount, ROW_NODES_MAX))
       const row = tree.rowText(height)
@@ -309,14 +338,22 @@ export class Evidence {
         row.length > NODE_CHARS ? `${head}.${row}` : head,
       )
       edits.fill(mark, hasResource ? attribute : messageField(RESOURCE, attribute))
-      this.#writeSpans(batch, edits, firstLeaf, firstLeaf + leafCount, height)
+      yield* this.#writeSpans(proofs, batch, edits, firstLeaf, firstLeaf + leafCount, height)
     }
   }
 
-  #writeSpans({ tree, marks }: Batch, edits: Edits, first: number, end: number, height: number): void {
+  *#writeSpans(
+    proofs: ProofWriter,
+    { tree, marks }: Batch,
+    edits: Edits,
+    first: number,
+    end: number,
+    height: number,
+  ): Slices<void> {
     for (let i = first; i < end; i++) {
-      const bytes = this.#proofs.write(tree, i, height, pathLength(i, tree.leafCount, height))
-      edits.fillFrom(marks[i], this.#proofs.bytes, 0, bytes)
+      const bytes = proofs.write(tree, i, height, pathLength(i, tree.leafCount, height))
+      edits.fillFrom(marks[i], proofs.bytes, 0, bytes)
+      if (i % SPANS_PER_SLICE === SPANS_PER_SLICE - 1) yield
     }
   }
 }

@@ -50,7 +50,7 @@ export class StatementEmitter {
       const { evidence, clock, log } = this.#parts
       try {
         const keys = await this.#keysOf(evidence.tenants)
-        await this.#commit(evidence.heartbeat(keys, clock.nowNs()))
+        await this.#commit(() => evidence.heartbeat(keys, clock.nowNs()))
       } catch (thrown) {
         log.warn(loggable(thrown), 'heartbeat was not recorded')
       }
@@ -65,9 +65,11 @@ export class StatementEmitter {
     if (batches.length === 0) return
     const tenants = [...new Set(batches.map(({ tenant }) => tenant))]
     const keys = await this.#keysOf(tenants)
-    const emitted = evidence.tombstone(batches, reason, keys, clock.nowNs())
-    if (emitted.missing.length > 0) throw new Error('no signing key for a tombstone')
-    await this.#commit(emitted)
+    await this.#commit(() => {
+      const emitted = evidence.tombstone(batches, reason, keys, clock.nowNs())
+      if (emitted.missing.length > 0) throw new Error('no signing key for a tombstone')
+      return emitted
+    })
   }
 
   /** The last statement of every stream. What cannot be signed in time is left out: a boot without a shutdown says so. */
@@ -78,7 +80,7 @@ export class StatementEmitter {
     const { evidence, clock, log } = this.#parts
     try {
       const keys = await this.#keysOf(evidence.tenants)
-      await this.#commit(evidence.shutdown(keys, clock.nowNs()))
+      await this.#commit(() => evidence.shutdown(keys, clock.nowNs()))
     } catch (thrown) {
       log.warn(loggable(thrown), 'shutdown statement was not recorded')
     }
@@ -93,7 +95,8 @@ export class StatementEmitter {
     if (idle.length === 0) return
     this.#isEndingIdle = true
     try {
-      await this.#commit(evidence.end(idle, await this.#keysOf(idle), clock.nowNs()))
+      const keys = await this.#keysOf(idle)
+      await this.#commit(() => evidence.end(idle, keys, clock.nowNs()))
       evidence.forget(idle)
     } catch (thrown) {
       log.warn(loggable(thrown), 'the end of idle streams was not recorded')
@@ -108,7 +111,8 @@ export class StatementEmitter {
     if (evidence.pendingCount === 0 || this.#isFlushing) return
     this.#isFlushing = true
     try {
-      await this.#commit(evidence.flush(await this.#keysOf(evidence.tenants), clock.nowNs()))
+      const keys = await this.#keysOf(evidence.tenants)
+      await this.#commit(() => evidence.flush(keys, clock.nowNs()))
       if (this.#isWaiting) log.info('statements reach the store again')
       this.#isWaiting = false
     } catch (thrown) {
@@ -134,12 +138,16 @@ export class StatementEmitter {
     return found
   }
 
-  async #commit({ statements }: Emitted): Promise<void> {
+  /** What `emit` signs goes to the store before anybody else signs. */
+  async #commit(emit: () => Emitted): Promise<void> {
+    const { evidence, append } = this.#parts
+    while (evidence.order.busy) await evidence.order.busy
+    const { statements } = emit()
     if (statements.length === 0) return
     try {
-      await this.#parts.append(statements)
+      await append(statements)
     } catch (thrown) {
-      this.#parts.evidence.failed(statements)
+      evidence.failed(statements)
       throw thrown
     }
   }

@@ -2,15 +2,15 @@
 // for room in the queue, and for its bytes to be durable. What stands between two awaits is synchronous, so the order
 // of statements in a stream is the order in which they reach the store.
 //
-// Where a request is large, what reads it is done in slices, and others have their turn in between; but what is signed
-// and stored in one order is done in one go, large or not.
+// Where a request is large, all of it is done in slices, and others have their turn in between; while it is signed, what
+// else would sign waits, and stores in the order of the statements.
 //
 //   body ─ tenants ─ announcements ⟂ known? ─ redact ⟂ key? ─ room? ⟂ ─ sign ⟂ key? ─ deliver ⟂ ─ OK
 import type { Clock } from '../base/clock.ts'
 import { asSidecarError, SidecarError } from '../base/errors.ts'
 import { ITEMS_PER_REQUEST_MAX, ONE_GO_BYTES_MAX } from '../base/limits.ts'
 import { turns } from '../base/turns.ts'
-import type { Evidence, FoundSpans, Signed } from '../evidence/evidence.ts'
+import type { Evidence, FoundSpans, Signed, SigningKey } from '../evidence/evidence.ts'
 import { encodeRefs } from '../evidence/refs.ts'
 import type { AnnouncementTrust } from '../keys/trust/announcement-trust.ts'
 import { type RedactResult, redact, redactInSlices } from '../redaction/redact.ts'
@@ -216,34 +216,61 @@ export class Pipeline {
     for (;;) {
       await delivery.room(body.length, request)
       const startedMs = clock.monotonicMs() - findMs
-      const signed = evidence ? this.#sign(evidence, body, groups, wait, found) : { ...UNSIGNED, body }
-      if (signed.missing.length > 0) {
-        tenants.mayLoad(signed.missing)
-        await wait.loadSigning(signed.missing)
+      // Who signs a large request holds the order of statements; who had to wait for that asks for room again.
+      const isHeld = evidence?.order.busy
+      if (isHeld) {
+        await isHeld
         continue
       }
-      metrics.observe('sign', clock.monotonicMs() - startedMs)
-      const refs = encodeRefs(signed.refs)
-      const entry = { signal, itemCount, acceptedAtMs: clock.nowMs(), body: signed.body, refs }
-      const confirmation = await delivery.deliver(entry, signed.statements)
+      const signingKeys = (): ReadonlyMap<string, SigningKey> =>
+        statementKeys(processors, wait.signingKeys(groups))
+      const deliver = (signed: Deliverable): Delivering => {
+        if (signed.missing.length > 0) return { missing: signed.missing }
+        metrics.observe('sign', clock.monotonicMs() - startedMs)
+        const refs = encodeRefs(signed.refs)
+        const entry = { signal, itemCount, acceptedAtMs: clock.nowMs(), body: signed.body, refs }
+        return { missing: [], confirmation: delivery.deliver(entry, signed.statements) }
+      }
+      // Nothing is awaited between signing and delivery.
+      const { missing, confirmation } = !evidence
+        ? deliver({ ...UNSIGNED, body })
+        : found
+          ? await this.#signInSlices(evidence, found, body, signingKeys, deliver)
+          : deliver(evidence.sign(body, groups, signingKeys(), clock.nowNs()))
+      if (missing.length > 0) {
+        tenants.mayLoad(missing)
+        await wait.loadSigning(missing)
+        continue
+      }
+      const confirmed = await confirmation
       metrics.observe('deliver', clock.monotonicMs() - startedMs)
-      return confirmation
+      return confirmed
     }
   }
 
-  #sign(
+  async #signInSlices(
     evidence: Evidence,
+    found: FoundSpans,
     body: Uint8Array,
-    groups: readonly string[],
-    wait: RequestKeys,
-    found: FoundSpans | undefined,
-  ): Signed {
-    const { clock, processors } = this.#parts
-    const keys = statementKeys(processors, wait.signingKeys(groups))
-    return found
-      ? evidence.signFound(found, body, keys, clock.nowNs())
-      : evidence.sign(body, groups, keys, clock.nowNs())
+    signingKeys: () => ReadonlyMap<string, SigningKey>,
+    deliver: (signed: Deliverable) => Delivering,
+  ): Promise<Delivering> {
+    const release = await evidence.order.hold()
+    try {
+      const nowNs = this.#parts.clock.nowNs()
+      return deliver(await turns.run(evidence.signFound(found, body, signingKeys(), nowNs)))
+    } finally {
+      release()
+    }
   }
+}
+
+type Deliverable = Pick<Signed, 'body' | 'statements' | 'refs' | 'missing'>
+
+/** Given to the delivery, unless keys are missing. */
+interface Delivering {
+  readonly missing: readonly string[]
+  readonly confirmation?: Promise<Confirmation | undefined>
 }
 
 /** Where nothing is signed. */

@@ -6,7 +6,7 @@ import type { Faults } from '../wire/faults.ts'
 import type { Signal } from '../wire/otlp.ts'
 import { REQUEST_BOUNDS, scan } from '../wire/scan.ts'
 import { scanInSlices } from '../wire/scan-in-slices.ts'
-import { splice } from '../wire/splice.ts'
+import { splice, spliceInSlices } from '../wire/splice.ts'
 import type { MissingKey } from './editor.ts'
 import { EFFECT_NAMES } from './outcome.ts'
 import { Redactor } from './redactor.ts'
@@ -102,8 +102,9 @@ function applyRules(
   try {
     const doubts = scan(buf, signal, redactor, editor.edits, REQUEST_BOUNDS)
     if (doubts !== 0 || redactor.hasUnwanted) return undefined
-    if (editor.missing.length === 0) editor.seals.fill(editor.edits, buf)
-    return resultOf(redactor, buf, ruleSet)
+    if (editor.missing.length > 0) return resultOf(redactor, buf, ruleSet)
+    editor.seals.fill(editor.edits, buf)
+    return resultOf(redactor, splice(buf, editor.edits), ruleSet)
   } finally {
     giveBack(redactor, ruleSet)
   }
@@ -121,8 +122,9 @@ function* applyRulesInSlices(
   try {
     const doubts = yield* scanInSlices(buf, signal, redactor, editor.edits, REQUEST_BOUNDS)
     if (doubts !== 0 || redactor.hasUnwanted) return undefined
-    if (editor.missing.length === 0) yield* editor.seals.fillInSlices(editor.edits, buf)
-    return resultOf(redactor, buf, ruleSet)
+    if (editor.missing.length > 0) return resultOf(redactor, buf, ruleSet)
+    yield* editor.seals.fillInSlices(editor.edits, buf)
+    return resultOf(redactor, yield* spliceInSlices(buf, editor.edits), ruleSet)
   } finally {
     giveBack(redactor, ruleSet)
   }
@@ -144,11 +146,11 @@ function giveBack(redactor: Redactor, ruleSet: RuleSet): void {
   else if (waiting.length < IDLE_MAX) waiting.push(redactor)
 }
 
-function resultOf(redactor: Redactor, buf: Uint8Array, ruleSet: RuleSet): RedactResult {
+function resultOf(redactor: Redactor, body: Uint8Array, ruleSet: RuleSet): RedactResult {
   const { editor } = redactor
   const missing = [...editor.missing]
   return {
-    body: missing.length === 0 ? splice(buf, editor.edits) : buf,
+    body,
     itemCount: redactor.itemCount,
     itemsByGroup: redactor.itemsByGroup,
     counts: namedCounts(editor.counts, ruleSet.ruleNames),

@@ -7,7 +7,7 @@ import { type FieldHandler, FieldWalk } from './field-walk.ts'
 import { MESSAGES } from './messages.ts'
 import { Frame, type Signal } from './otlp.ts'
 import type { MessageName } from './schema.ts'
-import { splice } from './splice.ts'
+import { spliceInSlices } from './splice.ts'
 import { isUtf8Range, repairedUtf8 } from './utf8.ts'
 
 type IsUnwanted = (wireType: number, buf: Uint8Array, start: number, end: number) => boolean
@@ -61,7 +61,7 @@ export function* rejectFaultyItemsInSlices(buf: Uint8Array, signal: Signal): Sli
   }
   const walk = new FieldWalk(buf, edits, handler)
   yield* walk.runInSlices(signal)
-  return { body: splice(buf, edits), faults }
+  return { body: yield* spliceInSlices(buf, edits), faults }
 }
 
 /** Takes away the fields that the schema does not know and `isUnwanted` does not want. For bytes that a scan has accepted. */
@@ -84,7 +84,7 @@ export function* removeUnknownFieldsInSlices(
     },
   })
   yield* walk.runInSlices(signal)
-  return { body: splice(buf, edits), faults }
+  return { body: yield* spliceInSlices(buf, edits), faults }
 }
 
 function isItem(message: MessageName): boolean {

@@ -92,6 +92,19 @@ async function expectAlive(name: string, load: () => Promise<readonly number[]>)
   expect(slowestMs).toBeLessThan(ANSWER_MS_MAX)
 }
 
+/** Bodies in flight have 256 MiB together: four of the largest. */
+test.skipIf(ONLY !== '').each(['signed spans', 'long values of names', 'values that are sealed whole'])(
+  'four at once: %s',
+  { timeout: 120_000 },
+  async (name) => {
+    const worst = WORST_BODIES[name]!
+    const body = worst.make()
+    await expectAlive(`four at once: ${name}`, () =>
+      Promise.all(Array.from({ length: 4 }, () => post(body, worst))),
+    )
+  },
+)
+
 describe.each(names)('%s', (name) => {
   const worst = WORST_BODIES[name]!
 
