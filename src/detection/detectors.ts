@@ -21,6 +21,8 @@ export const Detector = {
   IMEI: 17,
   MAC: 18,
   PERSON_FIELD: 19,
+  PROVIDER_TOKEN: 20,
+  PRIVATE_KEY: 21,
 } as const
 export type Detector = (typeof Detector)[keyof typeof Detector]
 
@@ -89,6 +91,13 @@ export const DETECTORS: readonly DetectorInfo[] = [
     'names, user names and addresses of people in key=value, JSON and XML, by what the key says',
     'person',
   ),
+  info(
+    Detector.PROVIDER_TOKEN,
+    'provider_token',
+    'tokens and keys of some 200 providers, by prefix, characters and length',
+    'credential',
+  ),
+  info(Detector.PRIVATE_KEY, 'private_key', 'private keys in PEM, also escaped or cut', 'credential'),
 ]
 
 const byName: ReadonlyMap<string, DetectorInfo> = new Map(

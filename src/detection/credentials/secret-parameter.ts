@@ -4,6 +4,7 @@
 import { Detector } from '../detectors.ts'
 import { ALNUM, byteAt, CLASS, lowerCase, percentByte, URL_END } from '../engine/bytes.ts'
 import type { Matches } from '../engine/matches.ts'
+import { identifierName } from '../names/name-table.ts'
 import { isRedacted } from './url-credentials.ts'
 
 const NAME_BYTES_MAX = 64
@@ -105,7 +106,7 @@ export function detectSecretParameter(
   if (length < 2) return
   const boundary = boundaryByte(buf, start, at - nameBytes)
   const isQuery = boundary === 0x3f || boundary === 0x26
-  if (!isSecretName(length, isQuery || boundary === 0x3b)) return
+  if (!isSecretName(length, isQuery || boundary === 0x3b) || isCount(buf, at)) return
   const isEncoded = buf[at] === 0x25
   let first = isEncoded ? at + 3 : at + 1
   const quote = byteAt(buf, start, end, first)
@@ -113,11 +114,20 @@ export function detectSecretParameter(
   if (isQuoted) first++
   const last = valueEnd(buf, first, end, isQuoted ? quote : 0, isQuery, isEncoded)
   matches.parameterEnd = last
-  if (last > first && !isPlaceholder(buf, first, last)) matches.add(first, last, Detector.SECRET_PARAMETER)
+  const isFolder = byteAt(buf, start, end, first) === 0x2f && length === 3 && endsWith(length, 'pwd')
+  if (last > first && !isFolder && !isPlaceholder(buf, first, last))
+    matches.add(first, last, Detector.SECRET_PARAMETER)
+}
+
+/** `max_token`, `next_page_token`: names that end as a secret's, and are none. */
+function isCount(buf: Uint8Array, at: number): boolean {
+  return endsWith(lengthRead, '_token') && identifierName(buf, at - nameBytes, at)?.field === undefined
 }
 
 /** Raw bytes of the name that `readName` found. */
 let nameBytes = 0
+/** Its length, decoded. */
+let lengthRead = 0
 
 /** Reads the name that ends at `at` into `name`, decoded and in lower case; its length. */
 function readName(buf: Uint8Array, start: number, at: number): number {
@@ -138,6 +148,7 @@ function readName(buf: Uint8Array, start: number, at: number): number {
     if (encoded >= 0) i += 2
     name[length++] = byte === 0x2d ? 0x5f : lowerCase(byte)
   }
+  lengthRead = length
   return length
 }
 
@@ -187,11 +198,26 @@ function valueEnd(
       if (byte === quote) break
       continue
     }
-    if ((CLASS[byte] & URL_END) !== 0 || byte === 0x26 || byte === 0x23) break
+    if ((CLASS[byte] & URL_END) !== 0 || (byte === 0x5c && isEscape(byteAt(buf, first, end, pos + 1)))) break
+    // Outside of a query a password may have these, unless what follows is the next parameter.
+    if (byte === 0x26 && (isQuery || isParameter(buf, pos + 1, end))) break
+    if (byte === 0x23 && isQuery) break
     if (!isQuery && (byte === 0x2c || byte === 0x3b)) break
     if (isEncoded && byte === 0x25 && percentByte(buf, pos, end) === 0x26) break
   }
   return pos
+}
+
+/** `\n`, `\t`, `\"` and the like, where the text stands in JSON. */
+function isEscape(byte: number): boolean {
+  return byte === 0x6e || byte === 0x72 || byte === 0x74 || byte === 0x22
+}
+
+/** Whether a name and an equals sign stand at `at`. */
+function isParameter(buf: Uint8Array, at: number, end: number): boolean {
+  let pos = at
+  while (pos < end && pos - at < NAME_BYTES_MAX && isNameByte(buf[pos])) pos++
+  return pos > at && pos < end && buf[pos] === 0x3d
 }
 
 /** What stands for a value without being one: a mask, a bind variable, a literal nothing. */

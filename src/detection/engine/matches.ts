@@ -15,12 +15,16 @@ export class Matches {
   /** How far detectors whose matches have no bound have read: they begin nothing before, so that work stays linear. */
   parameterEnd = 0
   authorizationEnd = 0
+  tokenEnd = 0
+  privateKeyEnd = 0
 
   clear(): void {
     this.count = 0
     this.isOverflown = false
     this.parameterEnd = 0
     this.authorizationEnd = 0
+    this.tokenEnd = 0
+    this.privateKeyEnd = 0
   }
 
   add(start: number, end: number, source: number): void {

@@ -7,6 +7,13 @@ import { detectEmail } from '../contact/email.ts'
 import { detectInternationalPhone, detectNorthAmericanPhone, isAfterPlus } from '../contact/phone.ts'
 import { detectAuthorization } from '../credentials/authorization.ts'
 import { detectJwt } from '../credentials/jwt.ts'
+import { detectPrivateKey } from '../credentials/private-key.ts'
+import {
+  detectMarkedToken,
+  detectProviderToken,
+  detectTerraformToken,
+} from '../credentials/provider-token.ts'
+import { detectSecretMember, detectSecretOption } from '../credentials/secret-member.ts'
 import { detectSecretParameter } from '../credentials/secret-parameter.ts'
 import { detectUrlCredentials } from '../credentials/url-credentials.ts'
 import { Detector } from '../detectors.ts'
@@ -45,7 +52,9 @@ const LABELLED =
   IBAN
 const MEMBER = LABELLED | (1 << Detector.PERSON_FIELD)
 const MAC = 1 << Detector.MAC
-const NUMERIC = CARD | SSN | IPV4 | PHONE | IBAN | LABELLED
+const TOKEN = 1 << Detector.PROVIDER_TOKEN
+const PRIVATE_KEY = 1 << Detector.PRIVATE_KEY
+const NUMERIC = CARD | SSN | IPV4 | PHONE | IBAN | LABELLED | TOKEN
 
 const AT = 0x40
 const PERCENT = 0x25
@@ -53,9 +62,16 @@ const COLON = 0x3a
 const EQUALS = 0x3d
 const GREATER = 0x3e
 const PLUS = 0x2b
+const COMMA = 0x2c
+const DASH = 0x2d
+const DOT = 0x2e
+const UNDERSCORE = 0x5f
 const CAPITAL_B = 0x42
 const SMALL_B = 0x62
 const CAPITAL_J = 0x4a
+const CAPITAL_Q = 0x51
+const BAR = 0x7c
+const SLASH = 0x2f
 
 /** Which bytes stop the pass for the detectors in `mask`: 1 a digit, 2 anything else. */
 export function stopTable(mask: number): Uint8Array {
@@ -66,9 +82,14 @@ export function stopTable(mask: number): Uint8Array {
   }
   stop(AT, EMAIL)
   stop(PERCENT, EMAIL | PARAMETER)
-  stop(COLON, IPV6 | URL_CREDENTIALS | MEMBER | MAC)
+  stop(COLON, IPV6 | URL_CREDENTIALS | MEMBER | MAC | PARAMETER)
   stop(EQUALS, PARAMETER | MEMBER)
-  stop(GREATER, MEMBER)
+  stop(GREATER, MEMBER | PARAMETER)
+  stop(COMMA, PARAMETER)
+  stop(UNDERSCORE, TOKEN)
+  stop(DOT, TOKEN)
+  stop(DASH, TOKEN | PRIVATE_KEY | PARAMETER)
+  stop(PLUS, TOKEN)
   // Not the space after the word: there are ten spaces in a text for every B.
   stop(CAPITAL_B, AUTHORIZATION)
   stop(SMALL_B, AUTHORIZATION)
@@ -114,6 +135,17 @@ function atDigits(
   while (runEnd < end && (CLASS[buf[runEnd]] & DIGIT) !== 0) runEnd++
   const length = runEnd - at
   const next = runEnd < end ? buf[runEnd] : 0
+  if ((mask & TOKEN) !== 0) {
+    // Letters stand beside the digits of a token; other numbers are far more frequent.
+    if (
+      (at > start && (CLASS[buf[at - 1]] & ALPHA) !== 0) ||
+      (CLASS[next] & ALPHA) !== 0 ||
+      (length === 1 && next === SLASH)
+    )
+      detectProviderToken(buf, start, end, at, matches)
+    if (next === CAPITAL_Q || next === COLON || next === BAR)
+      detectMarkedToken(buf, start, end, at, runEnd, matches)
+  }
   if ((mask & LABELLED) !== 0 && at > start && isFirstGroup(buf, start, at, runEnd, end)) {
     const labelledEnd = detectLabelled(buf, start, end, at, mask, matches)
     if (labelledEnd > 0) return labelledEnd
@@ -192,13 +224,34 @@ function atMark(
       if ((mask & IPV6) !== 0) detectIpv6(buf, start, end, at, matches)
       if ((mask & MAC) !== 0) detectMac(buf, start, end, at, matches)
       if ((mask & MEMBER) !== 0) detectMember(buf, start, end, at, mask, matches)
+      if ((mask & PARAMETER) !== 0) detectSecretMember(buf, start, end, at, matches)
+      return
+    case COMMA:
+      detectSecretMember(buf, start, end, at, matches)
       return
     case EQUALS:
-      if ((mask & PARAMETER) !== 0) detectSecretParameter(buf, start, end, at, matches)
+      if ((mask & PARAMETER) !== 0) {
+        detectSecretParameter(buf, start, end, at, matches)
+        detectSecretMember(buf, start, end, at, matches)
+      }
       if ((mask & MEMBER) !== 0) detectMember(buf, start, end, at, mask, matches)
       return
     case GREATER:
-      detectMember(buf, start, end, at, mask, matches)
+      if ((mask & PARAMETER) !== 0) detectSecretMember(buf, start, end, at, matches)
+      if ((mask & MEMBER) !== 0) detectMember(buf, start, end, at, mask, matches)
+      return
+    case DOT:
+      detectProviderToken(buf, start, end, at, matches)
+      detectTerraformToken(buf, start, end, at, matches)
+      return
+    case DASH:
+      if ((mask & PRIVATE_KEY) !== 0) detectPrivateKey(buf, end, at, matches)
+      if ((mask & TOKEN) !== 0) detectProviderToken(buf, start, end, at, matches)
+      if ((mask & PARAMETER) !== 0) detectSecretOption(buf, start, end, at, matches)
+      return
+    case UNDERSCORE:
+    case PLUS:
+      detectProviderToken(buf, start, end, at, matches)
       return
     case CAPITAL_B:
     case SMALL_B:

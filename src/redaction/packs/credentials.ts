@@ -78,7 +78,17 @@ export const CREDENTIALS: readonly Rule[] = [
   },
   {
     name: 'credentials in text',
-    match: { detector: ['url_credentials', 'secret_parameter', 'bearer', 'basic', 'jwt'] },
+    match: {
+      detector: [
+        'url_credentials',
+        'secret_parameter',
+        'bearer',
+        'basic',
+        'jwt',
+        'provider_token',
+        'private_key',
+      ],
+    },
     action: MASK,
     dataClass: 'credential',
   },

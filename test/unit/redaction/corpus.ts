@@ -76,6 +76,12 @@ export const LABELLED: readonly Labelled[] = [
   hit('url_credentials', 'https://bob:s3cret@example.com/x', 'bob:s3cret'),
   hit('url_credentials', 'amqp://svc:p%40ss@mq:5672', 'svc:p%40ss'),
   hit('url_credentials', 'postgres://u:p/w@db:5432/x', 'u:p/w'),
+  hit(
+    'provider_token',
+    `pushed with ${`ghp_${'aB3dEfGh9k'.repeat(4).slice(0, 36)}`} today`,
+    `ghp_${'aB3dEfGh9k'.repeat(4).slice(0, 36)}`,
+  ),
+  hit('private_key', '-----BEGIN PRIVATE KEY-----\nMC4CAQAw\n-----END PRIVATE KEY-----'),
   hit('secret_parameter', 'GET /cb?access_token=ya29.a0Af&x=1', 'ya29.a0Af'),
   hit('secret_parameter', '/x?api-key=k1%2Bz#frag', 'k1%2Bz'),
   hit('secret_parameter', 'login failed password=hunter2, user=7', 'hunter2'),
