@@ -5,7 +5,7 @@ import { verifyEd25519 } from '../formats/ed25519.ts'
 import { CanonicalForm } from './canonical.ts'
 import { parseReference, parseResourceStatement, statementId } from './compact-proof.ts'
 import { heightOfRow, nodeFromPath, rootFromRow, rowHeight } from './merkle.ts'
-import { compileCoverage, decodePolicy } from './policy.ts'
+import { compileCoverage, decodePolicy, type PolicyDocument } from './policy.ts'
 import { fromBase64url, type Proof, parseProof } from './proof.ts'
 import { ResourceFacts } from './resource-facts.ts'
 import { referenceOf, type SignatureTexts, signatureTexts, TEXT_CHARS_MAX } from './signature-texts.ts'
@@ -32,6 +32,8 @@ export interface SpanCheck {
   /** The statement whose signature was good; absent for hmac-sha256 and before that point. */
   readonly statement?: Statement
   readonly index?: number
+  /** The policy behind the statement. */
+  readonly policy?: PolicyDocument
   /** Of the compact form: which of the resource's statements it needs. */
   readonly statementId?: string
 }
@@ -74,6 +76,7 @@ export type KeyLookup = (
 
 interface CheckedStatement {
   readonly statement: Statement | undefined
+  readonly policy: PolicyDocument | undefined
   readonly form: CanonicalForm | undefined
   readonly failure: SpanCheck | undefined
 }
@@ -90,6 +93,7 @@ type SharedStatement =
   | {
       readonly failure: undefined
       readonly statement: Statement
+      readonly policy: PolicyDocument
       readonly form: CanonicalForm
       readonly row: readonly Uint8Array[]
       readonly height: number
@@ -139,10 +143,10 @@ export class SpanChecker {
     if (algorithm !== 'ed25519-merkle-v1') return { ...badProof('unknown algorithm'), ...idOf(keyId) }
     const proof = readProof(texts.proof)
     if (proof === undefined) return { ...badProof('proof is not canonical'), ...idOf(keyId) }
-    const { statement, form, failure } = this.#statementOf(texts, proof, tenant)
+    const { statement, policy, form, failure } = this.#statementOf(texts, proof, tenant)
     if (failure !== undefined) return { ...failure, ...idOf(keyId) }
-    if (statement === undefined || form === undefined) return badProof('no statement')
-    const found = { ...idOf(keyId), statement, index: proof.index }
+    if (statement === undefined || policy === undefined || form === undefined) return badProof('no statement')
+    const found = { ...idOf(keyId), statement, policy, index: proof.index }
     const leaf = this.#leaf(form, span)
     const root = nodeFromPath(leaf, proof.index, statement.leafCount ?? 0, proof.path)
     if (root === undefined) return { ...badProof('path does not fit index and leaf count'), ...found }
@@ -159,9 +163,9 @@ export class SpanChecker {
     const { statementId, index, path } = reference
     const shared = this.#sharedOf(statementId, tenant)
     if (shared.failure !== undefined) return shared.failure
-    const { statement, form, row, height } = shared
+    const { statement, policy, form, row, height } = shared
     const { keyId, leafCount = 0, root } = statement
-    const found = { keyId, statement, index, statementId }
+    const found = { keyId, statement, policy, index, statementId }
     if (index >= leafCount) return { ...badProof('index is beyond the leaf count'), ...found }
     const leaf = this.#leaf(form, span)
     const node = nodeFromPath(leaf, index, leafCount, path, height)
@@ -171,6 +175,20 @@ export class SpanChecker {
       return { verdict: 'tampered', reason: 'span differs from what was signed', ...found }
     }
     return { verdict: 'valid', reason: '', ...found }
+  }
+
+  /** For a span without a signature: the policy of a good statement in its resource, and whose span the resource says it is. */
+  resourcePolicy(span: SpanContext): {
+    readonly policy: PolicyDocument | undefined
+    readonly tenant: string
+  } {
+    this.bytesLookedAt += this.#resource.read(span)
+    const { statements, tenant } = this.#resource
+    for (const id of statements.keys()) {
+      const shared = this.#sharedOf(id, undefined)
+      if (shared.failure === undefined) return { policy: shared.policy, tenant: shared.statement.tenant }
+    }
+    return { policy: undefined, tenant }
   }
 
   #sharedOf(id: string, tenant: string | undefined): SharedStatement {
@@ -194,20 +212,20 @@ export class SpanChecker {
   #checkShared(id: string, text: string, tenant: string | undefined): SharedStatement {
     const parsed = orUndefined(() => parseResourceStatement(text))
     if (parsed === undefined) return { failure: badProof('statement in the resource is not canonical') }
-    const { statement: bytes, signature, policy, row } = parsed
+    const { statement: bytes, signature, policy: policyBytes, row } = parsed
     if (statementId(bytes) !== id) return { failure: badProof('statement goes by the name of another') }
-    const { statement, form, failure } = this.#checkSigned(
+    const { statement, policy, form, failure } = this.#checkSigned(
       readStatement(bytes),
-      { bytes, signature, policy },
+      { bytes, signature, policy: policyBytes },
       tenant,
     )
-    if (failure !== undefined || statement === undefined || form === undefined)
+    if (failure !== undefined || statement === undefined || policy === undefined || form === undefined)
       return { failure: failure ?? badProof('no statement') }
     const { leafCount = 0, root = bytes } = statement
     const height = row.length === 0 ? rowHeight(leafCount, 1) : heightOfRow(leafCount, row.length)
     const isWhole = height !== undefined && (row.length === 0 || Buffer.compare(rootFromRow(row), root) === 0)
     if (!isWhole) return { failure: badProof('row does not lead to the signed root') }
-    return { statement, form, row, height, failure: undefined }
+    return { statement, policy, form, row, height, failure: undefined }
   }
 
   /** Whether the span says, or is said, to be of another tenant than the one that a signature is of. */
@@ -259,15 +277,15 @@ export class SpanChecker {
   /** What both forms have: statement, signature and policy. */
   #checkSigned(
     statement: Statement | undefined,
-    { bytes, signature, policy }: Signed,
+    { bytes, signature, policy: policyBytes }: Signed,
     tenant: string | undefined,
   ): CheckedStatement {
     if (statement === undefined) return failed(badProof('statement or signature is not canonical'))
     if (statement.kind !== Kind.BATCH) return failed(badProof('statement is not one of a batch'))
-    if (Buffer.compare(statementHash(policy), statement.policyId) !== 0)
+    if (Buffer.compare(statementHash(policyBytes), statement.policyId) !== 0)
       return failed(badProof('policy is not the one of the statement'))
-    if (orUndefined(() => decodePolicy(policy)) === undefined)
-      return failed(badProof('policy is not canonical'))
+    const policy = orUndefined(() => decodePolicy(policyBytes))
+    if (policy === undefined) return failed(badProof('policy is not canonical'))
     if (this.#isOfAnother(statement.tenant, tenant)) return failed(badProof(OTHER_TENANT))
     const key = this.#keys(statement.keyId, statement.tenant, 'ed25519-merkle-v1')
     if (key === undefined) return failed(unknownKey('no public key of this id and tenant'))
@@ -277,7 +295,7 @@ export class SpanChecker {
     if (!verifyEd25519(key.key, pae(STATEMENT_TYPE, bytes), signature)) {
       return failed(badProof('signature does not verify'))
     }
-    return { statement, form: this.#formOf(statement), failure: undefined }
+    return { statement, policy, form: this.#formOf(statement), failure: undefined }
   }
 
   #formOf(statement: Statement): CanonicalForm {
@@ -365,7 +383,7 @@ function badProof(reason: string): SpanCheck {
 }
 
 function failed(failure: SpanCheck): CheckedStatement {
-  return { statement: undefined, form: undefined, failure }
+  return { statement: undefined, policy: undefined, form: undefined, failure }
 }
 
 function idOf(keyId: string | undefined): { keyId?: string } {

@@ -4,17 +4,21 @@
 import { EVIDENCE_WORK } from '../base/limits.ts'
 import { Work } from '../base/work.ts'
 import { type KeyEndorsement, type KeyLookup, type SpanCheck, SpanChecker, type Verdict } from './check.ts'
-import { Policy, type PolicyOptions } from './policy.ts'
-import { Selection } from './selection.ts'
+import { type CoverageRequirement, coversNoAttribute, meetsRequirement } from './coverage-requirement.ts'
+import { type Expected, ExpectedSignatures } from './expected-signatures.ts'
 import { type SpanContext, SpanWalk } from './span-walk.ts'
-import type { Coverage, Statement } from './statement.ts'
+import { type Coverage, DEFAULT_COVERAGE, isDefaultCoverage, type Statement } from './statement.ts'
 
 export type { KeyEndorsement, KeyLookup, Verdict, VerifyingKey } from './check.ts'
 
 export interface VerifyOptions {
   readonly keys: KeyLookup
-  /** Spans that this policy selects must be signed; `undefined`: no span must. */
-  readonly expected?: PolicyOptions['select'] | undefined
+  /** Which unsigned spans are a failure; `undefined`: none is. */
+  readonly expected?: Expected | undefined
+  /** What every good signature must cover; absent: whatever it covers is told, and nothing at all is not good. */
+  readonly required?: CoverageRequirement | undefined
+  /** The input is said to hold all spans of its batches, so that missing ones are a failure. */
+  readonly isComplete?: boolean | undefined
   /** What signers of hmac-sha256 are configured to cover; the default coverage when absent. */
   readonly macCoverage?: Coverage | undefined
 }
@@ -58,6 +62,12 @@ export interface VerifySummary {
   readonly counts: Readonly<Record<Verdict, number>>
   /** Unsigned spans that should have been signed; part of `counts.unsigned`. */
   readonly missingSignatureCount: number
+  /** Unsigned spans of which nobody can say: their tenant's policy came after them. */
+  readonly openSignatureCount: number
+  /** Valid spans whose signature covers less than was required. */
+  readonly uncoveredCount: number
+  /** What the signatures of valid spans cover. */
+  readonly coverages: readonly CoverageFacts[]
   /** Valid spans that were seen before, as after a repeated delivery. */
   readonly repeatedCount: number
   readonly batchCount: number
@@ -71,11 +81,26 @@ export interface KeyFacts {
   readonly keyId: string
   readonly tenant: string
   readonly endorsement: KeyEndorsement
+  /** Whether the reader trusts the key, or the first one of its chain, by other means than the list it stands in. */
+  readonly isTrusted: boolean
+}
+
+export interface CoverageFacts extends Coverage {
+  readonly isDefault: boolean
+  readonly spanCount: number
 }
 
 const MISSING_RANGES_MAX = 100
+/** Different coverages that are told one by one. */
+const COVERAGES_MAX = 100
 const LOSSY =
   'differs from what was signed: changed, or not kept whole by where it comes from (ask a source that keeps all of it)'
+
+interface Covered {
+  readonly coverage: Coverage
+  readonly isEnough: boolean
+  spanCount: number
+}
 
 interface SeenBatch {
   readonly statement: Statement
@@ -87,22 +112,22 @@ interface SeenBatch {
 export class Verifier {
   // No methods of the class, or others could call them.
   readonly #walk = new SpanWalk({
-    resource: (span) => {
-      this.work.look(span.resourceEnd - span.resourceStart)
-      this.#selection?.resource(span)
-    },
-    scope: (span) => {
-      this.work.look(span.scopeEnd - span.scopeStart)
-      this.#selection?.scope(span)
-    },
+    resource: (span) => this.work.look(span.resourceEnd - span.resourceStart),
+    scope: (span) => this.work.look(span.scopeEnd - span.scopeStart),
     span: (span) => this.#judge(span),
   })
   readonly #keys: KeyLookup
   readonly #checker: SpanChecker
-  readonly #selection: Selection | undefined
+  readonly #expected: ExpectedSignatures
+  readonly #required: CoverageRequirement | undefined
+  readonly #isComplete: boolean
+  readonly #macCoverage: Coverage
   readonly #counts = { valid: 0, tampered: 0, unsigned: 0, unknown_key: 0, bad_proof: 0 }
   readonly #batches = new Map<string, SeenBatch>()
   readonly #keyFacts = new Map<string, KeyFacts>()
+  readonly #coverages = new Map<string, Covered>()
+  #lastCovered: Covered | undefined
+  #uncoveredCount = 0
   #missingSignatureCount = 0
   #repeatedCount = 0
   #undecidedCount = 0
@@ -111,10 +136,13 @@ export class Verifier {
   /** What the request in hand has cost so far. */
   readonly work = new Work(EVIDENCE_WORK)
 
-  constructor({ keys, expected, macCoverage }: VerifyOptions) {
+  constructor({ keys, expected, macCoverage, required, isComplete = false }: VerifyOptions) {
     this.#keys = keys
     this.#checker = new SpanChecker(keys, macCoverage)
-    this.#selection = expected === undefined ? undefined : new Selection(new Policy({ select: expected }))
+    this.#expected = new ExpectedSignatures(expected, (bytes) => this.work.look(bytes))
+    this.#required = required
+    this.#isComplete = isComplete
+    this.#macCoverage = macCoverage ?? DEFAULT_COVERAGE
   }
 
   /**
@@ -133,17 +161,34 @@ export class Verifier {
   summary(): VerifySummary {
     const counts = { ...this.#counts }
     const badProofs = counts.bad_proof - this.#undecidedCount
-    const isBad = counts.tampered + badProofs + this.#missingSignatureCount > 0
-    const isUnknown = counts.unknown_key + this.#undecidedCount > 0
+    const late = this.#expected.late
+    const missingSignatureCount = this.#missingSignatureCount + late.missing
+    const incomplete = [...this.#batches.values()].filter(({ seen }) => seen !== undefined)
+    const keys = [...this.#keyFacts.values()]
+    const coverages = [...this.#coverages.values()].map(({ coverage, spanCount }) => ({
+      ...coverage,
+      isDefault: isDefaultCoverage(coverage),
+      spanCount,
+    }))
+    const isBad =
+      counts.tampered + badProofs + missingSignatureCount + this.#uncoveredCount > 0 ||
+      (this.#isComplete && incomplete.length > 0)
+    const isUnknown =
+      counts.unknown_key + this.#undecidedCount + late.open > 0 ||
+      keys.some(({ isTrusted }) => !isTrusted) ||
+      (this.#required === undefined && coverages.some(coversNoAttribute))
     return {
       outcome: isBad ? 'bad' : isUnknown ? 'unknown' : 'good',
       spanCount: Object.values(counts).reduce((sum, count) => sum + count, 0),
       counts,
-      missingSignatureCount: this.#missingSignatureCount,
+      missingSignatureCount,
+      openSignatureCount: late.open,
+      uncoveredCount: this.#uncoveredCount,
+      coverages,
       repeatedCount: this.#repeatedCount,
       batchCount: this.#batches.size,
-      incomplete: [...this.#batches.values()].filter(({ seen }) => seen !== undefined).map(factsOf),
-      keys: [...this.#keyFacts.values()],
+      incomplete: incomplete.map(factsOf),
+      keys,
     }
   }
 
@@ -153,14 +198,43 @@ export class Verifier {
     const isUndecided = this.#isLossy && compared.verdict === 'tampered'
     const checked: SpanCheck = isUndecided ? { ...compared, verdict: 'bad_proof', reason: LOSSY } : compared
     this.work.look(this.#checker.bytesLookedAt - before)
-    const isMissingSignature = checked.verdict === 'unsigned' && this.#selection?.selects(span) === true
+    const isMissingSignature =
+      checked.verdict === 'unsigned' &&
+      this.#expected.isExpected(span, () => {
+        const lookedAt = this.#checker.bytesLookedAt
+        const known = this.#checker.resourcePolicy(span)
+        this.work.look(this.#checker.bytesLookedAt - lookedAt)
+        return known
+      })
     if (isMissingSignature) this.#missingSignatureCount++
     if (isUndecided) this.#undecidedCount++
-    if (checked.verdict === 'valid' && checked.statement !== undefined) {
-      this.#see(checked.statement, checked.index ?? 0)
-    }
+    if (checked.verdict === 'valid') this.#seeValid(checked)
     const verdict = verdictOf(span, checked, isMissingSignature)
     this.#verdicts.push(isUndecided ? { ...verdict, isUndecided } : verdict)
+  }
+
+  #seeValid({ statement, policy, index = 0 }: SpanCheck): void {
+    const coverage = statement === undefined ? this.#macCoverage : (statement.coverage ?? DEFAULT_COVERAGE)
+    this.#cover(coverage)
+    if (statement === undefined) return
+    if (policy !== undefined) this.#expected.learn(statement.tenant, policy)
+    this.#see(statement, index)
+  }
+
+  #cover(coverage: Coverage): void {
+    // Spans of one batch have one coverage, and mostly stand together.
+    if (this.#lastCovered?.coverage !== coverage) this.#lastCovered = this.#coveredBy(coverage)
+    this.#lastCovered.spanCount++
+    if (!this.#lastCovered.isEnough) this.#uncoveredCount++
+  }
+
+  #coveredBy(coverage: Coverage): Covered {
+    const id = JSON.stringify(coverage)
+    const known = this.#coverages.get(id)
+    const isEnough = this.#required === undefined || meetsRequirement(coverage, this.#required)
+    const covered = known ?? { coverage, isEnough, spanCount: 0 }
+    if (known === undefined && this.#coverages.size < COVERAGES_MAX) this.#coverages.set(id, covered)
+    return covered
   }
 
   #see(statement: Statement, index: number): void {
@@ -181,9 +255,10 @@ export class Verifier {
   }
 
   #noteKey({ keyId, tenant }: Statement): void {
-    const endorsement = this.#keys(keyId, tenant, 'ed25519-merkle-v1')?.endorsement
-    if (endorsement === undefined) return
-    this.#keyFacts.set(JSON.stringify([keyId, tenant]), { keyId, tenant, endorsement })
+    const key = this.#keys(keyId, tenant, 'ed25519-merkle-v1')
+    if (key?.endorsement === undefined) return
+    const { endorsement, isPinned: isTrusted = true } = key
+    this.#keyFacts.set(JSON.stringify([keyId, tenant]), { keyId, tenant, endorsement, isTrusted })
   }
 }
 

@@ -47,7 +47,7 @@ export async function expectVerifies(
   traces: readonly SentTrace[],
 ): Promise<void> {
   const keys = await sidecar.exportKeys()
-  const verdict = await betrace('verify', '--keys', keys, file)
+  const verdict = await betrace('verify', '--trust', keys, file)
   expect(verdict, verdict.stdout + verdict.stderr).toMatchObject({ code: 0 })
   const count = traces.length
   expect(verdict.stdout).toContain(`${3 * count} spans: ${2 * count} valid, ${count} unsigned`)
@@ -55,7 +55,7 @@ export async function expectVerifies(
   // The same file with one value changed must not pass, or the line above says nothing.
   const forged = `${file}.forged`
   writeFileSync(forged, readFileSync(file, 'utf8').replace('"gdpr"', '"gdpR"'))
-  expect((await betrace('verify', '--keys', keys, forged)).code).toBe(1)
+  expect((await betrace('verify', '--trust', keys, forged)).code).toBe(1)
 }
 
 /** `betrace reveal` gives the planted values back from the file and the master key alone. */

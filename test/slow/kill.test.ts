@@ -98,7 +98,7 @@ test('what is left after the last restart balances, with nothing queued or dropp
 
 test('every span that arrived is signed, and verifies with the keys of the last process', async () => {
   expect(existsSync(received) && statSync(received).size).toBeGreaterThan(0)
-  const verdict = await betrace('verify', '--expect', 'all', '--keys', await sidecar.exportKeys(), received)
+  const verdict = await betrace('verify', '--expect', 'all', '--trust', await sidecar.exportKeys(), received)
   expect(verdict.code, verdict.stdout.slice(-2000) + verdict.stderr.slice(-2000)).toBe(0)
   // A request is one batch and one queue entry: its spans arrive together or not at all.
   expect(verdict.stdout).toMatch(/\d+ batches, 0 not whole here/)

@@ -128,7 +128,7 @@ describe.skipIf(!group)(`${REQUEST_MIB} MiB of spans with 120 attributes, in ${C
       'verify',
       '--expect',
       'all',
-      '--keys',
+      '--trust',
       await sidecar.exportKeys(),
       ...outputs(),
     )

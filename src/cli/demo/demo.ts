@@ -191,14 +191,14 @@ class Show {
   async #showVerify(): Promise<void> {
     const keys = join(this.#workspace.folder, 'keys.json')
     writeFileSync(keys, await (await this.#get('/api/tenants/default/public-keys', true)).text())
-    const honest = await this.#command('verify', '--keys', keys, this.#output)
+    const honest = await this.#command('verify', '--trust', keys, this.#output)
     this.#print.claim(honest.code === 0, 'verify: every signed span is what was signed')
     if (honest.code !== 0) this.#print.detail(honest.stdout + honest.stderr)
 
     const forged = join(this.#workspace.folder, 'forged.jsonl')
     const text = readFileSync(this.#output, 'utf8')
     writeFileSync(forged, text.replace('"granted"', '"grantee"'))
-    const caught = await this.#command('verify', '--keys', keys, forged)
+    const caught = await this.#command('verify', '--trust', keys, forged)
     const isNamed = caught.code === 1 && /record\.read/.test(caught.stdout)
     this.#print.claim(isNamed, 'verify: one byte changed in compliance.outcome, and the span is named')
     this.#print.detail(

@@ -1,5 +1,5 @@
 // What `betrace verify` prints: for people within 80 columns, or one JSON document for machines.
-import type { KeyFacts, SpanVerdict, VerifySummary } from '../../evidence/verify.ts'
+import type { CoverageFacts, KeyFacts, SpanVerdict, VerifySummary } from '../../evidence/verify.ts'
 import type { FilePlace } from '../exported-file/faults.ts'
 import { type CommandIo, type Paint, painter, type Style, wrap } from '../terminal.ts'
 
@@ -17,18 +17,21 @@ export interface Report {
 /** Spans that are shown one by one; the rest is counted. */
 const SHOWN_SPANS_MAX = 50
 const SHOWN_BATCHES_MAX = 10
+const SHOWN_FACTS_MAX = 10
 const NAME_CHARS_MAX = 60
 
-const OUTCOMES: Record<'good' | 'bad' | 'unknown', readonly [style: Style, text: string]> = {
-  good: ['green', 'good: every signature holds'],
-  bad: ['red', 'NOT good: what is listed above was changed, or its signature is missing'],
-  unknown: ['yellow', 'cannot tell: something could not be read, or a public key is not at hand'],
+/** What the reader has asked for, as far as the words depend on it. */
+export interface Asked {
+  readonly isComplete: boolean
+  /** Some key is trusted. */
+  readonly isTrusting: boolean
 }
 
-export function textReport(io: Pick<CommandIo, 'stdout' | 'stderr' | 'env'>): Report {
+export function textReport(io: Pick<CommandIo, 'stdout' | 'stderr' | 'env'>, asked: Asked): Report {
   const paint = painter(io.stdout, io.env)
   const print = (line: string): void => void io.stdout.write(`${line}\n`)
   let hiddenCount = 0
+  let isUnreadable = false
   let shownCount = 0
   return {
     span(verdict, position) {
@@ -38,13 +41,14 @@ export function textReport(io: Pick<CommandIo, 'stdout' | 'stderr' | 'env'>): Re
       else hiddenCount++
     },
     unreadable(message, position) {
+      isUnreadable = true
       io.stderr.write(`${positionText(position)}: ${message}\n`)
     },
     end(summary, outcome) {
       if (hiddenCount > 0) print(`… and ${hiddenCount} more`)
-      for (const line of summaryLines(summary)) print(line)
-      const [style, text] = OUTCOMES[outcome]
-      print(paint(style, text))
+      for (const line of summaryLines(summary, asked)) print(line)
+      const [style, text] = outcomeText(summary, outcome, isUnreadable, asked)
+      print(paint(style, wrap(text)))
     },
   }
 }
@@ -71,7 +75,40 @@ function spanLines(verdict: SpanVerdict, position: Position, paint: Paint): stri
   ]
 }
 
-function summaryLines(summary: VerifySummary): string[] {
+/** The last line: what it comes to, and why it is not good. */
+function outcomeText(
+  summary: VerifySummary,
+  outcome: 'good' | 'bad' | 'unknown',
+  isUnreadable: boolean,
+  { isComplete, isTrusting }: Asked,
+): readonly [style: Style, text: string] {
+  const { counts, incomplete, uncoveredCount, missingSignatureCount, openSignatureCount } = summary
+  if (outcome === 'good') return ['green', 'good: every signature holds, and its key is trusted']
+  const isUntrusted = summary.keys.some(({ isTrusted }) => !isTrusted)
+  const reasons =
+    outcome === 'bad'
+      ? [
+          counts.tampered + counts.bad_proof > 0 && 'what is listed above was changed',
+          missingSignatureCount > 0 && 'signatures are missing',
+          uncoveredCount > 0 && 'signatures cover less than was required',
+          isComplete && incomplete.length > 0 && 'spans are missing',
+        ]
+      : [
+          isUnreadable && 'something could not be read',
+          summary.spanCount === 0 && 'there is no span',
+          counts.unknown_key > 0 && 'a public key is not at hand, or does not count',
+          isUntrusted &&
+            (isTrusting ? 'no trusted key leads to a key' : 'nobody vouches for the keys (--trust)'),
+          summary.coverages.some(({ mutable }) => mutable.some((glob) => /^\*+$/.test(glob))) &&
+            'a signature covers no attribute',
+          openSignatureCount > 0 && 'the policy for unsigned spans came after them',
+        ]
+  const said = reasons.filter((reason) => reason !== false)
+  const rest = said.length > 0 ? said.join('; ') : 'of a span nothing can be told'
+  return outcome === 'bad' ? ['red', `NOT good: ${rest}`] : ['yellow', `cannot tell: ${rest}`]
+}
+
+function summaryLines(summary: VerifySummary, { isComplete }: Asked): string[] {
   const { counts, incomplete, repeatedCount, batchCount } = summary
   const parts = Object.entries(counts)
     .filter(([, count]) => count > 0)
@@ -82,13 +119,20 @@ function summaryLines(summary: VerifySummary): string[] {
   if (summary.missingSignatureCount > 0) {
     lines.push(`${summary.missingSignatureCount} of the unsigned should have been signed`)
   }
+  if (summary.openSignatureCount > 0)
+    lines.push(
+      `${plural(summary.openSignatureCount, 'unsigned span')} came before any policy of their tenant`,
+    )
+  if (summary.uncoveredCount > 0)
+    lines.push(`${plural(summary.uncoveredCount, 'signature')} covering less than was required`)
+  lines.push(...coverageLines(summary))
   if (batchCount > 0)
     lines.push(`${plural(batchCount, 'batch', 'batches')}, ${incomplete.length} not whole here`)
   lines.push(...keyLines(summary))
   if (repeatedCount > 0) lines.push(`${plural(repeatedCount, 'span')} seen more than once`)
   for (const batch of incomplete.slice(0, SHOWN_BATCHES_MAX)) {
     const ranges = batch.missing.map(([first, last]) => (first === last ? `${first}` : `${first}-${last}`))
-    const where = `missing spans in this input: tenant ${visible(batch.tenant)}, batch ${batch.number}`
+    const where = `${isComplete ? 'MISSING spans' : 'missing spans in this input'}: tenant ${visible(batch.tenant)}, batch ${batch.number}`
     lines.push(wrap(`${where}, index ${ranges.join(', ')} of ${batch.leafCount}`, '    ', '  '))
   }
   if (incomplete.length > SHOWN_BATCHES_MAX)
@@ -96,18 +140,41 @@ function summaryLines(summary: VerifySummary): string[] {
   return lines
 }
 
-/** Who vouches for the keys that signed what is valid. A first key is as good as the list that it was handed over in. */
+/** What is covered, and what nobody checked. */
+function coverageLines({ coverages }: VerifySummary): string[] {
+  if (coverages.length === 0) return []
+  const lines = coverages
+    .slice(0, SHOWN_FACTS_MAX)
+    .map((facts) => wrap(`covered, ${plural(facts.spanCount, 'span')}: ${coverageText(facts)}`, '  '))
+  return [...lines, wrap('never covered: flags, dropped counts, schema URLs, scope attributes', '  ')]
+}
+
+function coverageText({ resourceAttributes, mutable }: CoverageFacts): string {
+  const attributes = mutable.some((glob) => /^\*+$/.test(glob))
+    ? 'NO attribute of spans'
+    : mutable.length === 0
+      ? 'all attributes of spans'
+      : `all attributes of spans but ${mutable.map(visible).join(', ')}`
+  const resource = resourceAttributes.length === 0 ? 'none' : resourceAttributes.map(visible).join(', ')
+  return `${attributes}; of the resource ${resource}`
+}
+
+const VOUCHING: Record<KeyFacts['endorsement'], string> = {
+  first: 'first of its chain',
+  endorsed: 'endorsed by an earlier one',
+  endorser_unknown: 'endorsed by one that is in no list',
+  endorser_revoked: 'endorsed by a revoked one',
+  bad: 'badly endorsed',
+}
+
+/** Who vouches for the keys that signed what is valid. */
 function keyLines({ keys }: VerifySummary): string[] {
-  if (keys.length === 0) return []
-  const count = (which: KeyFacts['endorsement']): number =>
-    keys.filter(({ endorsement }) => endorsement === which).length
-  const facts = [
-    [count('first'), 'first, as good as the way it came to you'],
-    [count('endorsed'), 'endorsed by an earlier one'],
-    [count('endorser_unknown'), 'endorsed by one that is not in the list'],
-  ] as const
-  const said = facts.filter(([many]) => many > 0).map(([many, what]) => `${many} ${what}`)
-  return [wrap(`${plural(keys.length, 'key')}: ${said.join('; ')}`, '  ')]
+  const lines = keys.slice(0, SHOWN_FACTS_MAX).map(({ keyId, tenant, endorsement, isTrusted }) => {
+    const trust = isTrusted ? 'trusted' : `NOT trusted; to trust it: --trust ${visible(keyId)}`
+    return wrap(`key ${visible(keyId)} of ${visible(tenant)}, ${VOUCHING[endorsement]}: ${trust}`, '  ')
+  })
+  if (keys.length > SHOWN_FACTS_MAX) lines.push(`… and ${keys.length - SHOWN_FACTS_MAX} more keys`)
+  return lines
 }
 
 /** One document: {"spans": [...], "unreadable": [...], "summary": {...}, "outcome"}; spans are written as they come. */

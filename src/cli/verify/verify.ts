@@ -1,9 +1,11 @@
-// `betrace verify FILE…`: checks exported spans offline. Exit codes: 0 all good, 1 tampered or not signed though it
-// should be, 2 cannot tell (unknown key, unreadable, no span at all), 3 usage.
+// `betrace verify FILE…`: checks exported spans offline. The table of its answers is in proto/evidence.md §6.
 import { readFile } from 'node:fs/promises'
 import { resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 import { SidecarError } from '../../base/errors.ts'
+import type { KeyLookup } from '../../evidence/check.ts'
+import { type CoverageRequirement, parseCoverageRequirement } from '../../evidence/coverage-requirement.ts'
+import type { Expected } from '../../evidence/expected-signatures.ts'
 import { keysFromJson } from '../../evidence/listed-keys.ts'
 import { Verifier } from '../../evidence/verify.ts'
 import { openSource } from '../exported-file/byte-source.ts'
@@ -16,24 +18,40 @@ import { jsonReport, type Report, textReport } from './report.ts'
 export type VerifyIo = Pick<CommandIo, 'stdout' | 'stderr'> &
   Partial<Pick<CommandIo, 'env' | 'cwd'>> & { readonly stdin?: AsyncIterable<Uint8Array> }
 
-const USAGE = `Usage: betrace verify FILE… [--keys FILE]… [--json] [--expect WHAT]
+/** As proto/key-endorsement.md makes them; anything else is a file. */
+const KEY_ID = /^[A-Za-z0-9_-]{22}$/
+
+const USAGE = `Usage: betrace verify FILE… --trust KEY|FILE… [--keys FILE]… [options]
 
 Checks the signatures of spans in OTLP/JSON, JSON lines or protobuf, and in
 Jaeger's answers (which keep less than was signed: a span that differs is one
-of which nothing can be told); - is standard input.
-  --keys FILE   public keys, as betrace keys export writes them, or as
-                GET /api/tenants/{id}/public-keys answers them
-  --expect WHAT which unsigned spans are a failure: compliance (default),
-                all, none
-  --json        one JSON document instead of text
-Exit codes: 0 all good, 1 tampered or not signed, 2 cannot tell, 3 usage.
+of which nothing can be told); - is standard input. No network is used.
+  --trust KEY|FILE  whom you trust by other means: a key id, or a key file that
+                    you have from the signer. Without one nothing is good, since
+                    a list of keys vouches for nobody but itself
+  --keys FILE       public keys, as betrace keys export writes them, or as
+                    GET /api/tenants/{id}/public-keys answers them; good where a
+                    trusted key leads to them
+  --expect WHAT     which unsigned spans are a failure: policy (the default, as
+                    the signed policies select), compliance, all, none
+  --require-coverage WHAT
+                    what signatures must cover: default, or attribute keys with
+                    commas between (resource:KEY for one of the resource)
+  --complete        the files hold all spans of their batches: that one is
+                    missing is a failure
+  --json            one JSON document instead of text
+Exit codes: 0 all good, 1 tampered, not signed, or not as required, 2 cannot
+tell, 3 usage. proto/evidence.md has the table.
 `
 
 interface VerifyArguments {
   readonly files: readonly string[]
   readonly keyFiles: readonly string[]
+  readonly trusted: readonly string[]
   readonly isJson: boolean
-  readonly expected: 'compliance' | 'all' | undefined
+  readonly isComplete: boolean
+  readonly expected: Expected | undefined
+  readonly required: CoverageRequirement | undefined
 }
 
 export async function verify(argv: string[], io: VerifyIo): Promise<number> {
@@ -46,19 +64,13 @@ export async function verify(argv: string[], io: VerifyIo): Promise<number> {
     return reportUsage(io, 'verify', parsed)
   }
   const cwd = io.cwd ?? process.cwd()
-  const documents: unknown[] = []
-  for (const path of parsed.keyFiles) {
-    try {
-      const text = await readFile(resolve(cwd, path), 'utf8')
-      documents.push(parseJson(text))
-      keysFromJson(documents)
-    } catch (thrown) {
-      io.stderr.write(`${path}: ${faultText(thrown)}\n`)
-      return ExitCode.CANNOT_TELL
-    }
-  }
-  const verifier = new Verifier({ keys: keysFromJson(documents), expected: parsed.expected })
-  const report = parsed.isJson ? jsonReport(io) : textReport({ ...io, env: io.env ?? process.env })
+  const keys = await readKeys(parsed, cwd, io)
+  if (keys === undefined) return ExitCode.CANNOT_TELL
+  const { expected, required, isComplete } = parsed
+  const verifier = new Verifier({ keys, expected, required, isComplete })
+  const report = parsed.isJson
+    ? jsonReport(io)
+    : textReport({ ...io, env: io.env ?? process.env }, { isComplete, isTrusting: parsed.trusted.length > 0 })
   let isUnreadable = false
   for (const file of parsed.files) {
     const stdin = io.stdin ?? process.stdin
@@ -69,6 +81,36 @@ export async function verify(argv: string[], io: VerifyIo): Promise<number> {
   const outcome = summary.outcome === 'bad' ? 'bad' : isUnknown ? 'unknown' : 'good'
   report.end(summary, outcome)
   return { good: ExitCode.GOOD, bad: ExitCode.FAILED, unknown: ExitCode.CANNOT_TELL }[outcome]
+}
+
+/** `undefined` when a file cannot be used; that was said. */
+async function readKeys(
+  { keyFiles, trusted }: VerifyArguments,
+  cwd: string,
+  io: VerifyIo,
+): Promise<KeyLookup | undefined> {
+  const keyIds = trusted.filter((each) => KEY_ID.test(each))
+  const trustedFiles = trusted.filter((each) => !KEY_ID.test(each))
+  const documents: unknown[] = []
+  const pinned: unknown[] = []
+  for (const [path, list] of [
+    ...keyFiles.map((each) => [each, documents] as const),
+    ...trustedFiles.map((each) => [each, pinned] as const),
+  ]) {
+    try {
+      list.push(parseJson(await readFile(resolve(cwd, path), 'utf8')))
+      keysFromJson(documents, { documents: pinned })
+    } catch (thrown) {
+      io.stderr.write(`${path}: ${faultText(thrown)}\n`)
+      return undefined
+    }
+  }
+  try {
+    return keysFromJson(documents, { keyIds, documents: pinned })
+  } catch (thrown) {
+    io.stderr.write(`--trust: ${faultText(thrown)}\n`)
+    return undefined
+  }
 }
 
 /** False when something in the file could not be read; what could is checked all the same. */
@@ -123,25 +165,36 @@ function readArguments(argv: string[]): VerifyArguments | string {
       allowPositionals: true,
       options: {
         keys: { type: 'string', multiple: true },
+        trust: { type: 'string', multiple: true },
+        complete: { type: 'boolean' },
+        'require-coverage': { type: 'string' },
         json: { type: 'boolean' },
         expect: { type: 'string' },
       },
     })
     if (positionals.length === 0) return 'no file given'
-    const { expect = 'compliance' } = values
-    if (expect !== 'compliance' && expect !== 'all' && expect !== 'none') {
-      return '--expect takes compliance, all or none'
-    }
+    const { expect = 'policy', 'require-coverage': coverage } = values
+    if (!isExpected(expect)) return '--expect takes policy, compliance, all or none'
+    const required = coverage === undefined ? undefined : parseCoverageRequirement(coverage)
+    if (coverage !== undefined && required === undefined)
+      return '--require-coverage takes default, or keys with commas between'
     return {
       files: positionals,
       keyFiles: values.keys ?? [],
+      trusted: values.trust ?? [],
       isJson: values.json === true,
+      isComplete: values.complete === true,
       expected: expect === 'none' ? undefined : expect,
+      required,
     }
   } catch {
     // parseArgs quotes the argument, which may be somebody's data.
     return 'unknown or incomplete option'
   }
+}
+
+function isExpected(text: string): text is 'policy' | 'compliance' | 'all' | 'none' {
+  return ['policy', 'compliance', 'all', 'none'].includes(text)
 }
 
 function parseJson(text: string): unknown {

@@ -109,7 +109,7 @@ for (const { provider, missing, start } of SERVICES) {
           timeout: 10_000,
         })
         .toBe(true)
-      const verified = await betrace('verify', '--keys', await sidecar.exportKeys(), output)
+      const verified = await betrace('verify', '--trust', await sidecar.exportKeys(), output)
       expect(verified).toMatchObject({ code: 0 })
     })
 

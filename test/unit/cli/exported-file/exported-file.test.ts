@@ -134,7 +134,7 @@ async function run(
   return { code, out: String(stdout.read() ?? ''), err: String(stderr.read() ?? '') }
 }
 const verifying = (path: string, input?: Uint8Array | string): Promise<Outcome> =>
-  run(verify, [path, '--keys', 'keys.json', '--json'], input)
+  run(verify, [path, '--trust', 'keys.json', '--json'], input)
 const revealing = (path: string, input?: Uint8Array | string, ...more: string[]): Promise<Outcome> =>
   run(reveal, ['--kms.local.key-file', keyFile.keyFile, ...more, path], input)
 
@@ -531,7 +531,7 @@ describe('a damaged file has one line for each fault, the same in both commands'
     const expected = faults
       .map((fault) => (fault.startsWith(':') ? `exported${fault}\n` : `exported: ${fault}\n`))
       .join('')
-    const verified = await run(verify, [path, '--keys', 'keys.json'])
+    const verified = await run(verify, [path, '--trust', 'keys.json'])
     expect({ code: verified.code, err: verified.err }).toEqual({ code: 2, err: expected })
     expect(verified.out).toContain(spanCount === 0 ? 'no spans' : `${spanCount} spans: ${spanCount} valid`)
     const revealed = await revealing(path)

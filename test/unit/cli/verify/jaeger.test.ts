@@ -63,7 +63,7 @@ function signed(spans: Message[]): Otlp {
 async function run(content: string, expectWhat = 'compliance') {
   writeFileSync(join(folder, 'answer.json'), content)
   const [stdout, stderr] = [new PassThrough(), new PassThrough()]
-  const argv = ['answer.json', '--keys', 'keys.json', '--expect', expectWhat]
+  const argv = ['answer.json', '--trust', 'keys.json', '--expect', expectWhat]
   const code = await verify(argv, { stdout, stderr, cwd: folder, env: {} })
   return { code, out: String(stdout.read() ?? ''), err: String(stderr.read() ?? '') }
 }

@@ -97,7 +97,7 @@ describe('good files of every form exit 0', () => {
     ['big-endian.binpb', bigEndian(signed, signed), 8],
     ['varint.binpb', delimited(signed, signed, signed), 12],
   ])('%s', async (name, content, count) => {
-    const { code, out, err } = await run([put(name, content), '--keys', keyFile])
+    const { code, out, err } = await run([put(name, content), '--trust', keyFile])
     expect({ code, err }).toEqual({ code: 0, err: '' })
     expect(out).toContain(`${count} spans:`)
     for (const each of out.split('\n')) expect(each.length).toBeLessThanOrEqual(80)
@@ -108,20 +108,20 @@ describe('good files of every form exit 0', () => {
     const cut = async function* (): AsyncGenerator<Uint8Array> {
       for (let at = 0; at < bytes.length; at += 777) yield bytes.subarray(at, at + 777)
     }
-    expect(await run(['-', '--keys', keyFile], cut())).toMatchObject({ code: 0, err: '' })
+    expect(await run(['-', '--trust', keyFile], cut())).toMatchObject({ code: 0, err: '' })
   })
 
   test('several files and several key files', async () => {
     const acme = put('acme.json', JSON.stringify(acmeKeys))
     const beta = put('beta.json', JSON.stringify(betaKeys))
     const files = [put('a.json', line), put('b.json', second)]
-    expect(await run([...files, '--keys', acme, '--keys', beta])).toMatchObject({ code: 0 })
+    expect(await run([...files, '--trust', acme, '--trust', beta])).toMatchObject({ code: 0 })
   })
 })
 
 test('one changed byte: exit 1, with trace, span, name and line', async () => {
   const file = put('tampered.jsonl', `${second}\n${line.replace('/orders/2"', '/orders/7"')}\n`)
-  const { code, out } = await run([file, '--keys', keyFile])
+  const { code, out } = await run([file, '--trust', keyFile])
   expect(code).toBe(1)
   expect(out).toContain('TAMPERED   GET /orders/7')
   expect(out).toContain('trace 5b8efff7980381030000000000000003')
@@ -149,7 +149,7 @@ describe('what cannot be told exits 2', () => {
       'a revoked key',
       () => [
         put('x.json', line),
-        '--keys',
+        '--trust',
         put(
           'revoked.json',
           JSON.stringify([{ tenantId: 'acme', keys: [keyEntry(key, 'REVOKED')] }, betaKeys]),
@@ -176,17 +176,17 @@ describe('what cannot be told exits 2', () => {
       () => [put('cut.binpb', signed.subarray(0, 500))],
       'cut.binpb: is neither OTLP/JSON nor OTLP protobuf\n',
     ],
-    ['a key file that is no JSON', () => [put('x.json', line), '--keys', put('k', '{')], 'k: is not JSON\n'],
+    ['a key file that is no JSON', () => [put('x.json', line), '--trust', put('k', '{')], 'k: is not JSON\n'],
     [
       'a key file of another shape',
-      () => [put('x.json', line), '--keys', put('k', '{}')],
+      () => [put('x.json', line), '--trust', put('k', '{}')],
       'k: a key file is {"tenantId", "keys": [...]} or a list of such\n',
     ],
     [
       'a key that is none',
       () => [
         put('x.json', line),
-        '--keys',
+        '--trust',
         put('k', JSON.stringify({ tenantId: 'acme', keys: [{ ...keyEntry(key), publicKey: 'AAAA' }] })),
       ],
       'k: a publicKey is not one of Ed25519\n',
@@ -195,7 +195,7 @@ describe('what cannot be told exits 2', () => {
       'one id for two keys',
       () => [
         put('x.json', line),
-        '--keys',
+        '--trust',
         put(
           'k',
           JSON.stringify([acmeKeys, { ...betaKeys, keys: [{ ...keyEntry(other), keyId: key.keyId }] }]),
@@ -210,7 +210,7 @@ describe('what cannot be told exits 2', () => {
 
   test('a broken line is told with its number, and the others are still checked', async () => {
     const file = put('broken.jsonl', `${line}\n{"resourceSpans":[{]}\n${second}\n`)
-    const { code, err, out } = await run([file, '--keys', keyFile])
+    const { code, err, out } = await run([file, '--trust', keyFile])
     expect({ code, err }).toEqual({
       code: 2,
       err: 'broken.jsonl:2: resourceSpans[0]: json is not well formed\n',
@@ -220,7 +220,7 @@ describe('what cannot be told exits 2', () => {
 
   test('but tampering found beside it is still exit 1', async () => {
     const file = put('both.jsonl', `{"resourceSpans":[{]}\n${line.replace('/orders/2"', '/orders/7"')}\n`)
-    expect(await run([file, '--keys', keyFile])).toMatchObject({ code: 1 })
+    expect(await run([file, '--trust', keyFile])).toMatchObject({ code: 1 })
   })
 })
 
@@ -238,22 +238,57 @@ describe('a chain of keys is followed as far as the list goes', () => {
   const REVOKED = 'key was endorsed by a revoked key'
   const BAD = 'endorsement of the key does not verify'
 
-  test.each<[name: string, keys: () => object[], code: number, said: string]>([
-    ['a first key', () => [keyEntry(key)], 0, '1 key: 1 first'],
-    ['endorsed by a key that is over', () => [keyEntry(old, 'ROTATED'), endorsed()], 0, '1 key: 1 endorsed'],
-    ['endorsed by a revoked key', () => [endorsed(), keyEntry(old, 'REVOKED')], 2, REVOKED],
-    ['endorsed for another tenant', () => [keyEntry(old), endorsed('beta')], 2, BAD],
-    ['endorsed by who is not its endorser', () => [keyEntry(old), endorsed('acme', other)], 2, BAD],
-    ['endorsed by a damaged word', () => [keyEntry(old), { ...endorsed(), endorsement: 'AAAA' }], 2, BAD],
-    ['an endorsement by nobody', () => [{ ...endorsed(), endorsedBy: null }], 2, BAD],
+  test.each<[name: string, keys: () => object[], trusted: () => string[], code: number, said: string]>([
+    ['a first key', () => [keyEntry(key)], () => [key.keyId], 0, 'first of its chain: trusted'],
+    ['a first key that nobody trusts', () => [keyEntry(key)], () => [], 2, 'nobody vouches for the keys'],
+    [
+      'endorsed by a trusted key that is over',
+      () => [keyEntry(old, 'ROTATED'), endorsed()],
+      () => [old.keyId],
+      0,
+      'endorsed by an earlier one: trusted',
+    ],
+    [
+      'beside a trusted key that does not lead to it',
+      () => [keyEntry(key), keyEntry(old)],
+      () => [old.keyId],
+      2,
+      'no trusted key leads to a key',
+    ],
+    [
+      'endorsed by a revoked key',
+      () => [endorsed(), keyEntry(old, 'REVOKED')],
+      () => [old.keyId],
+      2,
+      REVOKED,
+    ],
+    ['endorsed for another tenant', () => [keyEntry(old), endorsed('beta')], () => [old.keyId], 2, BAD],
+    [
+      'endorsed by who is not its endorser',
+      () => [keyEntry(old), endorsed('acme', other)],
+      () => [old.keyId],
+      2,
+      BAD,
+    ],
+    [
+      'endorsed by a damaged word',
+      () => [keyEntry(old), { ...endorsed(), endorsement: 'AAAA' }],
+      () => [old.keyId],
+      2,
+      BAD,
+    ],
+    ['an endorsement by nobody', () => [{ ...endorsed(), endorsedBy: null }], () => [], 2, BAD],
     [
       'endorsed by a key that was left out',
       () => [endorsed()],
-      0,
-      '1 key: 1 endorsed by one that is not in the list',
+      () => [],
+      2,
+      'endorsed by one that is in no list: NOT trusted',
     ],
-  ])('%s: exit code', async (_name, keys, code, said) => {
-    const done = await run([put('row.json', second), '--keys', list(...keys())])
+    ['trusted itself, whoever endorsed it', () => [endorsed()], () => [key.keyId], 0, 'trusted'],
+  ])('%s: exit code', async (_name, keys, trusted, code, said) => {
+    const pins = trusted().flatMap((keyId) => ['--trust', keyId])
+    const done = await run([put('row.json', second), '--keys', list(...keys()), ...pins])
     expect([done.code, done.err]).toEqual([code, ''])
     expect(done.out.replaceAll(/\n +/g, ' ')).toContain(said)
     for (const each of done.out.split('\n')) expect(each.length).toBeLessThanOrEqual(80)
@@ -262,31 +297,59 @@ describe('a chain of keys is followed as far as the list goes', () => {
   test('over several files', async () => {
     const file = put('row.json', second)
     const revoked = list(keyEntry(old, 'REVOKED'))
-    expect(await run([file, '--keys', list(endorsed()), '--keys', revoked])).toMatchObject({ code: 2 })
+    const lists = ['--keys', list(endorsed()), '--keys', revoked]
+    expect(await run([file, ...lists, '--trust', old.keyId])).toMatchObject({ code: 2 })
+  })
+
+  test('a whole file can be trusted, and then its keys vouch', async () => {
+    const file = put('row.json', second)
+    const trusted = list(keyEntry(old, 'ROTATED'))
+    expect(await run([file, '--trust', trusted, '--keys', list(endorsed())])).toMatchObject({ code: 0 })
+  })
+
+  test.each([
+    [
+      'a trusted key that is in no list',
+      () => ['--trust', old.keyId],
+      '--trust: a trusted key is in no list',
+    ],
+    ['a trusted file that is not there', () => ['--trust', 'nowhere.json'], 'nowhere.json: '],
+    [
+      'a trusted file that is no list',
+      () => ['--trust', put('no-list.json', '{}')],
+      'no-list.json: a key file',
+    ],
+  ])('%s: exit 2, and one line says so', async (_, more, said) => {
+    const { code, err } = await run([put('row.json', second), '--keys', list(keyEntry(key)), ...more()])
+    expect([code, err.split('\n').length]).toEqual([2, 2])
+    expect(err).toContain(said)
   })
 
   test('--json says it of every key', async () => {
     const keys = list(keyEntry(old, 'ROTATED'), endorsed())
-    const { out } = await run([put('row.json', second), '--json', '--keys', keys])
+    const { out } = await run([put('row.json', second), '--json', '--keys', keys, '--trust', old.keyId])
     expect(JSON.parse(out).summary.keys).toEqual([
-      { keyId: key.keyId, tenant: 'acme', endorsement: 'endorsed' },
+      { keyId: key.keyId, tenant: 'acme', endorsement: 'endorsed', isTrusted: true },
     ])
   })
 })
 
-test.each([[[]], [['--nonsense']], [['x.json', '--expect', 'some']], [['x.json', '--keys']]])(
-  'wrong usage exits 3 and shows how: %j',
-  async (argv) => {
-    const { code, err } = await run(argv)
-    expect(code).toBe(3)
-    expect(err).toContain('betrace verify --help shows how')
-    for (const each of err.split('\n')) expect(each.length).toBeLessThanOrEqual(120)
-  },
-)
+test.each([
+  [[]],
+  [['--nonsense']],
+  [['x.json', '--expect', 'some']],
+  [['x.json', '--require-coverage', 'a,,b']],
+  [['x.json', '--trust']],
+])('wrong usage exits 3 and shows how: %j', async (argv) => {
+  const { code, err } = await run(argv)
+  expect(code).toBe(3)
+  expect(err).toContain('betrace verify --help shows how')
+  for (const each of err.split('\n')) expect(each.length).toBeLessThanOrEqual(120)
+})
 
 test('--json is one document with every span', async () => {
   const file = put('mixed.jsonl', `${line.replace('/orders/2"', '/orders/7"')}\nnot json\n`)
-  const { code, out, err } = await run([file, '--json', '--keys', keyFile])
+  const { code, out, err } = await run([file, '--json', '--trust', keyFile])
   expect({ code, err }).toEqual({ code: 1, err: '' })
   const document = JSON.parse(out)
   expect(document).toMatchObject({
