@@ -328,6 +328,25 @@ def decode_batch(data):
     return s
 
 
+def decode_policy(data):
+    policy = {"selection": 0, "globs": [], "coverage": DEFAULT_COVERAGE, "algorithm": ""}
+    for field, inner in fields(data):
+        if field == 1:
+            policy["selection"] = inner
+        elif field == 2:
+            policy["globs"].append(inner.decode())
+        elif field == 3:
+            policy["coverage"] = decode_coverage(inner)
+        elif field == 4:
+            policy["algorithm"] = inner.decode()
+        else:
+            raise ValueError("not a policy")
+    known = policy["selection"] == 3 or policy["selection"] in (1, 2) and not policy["globs"]
+    if not known or policy["algorithm"] not in ("ed25519-merkle-v1", "hmac-sha256") or encode_policy(policy) != data:
+        raise ValueError("not the one form of a policy")
+    return policy
+
+
 # 4. Signature, 5. attributes
 
 
@@ -360,6 +379,78 @@ def sign_batch(key, statement, entries):
     return statement, data, signature
 
 
+STATEMENT_PREFIX = "betrace.statement."
+ROW_NODES_MAX = 32
+
+
+def level_above(nodes):
+    """One step up: pairs are hashed, a node without a sibling is its own parent."""
+    pairs = [node_hash(nodes[at], nodes[at + 1]) for at in range(0, len(nodes) - 1, 2)]
+    return pairs + nodes[len(nodes) - 1 :] if len(nodes) % 2 else pairs
+
+
+def row_at(height, leaves):
+    nodes = leaves
+    for _ in range(height):
+        nodes = level_above(nodes)
+    return nodes
+
+
+def row_length(height, count):
+    return -(-count // 2**height)
+
+
+def root_height(count):
+    height = 0
+    while row_length(height, count) > 1:
+        height += 1
+    return height
+
+
+def path_to_row(index, height, leaves):
+    path, nodes = [], leaves
+    for _ in range(height):
+        if index ^ 1 < len(nodes):
+            path.append(nodes[index ^ 1])
+        nodes, index = level_above(nodes), index // 2
+    return path
+
+
+def node_from_path(leaf, index, count, height, path):
+    """The node of the row that a leaf leads to. None when the path has another length than the page asks for."""
+    node, rest = leaf, list(path)
+    for _ in range(height):
+        if index ^ 1 < count:
+            if not rest:
+                return None
+            sibling = rest.pop(0)
+            node = node_hash(sibling, node) if index & 1 else node_hash(node, sibling)
+        index, count = index // 2, -(-count // 2)
+    return None if rest else node
+
+
+def sign_compact(key, statement, groups):
+    """Adds the attributes to (resource, scope, spans) groups, whose spans are the leaves in order."""
+    coverage = statement.get("coverage", DEFAULT_COVERAGE)
+    leaves = [leaf_hash(canonical(resource, scope, span, coverage)) for resource, scope, spans in groups for span in spans]
+    statement = {**statement, "leaf_count": len(leaves), "root": root_of(leaves).hex()}
+    data = encode_statement(statement)
+    sid = b64(sha256(data)[:16])
+    head = f"v1.{b64(data)}.{b64(key.sign(pae(STATEMENT_TYPE, data)))}.{b64(encode_policy(POLICY))}"
+    index = 0
+    for resource, _, spans in groups:
+        height = 0
+        while row_length(height, len(leaves)) > min(ROW_NODES_MAX, len(spans)):
+            height += 1
+        row = "".join(b64(node) for node in row_at(height, leaves)) if height < root_height(len(leaves)) else ""
+        resource.setdefault("attributes", []).append(string_attribute(STATEMENT_PREFIX + sid, head + (row and "." + row)))
+        for span in spans:
+            path = "".join(b64(node) for node in path_to_row(index, height, leaves))
+            text = f"v1.{sid}.{index}" + (path and "." + path)
+            span.setdefault("attributes", []).append(string_attribute("span.signature", text))
+            index += 1
+
+
 def mac_of(secret, key_id, timestamp, tenant, leaf, coverage=DEFAULT_COVERAGE):
     message = lp(key_id) + u64(timestamp) + lp(tenant) + lp(encode_coverage(coverage)) + leaf
     return hmac.new(secret, pae(SPAN_MAC_TYPE, message), hashlib.sha256).digest()
@@ -382,6 +473,10 @@ def verdict(resource, scope, span, public_keys, secrets):
     signed = [a for a in span.get("attributes") or [] if a.get("key", "").startswith("span.signature")]
     if not signed:
         return "unsigned"
+    if len(signed) == 1 and signed[0]["key"] == "span.signature":
+        text = (signed[0].get("value") or {}).get("stringValue")
+        if isinstance(text, str) and text.startswith("v1."):
+            return compact_verdict(resource, scope, span, text, public_keys)
     for attribute in signed:
         name = SIGNATURE_KEYS.get(attribute["key"])
         text = (attribute.get("value") or {}).get("stringValue")
@@ -408,6 +503,10 @@ def verdict(resource, scope, span, public_keys, secrets):
         return "bad_proof"
     if sha256(policy).hex() != statement["policy_id"]:
         return "bad_proof"
+    try:
+        decode_policy(policy)
+    except (ValueError, KeyError, IndexError):
+        return "bad_proof"
     if named_tenant(resource) not in ("", statement["tenant"]):
         return "bad_proof"
     if texts["key_id"] not in public_keys.get(statement["tenant"], {}):
@@ -421,6 +520,51 @@ def verdict(resource, scope, span, public_keys, secrets):
     if root is None:
         return "bad_proof"
     return "valid" if root.hex() == statement["root"] else "tampered"
+
+
+def nodes_of(text):
+    nodes = [unb64(text[at : at + 43]) for at in range(0, len(text), 43)]
+    if any(len(node) != 32 for node in nodes):
+        raise ValueError("not nodes")
+    return nodes
+
+
+def compact_verdict(resource, scope, span, text, public_keys):
+    try:
+        match = re.fullmatch(r"v1\.([A-Za-z0-9_-]{22})\.(0|[1-9][0-9]*)(?:\.([A-Za-z0-9_-]+))?", text)
+        sid, index, path = match[1], int(match[2]), nodes_of(match[3] or "")
+        shared = [a for a in resource.get("attributes") or [] if a.get("key") == STATEMENT_PREFIX + sid]
+        (attribute,) = shared
+        parts = re.fullmatch(r"v1\.([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)(?:\.([A-Za-z0-9_-]+))?", attribute["value"]["stringValue"])
+        data, signature, policy, row = unb64(parts[1]), unb64(parts[2]), unb64(parts[3]), nodes_of(parts[4] or "")
+        unb64(sid)
+        statement = decode_batch(data)
+        decode_policy(policy)
+    except (ValueError, KeyError, TypeError, IndexError):
+        return "bad_proof"
+    if b64(sha256(data)[:16]) != sid or sha256(policy).hex() != statement["policy_id"] or len(signature) != 64:
+        return "bad_proof"
+    count = statement["leaf_count"]
+    heights = [h for h in range(root_height(count) + 1) if row_length(h, count) == (len(row) or 1)]
+    if len(row) == 1 or len(row) > ROW_NODES_MAX or not heights:
+        return "bad_proof"
+    height = heights[0]
+    if named_tenant(resource) not in ("", statement["tenant"]):
+        return "bad_proof"
+    if statement["key_id"] not in public_keys.get(statement["tenant"], {}):
+        return "unknown_key"
+    if not ed25519.verify(public_keys[statement["tenant"]][statement["key_id"]], signature, pae(STATEMENT_TYPE, data)):
+        return "bad_proof"
+    if row and root_of(row).hex() != statement["root"]:
+        return "bad_proof"
+    if index >= count:
+        return "bad_proof"
+    leaf = leaf_hash(canonical(resource, scope, span, statement.get("coverage", DEFAULT_COVERAGE)))
+    node = node_from_path(leaf, index, count, height, path)
+    if node is None:
+        return "bad_proof"
+    expected = row[index // 2**height] if row else bytes.fromhex(statement["root"])
+    return "valid" if node == expected else "tampered"
 
 
 def mac_verdict(resource, scope, span, texts, public_keys, secrets):
@@ -630,6 +774,108 @@ def signed_vectors(key, secret, policy_id):
     yield mac_vector(key, secret, resource, scope, spans)
 
 
+def compact_vectors(key, secret, policy_id):
+    def plain(count, first=0):
+        return [
+            {"traceId": "22" * 16, "spanId": f"{first + i + 1:016x}", "name": f"s{first + i}", "attributes": [string_attribute("compliance.control", f"c{i}")]}
+            for i in range(count)
+        ]
+
+    def groups_of(*counts):
+        first, groups = 0, []
+        for ordinal, count in enumerate(counts):
+            resource = {"attributes": [string_attribute("service.name", f"shop-{ordinal}"), string_attribute("host.name", "h1")]}
+            groups.append((resource, {"name": "lib"}, plain(count, first)))
+            first += count
+        return groups
+
+    draft = {**boot_statement(policy_id), "kind": 1, "number": 1, "previous": "00" * 32}
+
+    def vector(name, counts=(5, 3), change=lambda groups: None, more={}):
+        groups = groups_of(*counts)
+        sign_compact(key, {**draft, **more}, groups)
+        change(groups)
+        request = {"resourceSpans": [{"resource": r, "scopeSpans": [{"scope": s, "spans": spans}]} for r, s, spans in groups]}
+        return judged(f"compact: {name}", request, key, secret)
+
+    def shared(groups, ordinal=0):
+        return groups[ordinal][0]["attributes"][-1]
+
+    def on_span(edit, index=0):
+        def change(groups):
+            attribute = groups[0][2][index]["attributes"][-1]
+            attribute["value"]["stringValue"] = edit(attribute["value"]["stringValue"])
+
+        return change
+
+    def on_statement(edit):
+        def change(groups):
+            attribute = shared(groups)
+            attribute["value"]["stringValue"] = edit(attribute["value"]["stringValue"])
+
+        return change
+
+    def part(number, edit):
+        def change(text):
+            parts = text.split(".")
+            parts[number] = edit(parts[number])
+            return ".".join(parts)
+
+        return change
+
+    def other(text):
+        return ("B" if text[0] == "A" else "A") + text[1:]
+
+    yield vector("two resources, untouched")
+    yield vector("one span alone", (1,))
+    yield vector("forty spans, of which a row of 20", (40,))
+    yield vector("a hundred resources' worth", (33, 1, 7))
+    yield vector("resource attributes that are not covered come and go", change=lambda g: g[0][0]["attributes"].pop(1))
+    yield vector("spans in another order", change=lambda g: g[0][2].reverse())
+    yield vector("a part of the batch", change=lambda g: g[0][2].pop(1))
+    yield vector("a name changed", change=lambda g: g[0][2][1].update(name="other"))
+    yield vector("an attribute removed", change=lambda g: g[0][2][2]["attributes"].pop(0))
+    yield vector("a covered resource attribute changed", change=lambda g: g[0][0]["attributes"][0]["value"].update(stringValue="other"))
+    yield vector("the signature removed", change=lambda g: g[0][2][0]["attributes"].pop())
+    yield vector("the statement removed", change=lambda g: g[0][0]["attributes"].pop())
+    yield vector("the statement twice", change=lambda g: g[0][0]["attributes"].append(shared(g)))
+    yield vector("the statement in bytes", change=lambda g: shared(g).update(value={"bytesValue": "AAAA"}))
+    yield vector("the statement under the name of another", change=lambda g: shared(g).update(key=STATEMENT_PREFIX + "A" * 22))
+    yield vector("another statement", change=on_statement(part(1, other)))
+    yield vector("another signature", change=on_statement(part(2, other)))
+    yield vector("a short signature", change=on_statement(part(2, lambda t: t[:-4])))
+    yield vector("another policy", change=on_statement(part(3, lambda t: b64(encode_policy({**POLICY, "selection": 2})))))
+    yield vector("a node of the row changed", change=on_statement(part(4, other)))
+    yield vector("the row cut", change=on_statement(part(4, lambda t: t[:-43])))
+    yield vector("the row left out", change=on_statement(lambda t: t.rpartition(".")[0]))
+    yield vector("a row of one node", (1,), on_statement(lambda t: t + "." + "A" * 43))
+    yield vector("a dot without a row", (1,), on_statement(lambda t: t + "."))
+    yield vector("padding", change=on_statement(part(1, lambda t: t + "=")))
+    yield vector("another version", change=on_statement(lambda t: "v2" + t[2:]))
+    yield vector("another index", change=on_span(part(2, lambda t: "1")))
+    yield vector("an index beyond", change=on_span(part(2, lambda t: "8")))
+    yield vector("a leading zero", change=on_span(part(2, lambda t: "0" + t)))
+    yield vector("a node of the path changed", change=on_span(part(3, other)))
+    yield vector("a longer path", change=on_span(lambda t: t + "A" * 43))
+    yield vector("a shorter path", change=on_span(lambda t: t.rpartition(".")[0]))
+    yield vector("half a node", change=on_span(lambda t: t[:-1]))
+    yield vector("a version of the span's", change=on_span(lambda t: "v2" + t[2:]))
+    yield vector("an attribute of the other form beside", change=lambda g: g[0][2][0]["attributes"].append(string_attribute("span.signature.key_id", "k1")))
+    yield vector("the reference twice", change=lambda g: g[0][2][0]["attributes"].append(g[0][2][0]["attributes"][-1]))
+    yield vector("a span moved to the other resource", change=lambda g: g[1][2].append(g[0][2].pop(0)))
+    yield vector("key unknown", more={"key_id": "k9"})
+    yield vector("another tenant's key", more={"tenant": "beta"})
+    yield vector("a resource that names the tenant", change=lambda g: None, more={"coverage": {"resource_attributes": [], "mutable": []}})
+    yield vector(
+        "a resource that names another tenant",
+        change=lambda g: g[0][0]["attributes"].append(string_attribute("betrace.tenant", "beta")),
+        more={"coverage": {"resource_attributes": [], "mutable": []}},
+    )
+    mutable = {"coverage": {"resource_attributes": ["host.name"], "mutable": ["compliance.*"]}}
+    yield vector("a mutable attribute changed", change=lambda g: g[0][2][0]["attributes"][0]["value"].update(stringValue="!"), more=mutable)
+    yield vector("a heartbeat is no batch", more={"kind": 3})
+
+
 def mac_vector(key, secret, resource, scope, spans):
     signed = copy.deepcopy(spans[:3])
     for span in signed:
@@ -682,7 +928,7 @@ def make():
         "trees": trees,
         "policies": [{"policy": p, "encoded": encode_policy(p).hex(), "id": sha256(encode_policy(p)).hex()} for p in policies],
         "statements": list(statement_vectors(key, policy_id)),
-        "signed": list(signed_vectors(key, secret, policy_id)),
+        "signed": [*signed_vectors(key, secret, policy_id), *compact_vectors(key, secret, policy_id)],
     }
 
 

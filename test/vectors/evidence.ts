@@ -64,6 +64,8 @@ const POLICIES: Partial<PolicyOptions>[] = [
   { select: 'all', resourceAttributes: ['host.name'], mutable: ['a*'] },
   { select: 'all', algorithm: 'hmac-sha256' },
   { select: ['a.*', 'é'] },
+  { select: 'all', proof: 'compact' },
+  { select: 'all', proof: 'compact', resourceAttributes: ['host.name'], mutable: ['a*'] },
 ]
 
 function makeCase(index: number): Message {
