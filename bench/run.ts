@@ -18,6 +18,7 @@ import {
   type ScenarioResult,
   startSidecar,
 } from './scenarios.ts'
+import { runSignatureBench } from './signatures.ts'
 import { benchStart } from './start.ts'
 import { runWireBench } from './wire.ts'
 
@@ -30,6 +31,7 @@ async function main(flags: readonly string[]): Promise<number> {
   const report = new Report(isQuick ? 'bench-quick' : 'bench', !isQuick)
   if (!flags.includes('--only-long')) {
     await benchWire(report)
+    benchSignatures(report)
     await benchKeys(report)
     await benchStartUp(report)
     await benchEndToEnd(report, isQuick)
@@ -45,6 +47,19 @@ async function benchWire(report: Report): Promise<void> {
   report.judge('wire.speedup', speedup?.value ?? Number.NaN)
   const rows = results.map(({ name, value, unit }) => [name, `${format(value)} ${unit}`])
   report.table('Wire engine, 512 spans a request', ['', ''], rows, results)
+}
+
+function benchSignatures(report: Report): void {
+  const results = runSignatureBench()
+  const of = (proof: string, spans: number) =>
+    results.find((each) => each.proof === proof && each.spans === spans)?.bytesPerSpan ?? Number.NaN
+  report.judge('signatures.compact_bytes_512', of('compact', 512))
+  const rows = results.map(({ proof, spans, bytesPerSpan, usPerSpan }) => [
+    `${proof}, ${spans} spans a request`,
+    format(Math.round(bytesPerSpan)),
+    format(usPerSpan),
+  ])
+  report.table('Signatures, ed25519-merkle-v1', ['', 'bytes a span', 'µs a span'], rows, results)
 }
 
 async function benchKeys(report: Report): Promise<void> {

@@ -180,7 +180,7 @@ describe.each(Object.entries(READERS))('%s', (name, { samples, read }) => {
     expect(good.length).toBeGreaterThan(0)
   })
 
-  test(`${COUNT} damaged inputs`, () => {
+  test(`${COUNT} damaged inputs`, { timeout: 300_000 }, () => {
     const counts = new Map<string, number>()
     for (let i = 0; i < COUNT; i++) {
       const input = damaged(samples)
