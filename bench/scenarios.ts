@@ -174,6 +174,6 @@ function countMarks(
   return {
     sealedPerSpan: perSpan('enc.v1.'),
     maskedPerSpan: perSpan('[REDACTED'),
-    signedPerSpan: perSpan('span.signature.key_id'),
+    signedPerSpan: perSpan('span.signature'),
   }
 }

@@ -38,7 +38,7 @@ export interface PolicyOptions {
 export const DEFAULT_POLICY: PolicyOptions = {
   select: 'compliance',
   algorithm: 'ed25519-merkle-v1',
-  proof: 'inline',
+  proof: 'compact',
   resourceAttributes: ['service.name', 'service.namespace', 'service.instance.id'],
   mutable: [],
   tenantAttribute: 'betrace.tenant',

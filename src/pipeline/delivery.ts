@@ -50,7 +50,7 @@ export interface StoredDeliverySettings {
 }
 
 const ROOM_POLL_MS = 20
-// Signing and sealing grow a request: a proof is about 900 bytes and a span seldom more than its double.
+// Signing and sealing grow a request: a proof has at most about 900 bytes, and a span grows seldom to more than its double.
 const GROWTH_FACTOR = 2
 
 export class StoredDelivery implements Delivery {

@@ -10,7 +10,7 @@ import {
   expectVerifies,
   untilArrived,
 } from './expectations.ts'
-import { Sidecar } from './sidecar.ts'
+import { betrace, Sidecar } from './sidecar.ts'
 import { missingToolchain } from './tools.ts'
 import { findPlain } from './traces.ts'
 
@@ -79,6 +79,58 @@ describe.skipIf(!isHere)('a Collector behind', () => {
       await expectBalanced(sidecar, sent.flatMap((trace) => trace.spans).length)
     },
   )
+})
+
+/** What Collectors do to signed spans on their way, and what `verify` says of them then (proto/evidence.md §5). */
+const STEPS: readonly [step: string, processors: Readonly<Record<string, unknown>>, isKept: boolean][] = [
+  ['batch', { batch: { timeout: '500ms' } }, true],
+  ['groupbyattrs without keys, which joins equal resources', { groupbyattrs: {} }, true],
+  ['groupbytrace', { groupbytrace: { wait_duration: '1s', num_traces: 100 } }, true],
+  [
+    'tail sampling',
+    { tail_sampling: { decision_wait: '1s', policies: [{ name: 'all', type: 'always_sample' }] } },
+    true,
+  ],
+  [
+    'all of them',
+    {
+      groupbytrace: { wait_duration: '1s', num_traces: 100 },
+      tail_sampling: { decision_wait: '1s', policies: [{ name: 'all', type: 'always_sample' }] },
+      groupbyattrs: {},
+      batch: { timeout: '500ms' },
+    },
+    true,
+  ],
+  // It takes the attribute from the span, which then is another one.
+  ['groupbyattrs with a key of the spans', { groupbyattrs: { keys: ['compliance.framework'] } }, false],
+]
+
+describe.skipIf(!isHere).each(['compact', 'inline'])('%s signatures through a Collector', (proof) => {
+  test.each(STEPS)('%s', async (_, processors, isKept) => {
+    const collector = await keep(
+      Collector.start({
+        config: (directory) => ({ processors, exporters: { file: { path: `${directory}/out.jsonl` } } }),
+      }),
+    )
+    const sidecar = await keep(
+      Sidecar.start({
+        processors: { pii: {}, signing: { proof } },
+        exporters: () => sidecarExporter('grpc', collector),
+      }),
+    )
+    const output = `${collector.directory}/out.jsonl`
+    const sent = [
+      await sendTrace(client!, 'grpc', sidecar.grpcEndpoint),
+      await sendTrace(client!, 'http', sidecar.httpEndpoint),
+    ]
+    await untilArrived(output, sent)
+    if (isKept) await expectVerifies(sidecar, output, sent)
+    else {
+      const verdict = await betrace('verify', '--trust', await sidecar.exportKeys(), output)
+      expect(verdict.code).toBe(1)
+      expect(verdict.stdout).toContain('TAMPERED')
+    }
+  })
 })
 
 if (!isHere) test.skip('a Collector in front and behind: its toolchain, or every SDK, is not on this machine')

@@ -31,6 +31,9 @@ const COLLECTOR_MODULES: Readonly<Record<string, readonly string[]>> = {
     `${CORE}/processor/batchprocessor`,
     `${CORE}/processor/memorylimiterprocessor`,
     `${CONTRIB}/processor/redactionprocessor`,
+    `${CONTRIB}/processor/groupbyattrsprocessor`,
+    `${CONTRIB}/processor/groupbytraceprocessor`,
+    `${CONTRIB}/processor/tailsamplingprocessor`,
   ],
   exporters: [
     `${CORE}/exporter/otlpexporter`,

@@ -48,7 +48,8 @@ const oneSpan = encode(request([span(0, [compliant])]))
 
 function newEvidence(options: Partial<EvidenceOptions> = {}, store?: Map<string, Uint8Array>): Evidence {
   const tips = (tenant: string): Uint8Array | undefined => store?.get(hex(tipKey(tenant)))
-  return new Evidence({ instanceId: 'sidecar-1', bootId: BOOT_ID, ...options }, tips)
+  const policy = { proof: 'inline', ...options.policy } as const
+  return new Evidence({ instanceId: 'sidecar-1', bootId: BOOT_ID, ...options, policy }, tips)
 }
 
 const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex')

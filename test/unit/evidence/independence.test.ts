@@ -24,7 +24,7 @@ const key = testKey('k1')
 const keys = lookup(key)
 
 function signed(bootId = BOOT_ID, instanceId = 'i'): Uint8Array {
-  const evidence = new Evidence({ instanceId, bootId }, () => undefined)
+  const evidence = new Evidence({ instanceId, bootId, policy: { proof: 'inline' } }, () => undefined)
   return evidence.sign(encode(request([span(0, [compliant])])), ['acme'], new Map([['acme', key]]), NOW_NS)
     .body
 }

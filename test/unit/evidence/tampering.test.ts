@@ -22,7 +22,8 @@ const key = testKey('k1')
 const otherKey = testKey('k2')
 const keys = lookup(key, otherKey)
 
-const newEvidence = (): Evidence => new Evidence({ instanceId: 'i', bootId: BOOT_ID }, () => undefined)
+const newEvidence = (): Evidence =>
+  new Evidence({ instanceId: 'i', bootId: BOOT_ID, policy: { proof: 'inline' } }, () => undefined)
 
 function signedBy(by: typeof key, spans: Message[], evidence = newEvidence()): Uint8Array {
   return evidence.sign(encode(request(spans)), ['acme'], new Map([['acme', by]]), NOW_NS).body

@@ -25,7 +25,7 @@ describe('OK', () => {
     const text = Buffer.from(entry.body).toString('latin1')
     expect(text).not.toContain(MAIL)
     expect(text.match(/enc\.v1\./g)).toHaveLength(3)
-    expect(text.match(/ed25519-merkle-v1/g)).toHaveLength(3)
+    expect(text.match(/span\.signature/g)).toHaveLength(3)
     expect([entry.signal, entry.itemCount]).toEqual(['traces', 3])
     expect(entry.refs.length).toBeGreaterThan(0)
     expect(statements.length).toBeGreaterThanOrEqual(1)
@@ -71,7 +71,7 @@ describe('OK', () => {
     expect(await answer(spanRequest(PERSONAL, 'acme', 2_000))).toBe('OK 2000 0')
     const text = Buffer.from(delivered[0]!.entry.body).toString('latin1')
     expect(text).not.toContain(MAIL)
-    expect(text.match(/ed25519-merkle-v1/g)).toHaveLength(2_000)
+    expect(text.match(/span\.signature/g)).toHaveLength(2_000)
   })
 
   test('one bad item is rejected, the rest kept, and both are counted', async () => {

@@ -99,7 +99,7 @@ const unsignedOf = (tenant: string): string =>
 const INPUTS: Readonly<Record<string, readonly [content: string, options: readonly string[]]>> = {
   'a span that is tampered': [good.replace('/orders/0', '/orders/7'), TRUST],
   'a span with a bad proof': [
-    good.replace(/("span\.signature\.timestamp","value":\{"stringValue":")\d/, '$19'),
+    sign({ proof: 'inline' }).replace(/("span\.signature\.timestamp","value":\{"stringValue":")\d/, '$19'),
     TRUST,
   ],
   'an unsigned span that should be signed': [stripped(good), TRUST],
