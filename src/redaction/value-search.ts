@@ -1,6 +1,7 @@
 // What there is to find in one value: runs the detectors and patterns of a profile over it, and stays out of the tokens
 // that a sidecar before us left.
 
+import { DecodedSearch } from '../detection/decoders/decoded.ts'
 import { Matches } from '../detection/engine/matches.ts'
 import { scanText } from '../detection/engine/text-scan.ts'
 import { findPrefix, token, tokenEnd } from '../formats/token-bytes.ts'
@@ -18,6 +19,7 @@ const NOTHING = new Uint8Array(0)
 export class ValueSearch {
   readonly matches = new Matches()
   readonly parts = new Parts()
+  readonly #decoded = new DecodedSearch()
   readonly #hooks: Required<RuleSetHooks>
   #request: Uint8Array = NOTHING
   #groupStart = 0
@@ -40,6 +42,7 @@ export class ValueSearch {
     this.#request = NOTHING
     this.#trusted = undefined
     this.parts.release()
+    this.#decoded.release()
   }
 
   isTooMuch(profile: Profile, size: number): boolean {
@@ -56,6 +59,7 @@ export class ValueSearch {
 
   #searchIn(profile: Profile, buf: Uint8Array, start: number, end: number): void {
     scanText(buf, start, end, profile.mask, profile.stops, this.matches)
+    this.#decoded.search(buf, start, end, profile.mask, profile.stops, this.matches)
     for (let i = 0; i < profile.patterns.length; i++) {
       const { pattern, source } = profile.patterns[i]
       pattern.find(buf, start, end, source, this.matches)
