@@ -99,7 +99,7 @@ describe('a sidecar behind a sidecar', () => {
     expect(await second.metric('betrace_incoming_signatures_total', 'removed')).toBe(SPANS)
     expect(await second.metric('betrace_spans_signed_total')).toBe(SPANS)
     const signatures = (text: string): string[] =>
-      [...text.matchAll(/"span\.signature\.key_id","value":\{"stringValue":"([^"]+)"/g)].map(([, id]) => id!)
+      [...text.matchAll(/"span\.signature","value":\{"stringValue":"([^"]+)"/g)].map(([, id]) => id!)
     expect(signatures(firstOutput(second))).toHaveLength(SPANS)
     expect(signatures(firstOutput(second))[0]).not.toBe(signatures(firstOutput(first))[0])
   })
