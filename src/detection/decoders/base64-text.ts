@@ -1,5 +1,6 @@
 // Text in base64 and base64url (RFC 4648 §4 and §5): runs of its characters that decode to printable text are searched, and a
 // run in which something is found is a find as a whole.
+import { SEXTET } from '../engine/base64.ts'
 import { ALNUM, CLASS } from '../engine/bytes.ts'
 
 /** Fewer are words. */
@@ -8,17 +9,6 @@ const RUN_CHARS_MIN = 16
 const RUN_CHARS_MAX = 64 * 1024
 /** Decoded first, to see whether it is text at all. */
 const PROBE_CHARS = 12
-
-const SEXTET = sextets()
-
-function sextets(): Int8Array {
-  const table = new Int8Array(256).fill(-1)
-  const alphabet = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/'
-  for (let i = 0; i < 64; i++) table[alphabet.charCodeAt(i)] = i
-  table[0x2d] = 62
-  table[0x5f] = 63
-  return table
-}
 
 export class Base64Text {
   bytes = new Uint8Array(1024)

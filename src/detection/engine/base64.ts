@@ -1,7 +1,8 @@
 // Decoding base64 in place, to look into credentials without building strings.
 import { hasWord } from './bytes.ts'
 
-const SEXTET = sextets()
+/** What each character of base64 and base64url stands for; -1: it is none. */
+export const SEXTET = sextets()
 
 function sextets(): Int8Array {
   const table = new Int8Array(256).fill(-1)

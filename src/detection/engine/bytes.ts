@@ -55,6 +55,18 @@ export function skip(buf: Uint8Array, pos: number, end: number, flags: number): 
   return pos
 }
 
+export function isLetter(byte: number): boolean {
+  return (CLASS[byte] & ALPHA) !== 0
+}
+
+export function isCapital(byte: number): boolean {
+  return byte >= 0x41 && byte <= 0x5a
+}
+
+export function isQuote(byte: number): boolean {
+  return byte === 0x22 || byte === 0x27 || byte === 0x60
+}
+
 /** 0-15, or -1 when the byte is no hex digit. */
 export function hexDigit(byte: number): number {
   if (byte >= 0x30 && byte <= 0x39) return byte - 0x30
