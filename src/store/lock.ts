@@ -28,10 +28,7 @@ export function lockDirectory(directory: string): DirectoryLock {
     if (isBusy(cause)) {
       throw new SidecarError(
         'STORE_LOCKED',
-        'another process has the storage directory open; stop it first',
-        {
-          cause: new Error(`held by ${readOwner(ownerFile) ?? 'an unknown process'}`),
-        },
+        `another process has the storage directory open (${ownerOf(ownerFile)}); stop it first`,
       )
     }
     throw new SidecarError('STORE_FAILED', 'cannot lock the storage directory', { cause })
@@ -45,6 +42,12 @@ export function lockDirectory(directory: string): DirectoryLock {
     })
   name(formerStore)
   return { formerStore, name, release: () => held.close() }
+}
+
+/** Of another container it is the pid inside of that one. */
+function ownerOf(file: string): string {
+  const [, pid] = /^pid (\d+)$/m.exec(readOwner(file) ?? '') ?? []
+  return pid === undefined ? 'an unknown process' : `pid ${pid}`
 }
 
 /** SQLITE_BUSY and SQLITE_LOCKED; the result code is the low byte of the extended one. */

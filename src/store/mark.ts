@@ -28,6 +28,8 @@ export interface MarkState {
   /** As far as it is on disk; `source` is the last record of the queue that is in it. */
   readonly evidence: { readonly file: number; readonly extent: Extent; readonly source: Place }
   readonly keys: { readonly file: number; readonly extent: Extent }
+  /** A process has the store, or had it and did not close it. */
+  readonly isOpen?: boolean
 }
 
 const SLOT_BYTES = 4096

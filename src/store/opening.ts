@@ -35,6 +35,8 @@ export interface OpenedFolder {
   readonly taken: Taken
   /** A copy of the key records was made anew from the other. */
   readonly isHealed: boolean
+  /** The last process ended without closing it. */
+  readonly wasLeftOpen: boolean
   close(): Promise<void>
 }
 
@@ -64,7 +66,8 @@ async function openLogs(directory: string, mark: Mark): Promise<OpenedFolder> {
   await fileStatements(content, evidence.log)
   await removeUnfinished(directory)
   await removeRetired(directory, mark.state.queue.first)
-  mark.write({ boot: mark.state.boot + 1, sequence: content.sequence })
+  const wasLeftOpen = mark.state.isOpen === true
+  mark.write({ boot: mark.state.boot + 1, sequence: content.sequence, isOpen: true })
   await mark.sync()
   const { log } = evidence
   return {
@@ -75,6 +78,7 @@ async function openLogs(directory: string, mark: Mark): Promise<OpenedFolder> {
     sequence: content.sequence,
     taken: new Taken(content.cursors),
     isHealed: keys.isHealed,
+    wasLeftOpen,
     async close() {
       log.close()
       await keys.log.close()

@@ -107,6 +107,8 @@ export class Store {
     this.#drainRate = new DrainRate(clock)
     this.#metrics = storeMetrics(surroundings.registry ?? silent.registry, () => this)
     if (folder.isHealed) this.#log.warn('one of two copies of the key records was damaged and was made anew')
+    if (folder.wasLeftOpen)
+      this.#log.warn('the last process did not stop in order: it goes on from what was on disk')
     this.#queue = new Queue({
       segments,
       taken,
@@ -256,6 +258,7 @@ export class Store {
     // What cannot be flushed any more is in the queue's files, and is filed at the next start.
     await this.#folder.evidence.sync().catch(() => undefined)
     this.#journal.close()
+    this.#folder.mark.write({ isOpen: false })
     await this.#folder.close()
     this.#lock.release()
   }

@@ -108,12 +108,12 @@ export class Edits {
     // Once the scan is over the frames around a position are gone; only the two ends of the request need none.
     const isAtEdge = start === end && (start === 0 || start === this.#requestBytes)
     assert(this.#depth > 0 || isAtEdge || this.mayEditRoot, 'an edit is made while its frame is open')
-    if (this.bytesHeld > EDIT_MEMORY.base + EDIT_MEMORY.perByte * this.#requestBytes)
-      throw new SidecarError('TOO_LARGE', 'request needs more changes than one of its size may')
+    const at = this.markCount * MARK
+    const isFull = at + MARK > this.marks.length
+    this.#boundMemory(isFull ? this.marks.byteLength : 0)
     const frame = this.#recordFrame(start, end, this.#depth)
     const mark = this.markCount++
-    const at = mark * MARK
-    if (at + MARK > this.marks.length) this.marks = grownInts(this.marks)
+    if (isFull) this.marks = grownInts(this.marks)
     if (mark > 0 && !this.#isAfter(at - MARK, start, frame)) this.isOutOfOrder = true
     this.marks[at] = start
     this.marks[at + 1] = end
@@ -189,13 +189,22 @@ export class Edits {
   #addFrame(lengthAt: number, start: number, end: number, parent: number): number {
     const frame = this.frameCount++
     const at = frame * FRAME
-    if (at + FRAME > this.frames.length) this.frames = grownInts(this.frames)
+    if (at + FRAME > this.frames.length) {
+      this.#boundMemory(this.frames.byteLength)
+      this.frames = grownInts(this.frames)
+    }
     if (frame > 0 && start < this.frames[at - FRAME + 1]) this.isOutOfOrder = true
     this.frames[at] = lengthAt
     this.frames[at + 1] = start
     this.frames[at + 2] = end
     this.frames[at + 3] = parent
     return frame
+  }
+
+  /** Throws TOO_LARGE when the edits would take more with so many bytes: a table doubles. */
+  #boundMemory(bytes: number): void {
+    if (this.bytesHeld + bytes > EDIT_MEMORY.base + EDIT_MEMORY.perByte * this.#requestBytes)
+      throw new SidecarError('TOO_LARGE', 'request needs more changes than one of its size may')
   }
 
   #growArena(bytes: number): void {

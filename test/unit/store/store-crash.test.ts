@@ -120,7 +120,11 @@ test('of four processes that open a folder at once, one wins and three are told 
     'STORE_LOCKED',
     'open',
   ])
-  await expect(openStore(folder)).rejects.toMatchObject({ code: 'STORE_LOCKED' })
+  const winner = children.find(({ lines }) => lines[0] === 'open')!
+  await expect(openStore(folder)).rejects.toMatchObject({
+    code: 'STORE_LOCKED',
+    message: expect.stringContaining(`(pid ${winner.process.pid})`),
+  })
   // A holder that is killed leaves nothing behind that would need clearing.
   await Promise.all(children.map((child) => child.kill()))
   await (await openStore(folder)).close()

@@ -1,8 +1,8 @@
-import { readdirSync, readFileSync, statSync } from 'node:fs'
+import { cpSync, readdirSync, readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, test } from 'vitest'
 import { SidecarError } from '../../../src/base/errors.ts'
-import { Registry } from '../../../src/base/telemetry.ts'
+import { type Logger, Registry, silentTelemetry } from '../../../src/base/telemetry.ts'
 import { entryBytes } from '../../../src/store/entry.ts'
 import { storeKeyStore } from '../../../src/store/key-store.ts'
 import { Store } from '../../../src/store/store.ts'
@@ -34,6 +34,29 @@ describe('the store', () => {
     expect([...found[2].body]).toEqual(Array(30).fill(3))
     expect([...found[2].refs]).toEqual([3])
     await store.close()
+  })
+
+  test('a start says when the last process did not stop in order, and only then', async () => {
+    const folder = testFolder()
+    const warnings: string[] = []
+    const open = (directory: string) =>
+      Store.open({ directory }, [{ signal: 'traces', id: 'next' }], {
+        log: {
+          ...silentTelemetry().log,
+          warn: (...said: unknown[]) => warnings.push(String(said.at(-1))),
+        } as Logger,
+      })
+    const live = join(folder, 'live')
+    const first = await open(live)
+    await first.append(entryOf(10), []).durable
+    cpSync(live, join(folder, 'killed'), { recursive: true })
+    await first.close()
+    await (await open(live)).close()
+    expect(warnings).toEqual([])
+    await (await open(join(folder, 'killed'))).close()
+    expect(warnings).toEqual([expect.stringContaining('did not stop in order')])
+    await (await open(join(folder, 'killed'))).close()
+    expect(warnings).toHaveLength(1)
   })
 
   test('keeps entry and records through a restart, and never gives a sequence out twice', async () => {
