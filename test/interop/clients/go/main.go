@@ -1,6 +1,7 @@
 // Command interop sends one trace with the OpenTelemetry Go SDK and prints what it sent as one line of JSON.
 //
 // Usage: interop grpc|http ENDPOINT (environment: PLANTED_EMAIL, PLANTED_CARD, optional EXPORT_TIMEOUT_S)
+// or interop remarshal IN OUT, which reads an ExportTraceServiceRequest and writes it again
 package main
 
 import (
@@ -20,6 +21,8 @@ import (
 	"go.opentelemetry.io/otel/sdk/resource"
 	sdk "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/trace"
+	collector "go.opentelemetry.io/proto/otlp/collector/trace/v1"
+	"google.golang.org/protobuf/proto"
 )
 
 type report struct {
@@ -43,7 +46,30 @@ func (r *recording) ExportSpans(ctx context.Context, spans []sdk.ReadOnlySpan) e
 	return err
 }
 
+func remarshal(in, out string) error {
+	given, err := os.ReadFile(in)
+	if err != nil {
+		return err
+	}
+	var request collector.ExportTraceServiceRequest
+	if err := proto.Unmarshal(given, &request); err != nil {
+		return err
+	}
+	written, err := proto.Marshal(&request)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(out, written, 0o600)
+}
+
 func main() {
+	if os.Args[1] == "remarshal" {
+		if err := remarshal(os.Args[2], os.Args[3]); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
 	ctx := context.Background()
 	exporter, err := newExporter(ctx, os.Args[1], strings.TrimPrefix(os.Args[2], "http://"), timeout())
 	if err != nil {

@@ -1,6 +1,7 @@
 """Sends one trace with the OpenTelemetry Python SDK and prints what it sent as one line of JSON.
 
 Usage: client.py grpc|http ENDPOINT   (environment: PLANTED_EMAIL, PLANTED_CARD, optional EXPORT_TIMEOUT_S)
+       client.py remarshal IN OUT    reads an ExportTraceServiceRequest and writes it again
 """
 
 import json
@@ -14,6 +15,13 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SpanExportResult, SpanExporter
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.trace import Link, SpanKind, Status, StatusCode
+
+if sys.argv[1] == "remarshal":
+    from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+    with open(sys.argv[2], "rb") as given, open(sys.argv[3], "wb") as out:
+        out.write(ExportTraceServiceRequest.FromString(given.read()).SerializeToString())
+    sys.exit()
 
 PROTOCOL, ENDPOINT = sys.argv[1:3]
 EMAIL = os.environ["PLANTED_EMAIL"]

@@ -9,12 +9,15 @@ import io.opentelemetry.api.trace.Tracer;
 import io.opentelemetry.context.Context;
 import io.opentelemetry.exporter.otlp.http.trace.OtlpHttpSpanExporter;
 import io.opentelemetry.exporter.otlp.trace.OtlpGrpcSpanExporter;
+import io.opentelemetry.proto.collector.trace.v1.ExportTraceServiceRequest;
 import io.opentelemetry.sdk.common.CompletableResultCode;
 import io.opentelemetry.sdk.resources.Resource;
 import io.opentelemetry.sdk.trace.SdkTracerProvider;
 import io.opentelemetry.sdk.trace.data.SpanData;
 import io.opentelemetry.sdk.trace.export.BatchSpanProcessor;
 import io.opentelemetry.sdk.trace.export.SpanExporter;
+import java.nio.file.Files;
+import java.nio.file.Path;
 import java.time.Duration;
 import java.util.Collection;
 import java.util.List;
@@ -24,7 +27,8 @@ import java.util.concurrent.TimeUnit;
 /**
  * Sends one trace with the OpenTelemetry Java SDK and prints what it sent as one line of JSON.
  *
- * <p>Usage: Main grpc|http ENDPOINT (environment: PLANTED_EMAIL, PLANTED_CARD, optional EXPORT_TIMEOUT_S)
+ * <p>Usage: Main grpc|http ENDPOINT (environment: PLANTED_EMAIL, PLANTED_CARD, optional EXPORT_TIMEOUT_S), or Main
+ * remarshal IN OUT, which reads an ExportTraceServiceRequest and writes it again
  */
 public final class Main {
   private static final String EMAIL = System.getenv("PLANTED_EMAIL");
@@ -61,7 +65,12 @@ public final class Main {
     }
   }
 
-  public static void main(String[] args) {
+  public static void main(String[] args) throws Exception {
+    if (args[0].equals("remarshal")) {
+      byte[] given = Files.readAllBytes(Path.of(args[1]));
+      Files.write(Path.of(args[2]), ExportTraceServiceRequest.parseFrom(given).toByteArray());
+      return;
+    }
     String limit = System.getenv("EXPORT_TIMEOUT_S");
     Duration timeout = Duration.ofSeconds(limit == null ? 10 : Long.parseLong(limit));
     Recording exporter = new Recording(newExporter(args[0], args[1], timeout));
