@@ -127,7 +127,7 @@ function summaryLines(summary: VerifySummary, { isComplete }: Asked): string[] {
     lines.push(`${plural(summary.uncoveredCount, 'signature')} covering less than was required`)
   lines.push(...coverageLines(summary))
   if (batchCount > 0)
-    lines.push(`${plural(batchCount, 'batch', 'batches')}, ${incomplete.length} not whole here`)
+    lines.push(`${plural(batchCount, 'batch', 'batches')}, ${wholeness(batchCount, incomplete.length)}`)
   lines.push(...keyLines(summary))
   if (repeatedCount > 0) lines.push(`${plural(repeatedCount, 'span')} seen more than once`)
   for (const batch of incomplete.slice(0, SHOWN_BATCHES_MAX)) {
@@ -170,7 +170,9 @@ const VOUCHING: Record<KeyFacts['endorsement'], string> = {
 /** Who vouches for the keys that signed what is valid. */
 function keyLines({ keys }: VerifySummary): string[] {
   const lines = keys.slice(0, SHOWN_FACTS_MAX).map(({ keyId, tenant, endorsement, isTrusted }) => {
-    const trust = isTrusted ? 'trusted' : `NOT trusted; to trust it: --trust ${visible(keyId)}`
+    const trust = isTrusted
+      ? 'trusted'
+      : `NOT trusted; if you know it to be theirs: --trust ${visible(keyId)}`
     return wrap(`key ${visible(keyId)} of ${visible(tenant)}, ${VOUCHING[endorsement]}: ${trust}`, '  ')
   })
   if (keys.length > SHOWN_FACTS_MAX) lines.push(`… and ${keys.length - SHOWN_FACTS_MAX} more keys`)
@@ -207,6 +209,11 @@ export function positionText({ file, line, request }: Position): string {
 function visible(text: string): string {
   const safe = text.replace(/[\p{Cc}\p{Cf}\u2028\u2029]/gu, '·')
   return safe.length > NAME_CHARS_MAX ? `${safe.slice(0, NAME_CHARS_MAX - 1)}…` : safe
+}
+
+function wholeness(batchCount: number, incompleteCount: number): string {
+  if (incompleteCount === 0) return batchCount === 1 ? 'whole' : 'all whole'
+  return `${incompleteCount} not whole here`
 }
 
 function plural(count: number, one: string, many = `${one}s`): string {
