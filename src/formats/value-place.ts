@@ -1,5 +1,6 @@
 // Where a sealed value stands (proto/sealed-value.md §5), as a text that no two places share and that is cheap to keep:
 // the number of the place, then the keys from the outermost attribute inwards, each behind its length.
+import { strict as assert } from 'node:assert'
 import { Place } from '../wire/otlp.ts'
 
 /** Any attribute, in whatever list: collectors move attributes from one to another. */
@@ -60,12 +61,14 @@ export interface ValuePlace {
   readonly path: readonly string[]
 }
 
+/** Fails for a text that no place is: only ours come here. */
 export function readPlace(text: string): ValuePlace {
   const slash = text.indexOf('/')
   const path: string[] = []
   for (let at = slash + 1; at < text.length; ) {
     const colon = text.indexOf(':', at)
     const end = colon + 1 + Number(text.slice(at, colon))
+    assert(colon > at && end > colon && end <= text.length, 'a place is a number and keys with their lengths')
     path.push(text.slice(colon + 1, end))
     at = end
   }

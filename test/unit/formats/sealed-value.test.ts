@@ -261,6 +261,10 @@ test('no two places open each other', () => {
   }
 })
 
+test.each(['p', '0/p', '0/9:p', '0/-1:p', '0/x:p', '0/1:pp', '0/1:p1'])('%j is no place', (text) => {
+  expect(() => readPlace(text)).toThrow()
+})
+
 test('any path of keys reads as it was written', () => {
   fc.assert(
     fc.property(fc.array(fc.string({ unit: 'binary' }), { minLength: 1, maxLength: 6 }), (path) => {
