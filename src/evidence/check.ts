@@ -105,6 +105,7 @@ const STATEMENTS_MAX = 1024
 const STATEMENT_CHARS_MAX = 4 * 1024 * 1024
 const NS_PER_MS = 1_000_000n
 const NO_STATEMENT = 'resource has not, or not once, the statement that the span refers to'
+const NO_KEY = 'no public key of this id and tenant'
 const OTHER_TENANT = 'span is of another tenant than its signature'
 
 export class SpanChecker {
@@ -197,7 +198,10 @@ export class SpanChecker {
     if (text.length > TEXT_CHARS_MAX) return { failure: badProof('statement is not canonical') }
     const memory = JSON.stringify([id, text, tenant, this.#resource.tenant])
     const known = this.#shared.get(memory)
-    if (known !== undefined) return known
+    if (known !== undefined) {
+      const failure = known.failure === undefined ? this.#distrustNow(known.statement) : undefined
+      return failure === undefined ? known : { failure }
+    }
     const shared = this.#checkShared(id, text, tenant)
     if (shared.failure?.verdict === 'unknown_key') return shared
     if (this.#shared.size >= STATEMENTS_MAX || this.#sharedChars > STATEMENT_CHARS_MAX) {
@@ -228,6 +232,13 @@ export class SpanChecker {
     return { statement, policy, form, row, height, failure: undefined }
   }
 
+  /** Why a statement that was good counts no longer: its key may have been revoked since. */
+  #distrustNow({ keyId, tenant, timeNs }: Statement): SpanCheck | undefined {
+    const key = this.#keys(keyId, tenant, 'ed25519-merkle-v1')
+    const distrust = key === undefined ? NO_KEY : distrustOf(key, timeNs)
+    return distrust === undefined ? undefined : unknownKey(distrust)
+  }
+
   /** Whether the span says, or is said, to be of another tenant than the one that a signature is of. */
   #isOfAnother(signed: string, tenant: string | undefined): boolean {
     const named = this.#resource.tenant
@@ -241,7 +252,10 @@ export class SpanChecker {
     const named = this.#resource.tenant
     const id = JSON.stringify([statementText, policyText, signature, timestamp, keyId, tenant, named])
     const known = this.#statements.get(id)
-    if (known !== undefined) return known
+    if (known !== undefined) {
+      const failure = known.statement === undefined ? undefined : this.#distrustNow(known.statement)
+      return failure === undefined ? known : failed(failure)
+    }
     const checked = this.#checkStatement(texts, proof, tenant)
     // A key that is not known may be so in a moment, so that is not remembered.
     if (checked.failure?.verdict === 'unknown_key') return checked
@@ -288,7 +302,7 @@ export class SpanChecker {
     if (policy === undefined) return failed(badProof('policy is not canonical'))
     if (this.#isOfAnother(statement.tenant, tenant)) return failed(badProof(OTHER_TENANT))
     const key = this.#keys(statement.keyId, statement.tenant, 'ed25519-merkle-v1')
-    if (key === undefined) return failed(unknownKey('no public key of this id and tenant'))
+    if (key === undefined) return failed(unknownKey(NO_KEY))
     const distrust = distrustOf(key, statement.timeNs)
     if (distrust !== undefined) return failed(unknownKey(distrust))
     if (key.algorithm !== 'ed25519-merkle-v1') return failed(badProof('key is of another algorithm'))

@@ -1,8 +1,11 @@
 // Who vouches for a key of a list, and whether somebody does whom the reader trusts.
 import { generateKeyPairSync, type KeyObject } from 'node:crypto'
 import { describe, expect, test } from 'vitest'
+import { Evidence } from '../../../src/evidence/evidence.ts'
 import { keysFromJson, type Pins } from '../../../src/evidence/listed-keys.ts'
+import { Verifier } from '../../../src/evidence/verify.ts'
 import { signEndorsement, signingKeyId } from '../../../src/formats/endorsement.ts'
+import { BOOT_ID, compliant, encode, lookup, NOW_NS, request, span, testKey } from './otlp.ts'
 
 interface Pair {
   readonly privateKey: KeyObject
@@ -133,4 +136,26 @@ test('a chain of thousands is followed once', () => {
   for (const { keyId } of pairs.toReversed())
     expect(lookup(keyId, 'acme', 'ed25519-merkle-v1')?.isPinned).toBe(true)
   expect(performance.now() - startMs).toBeLessThan(20_000)
+})
+
+test.each(['inline', 'compact'] as const)('a key that is revoked meanwhile counts no longer, %s', (proof) => {
+  const revocable = testKey('k1')
+  let isRevoked = false
+  const evidence = new Evidence({ instanceId: 'i', bootId: BOOT_ID, policy: { proof } }, () => undefined)
+  const signed = evidence.sign(
+    encode(request([span(0, [compliant])])),
+    ['acme'],
+    new Map([['acme', revocable]]),
+    NOW_NS,
+  ).body
+  const known = lookup(revocable)
+  const verifier = new Verifier({
+    keys: (...asked) => {
+      const key = known(...asked)
+      return key && { ...key, isRevoked }
+    },
+  })
+  expect(verifier.add(signed).map(({ verdict }) => verdict)).toEqual(['valid'])
+  isRevoked = true
+  expect(verifier.add(signed).map(({ verdict }) => verdict)).toEqual(['unknown_key'])
 })
