@@ -23,6 +23,7 @@ const DASH = 0x2d
 const EQUALS = 0x3d
 const GREATER = 0x3e
 const LESS = 0x3c
+const SLASH = 0x2f
 const SPACE = 0x20
 const BACKSLASH = 0x5c
 
@@ -35,7 +36,9 @@ export function detectSecretMember(
   matches: Matches,
 ): void {
   if (at < matches.parameterEnd || at + 1 >= end) return
+  // Before anything is read: `,` behind no quote, `::`, `://`.
   if (buf[at] === COMMA && (at === start || !isQuote(buf[at - 1]))) return
+  if (buf[at] === COLON && (buf[at + 1] === COLON || buf[at + 1] === SLASH || buf[at - 1] === COLON)) return
   const nameEnd = nameEndBefore(buf, start, at)
   if (nameEnd < 0) return
   const final = buf[nameEnd - 1]
