@@ -146,7 +146,10 @@ function coverageLines({ coverages }: VerifySummary): string[] {
   const lines = coverages
     .slice(0, SHOWN_FACTS_MAX)
     .map((facts) => wrap(`covered, ${plural(facts.spanCount, 'span')}: ${coverageText(facts)}`, '  '))
-  return [...lines, wrap('never covered: flags, dropped counts, schema URLs, scope attributes', '  ')]
+  return [
+    ...lines,
+    wrap('never covered: flags, dropped counts, schema URLs, scope attributes, unknown fields', '  '),
+  ]
 }
 
 function coverageText({ resourceAttributes, mutable }: CoverageFacts): string {

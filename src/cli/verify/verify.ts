@@ -1,4 +1,5 @@
 // `betrace verify FILE…`: checks exported spans offline. The table of its answers is in proto/evidence.md §6.
+import { existsSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import { resolve } from 'node:path'
 import { parseArgs } from 'node:util'
@@ -101,7 +102,9 @@ async function readKeys(
       list.push(parseJson(await readFile(resolve(cwd, path), 'utf8')))
       keysFromJson(documents, { documents: pinned })
     } catch (thrown) {
-      io.stderr.write(`${path}: ${faultText(thrown)}\n`)
+      const isTrusted = list === pinned && !existsSync(resolve(cwd, path))
+      const hint = isTrusted ? ', and no key id either: those have 22 characters' : ''
+      io.stderr.write(`${path}: ${faultText(thrown)}${hint}\n`)
       return undefined
     }
   }
@@ -161,7 +164,7 @@ function checkPiece(
 function readArguments(argv: string[]): VerifyArguments | string {
   try {
     const { values, positionals } = parseArgs({
-      args: argv,
+      args: joinKeyIds(argv),
       allowPositionals: true,
       options: {
         keys: { type: 'string', multiple: true },
@@ -191,6 +194,16 @@ function readArguments(argv: string[]): VerifyArguments | string {
     // parseArgs quotes the argument, which may be somebody's data.
     return 'unknown or incomplete option'
   }
+}
+
+/** A key id may begin with a dash, which would be taken for an option. */
+function joinKeyIds(argv: readonly string[]): string[] {
+  const joined: string[] = []
+  for (const each of argv) {
+    if (joined.at(-1) === '--trust' && KEY_ID.test(each)) joined[joined.length - 1] = `--trust=${each}`
+    else joined.push(each)
+  }
+  return joined
 }
 
 function isExpected(text: string): text is 'policy' | 'compliance' | 'all' | 'none' {

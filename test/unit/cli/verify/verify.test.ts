@@ -301,6 +301,11 @@ describe('a chain of keys is followed as far as the list goes', () => {
     expect(await run([file, ...lists, '--trust', old.keyId])).toMatchObject({ code: 2 })
   })
 
+  test('a key id that begins with a dash is no option', async () => {
+    const { code, err } = await run([put('row.json', second), '--trust', `-${'A'.repeat(21)}`])
+    expect([code, err]).toEqual([2, '--trust: a trusted key is in no list that was given\n'])
+  })
+
   test('a whole file can be trusted, and then its keys vouch', async () => {
     const file = put('row.json', second)
     const trusted = list(keyEntry(old, 'ROTATED'))
@@ -313,7 +318,7 @@ describe('a chain of keys is followed as far as the list goes', () => {
       () => ['--trust', old.keyId],
       '--trust: a trusted key is in no list',
     ],
-    ['a trusted file that is not there', () => ['--trust', 'nowhere.json'], 'nowhere.json: '],
+    ['a trusted file that is not there', () => ['--trust', 'nowhere.json'], 'those have 22 characters'],
     [
       'a trusted file that is no list',
       () => ['--trust', put('no-list.json', '{}')],
