@@ -27,6 +27,8 @@ const SLASH = 0x2f
 const SPACE = 0x20
 const BACKSLASH = 0x5c
 
+const TYPES_AND_VALUE = ['value', 'string', 'str']
+
 /** `at` is `=`, `:`, `>` or `,`. */
 export function detectSecretMember(
   buf: Uint8Array,
@@ -41,15 +43,18 @@ export function detectSecretMember(
   if (buf[at] === COLON && (buf[at + 1] === COLON || buf[at + 1] === SLASH || buf[at - 1] === COLON)) return
   const nameEnd = nameEndBefore(buf, start, at)
   if (nameEnd < 0) return
-  const final = buf[nameEnd - 1]
-  if (isLetter(final) && !mayEndName(buf, nameEnd)) {
-    // Before an equals sign a type may stand (`string`, `str`), or `value`.
-    if (buf[at] !== EQUALS || (final !== 0x67 && final !== 0x72 && final !== 0x65)) return
+  if (isLetter(buf[nameEnd - 1]) && !mayEndName(buf, nameEnd)) {
+    // Before an equals sign a type may stand, or `value`.
+    if (buf[at] !== EQUALS || !isTypeOrValue(buf, nameEnd)) return
   }
   const value = valueAfter(buf, at, end)
   if (value < 0) return
   const name = secretName(buf, start, nameEnd, at, isLong(buf, value, end))
   if (name !== Secret.NONE) addSecret(buf, value, end, at, name, matches)
+}
+
+function isTypeOrValue(buf: Uint8Array, end: number): boolean {
+  return TYPES_AND_VALUE.some((word) => hasWord(buf, end - word.length, end, word))
 }
 
 /** `--password VALUE`, and curl's `-u USER:PASSWORD`. `at` is the first dash. */
