@@ -1,7 +1,6 @@
 // Which unsigned spans should have been signed (proto/evidence.md §6, "Stripped"): by the policy of a statement in the span's
 // own resource, else by the last one seen of its tenant, else by what a reader says.
-import type { PolicyOptions } from './policy.ts'
-import { Policy, type PolicyDocument } from './policy.ts'
+import { Policy, type PolicyDocument, type PolicyOptions } from './policy.ts'
 import { Selection } from './selection.ts'
 import type { SpanContext } from './span-walk.ts'
 

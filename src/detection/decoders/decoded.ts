@@ -1,7 +1,6 @@
 // Looks through the encodings that text stands in: what a detector finds behind one is a find in the value, as the part that
 // stands for it. Bounded: three layers of escapes, base64 once inside them, and each layer is a pass over what is left.
-import type { Matches } from '../engine/matches.ts'
-import { Matches as Found } from '../engine/matches.ts'
+import { Matches } from '../engine/matches.ts'
 import { scanText } from '../engine/text-scan.ts'
 import { Base64Text, mayHoldBase64 } from './base64-text.ts'
 import { TextView } from './text-view.ts'
@@ -10,7 +9,7 @@ export class DecodedSearch {
   readonly #view = new TextView()
   readonly #base64 = new Base64Text()
   readonly #inner = new TextView()
-  readonly #found = new Found()
+  readonly #found = new Matches()
 
   /** Adds to `matches` what the detectors in `mask` find behind encodings of [start, end). */
   search(
@@ -40,6 +39,8 @@ export class DecodedSearch {
       const [from, to] = [found.start(i), found.end(i)]
       if (to > from && view.isEscaped(from, to)) matches.add(view.start(from), view.end(to), found.source(i))
     }
+    // What was not recorded may be what is escaped: the value goes as a whole.
+    if (found.isOverflown) matches.isOverflown = true
   }
 
   #searchBase64(

@@ -157,3 +157,10 @@ test('ten times as much takes ten times as long', () => {
     expect(large, part).toBeLessThan(small * 40 + 5)
   }
 })
+
+test('when more is found than is recorded, and the rest may be escaped, the value goes as a whole', () => {
+  const bytes = Buffer.from('ann@b.co '.repeat(40_000) + 'ann&#64;b.co '.repeat(40_000))
+  const matches = new Matches()
+  searching.search(new Uint8Array(bytes), 0, bytes.length, ALL, STOPS, matches)
+  expect(matches.isOverflown).toBe(true)
+})
